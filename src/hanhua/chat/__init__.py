@@ -1,0 +1,1 @@
+"""Many instruction formats into one conversation type, and the one template registry."""

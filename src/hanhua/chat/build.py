@@ -1,0 +1,143 @@
+"""Sources to conversations for training and measuring, with every record accounted for.
+
+The order is: read, clean, name the language, drop repeated questions, limit a source, hold out,
+fill the shares. Between the files and the artifact everything is held in memory: a million
+conversations need about 2 GB.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+from hanhua.chat.config import ChatDataConfig
+from hanhua.chat.conversation import Conversation, write_conversations
+from hanhua.chat.intake import Item, read_sources, shown
+from hanhua.chat.ledger import Account, ledger_dict
+from hanhua.chat.select import Selection, fill_shares, hold_out, question_key, rank
+from hanhua.core.files import write_json, write_text
+from hanhua.core.stage import Context, Result
+from hanhua.text.verdict import Drop
+
+DUPLICATE = "duplicate"
+OVER_LIMIT = "over_limit"
+HELD_OUT_COPY = "held_out_copy"
+SHARE = "share"
+
+
+def build_chatdata(context: Context[ChatDataConfig]) -> Result:
+    """Read, clean, select and write; the work of the stage ``chatdata``.
+
+    Returns:
+        counts of records, conversations, turns; metrics of shares, languages and drops.
+
+    Raises:
+        InputError: for a file that cannot be read or of which nothing can be used.
+        MixtureError: when the shares cannot be filled.
+    """
+    config = context.config
+    accounts, items = read_sources(config, context.source, context.progress)
+    if config.dedup == "exact":
+        items = _drop_copies(items)
+    items = _limit(items, config, accounts, context.seed)
+    held, selection, at = _split(items, config, context.seed)
+    for conversation in selection.kept:
+        at[conversation.id].account.keep(conversation, held_out=False)
+    for conversation in held:
+        at[conversation.id].account.keep(conversation, held_out=True)
+    write_conversations(context.out / "train.parquet", selection.kept)
+    write_conversations(context.out / "held_out.parquet", held)
+    ledger = ledger_dict(accounts)
+    write_json(context.out / "ledger.json", ledger)
+    lines = chain.from_iterable(account.lines for account in accounts)
+    write_text(context.out / "dropped.jsonl", "".join(f"{line}\n" for line in lines))
+    return _result(config, ledger, selection, held)
+
+
+def _drop_copies(items: Sequence[Item]) -> list[Item]:
+    first: dict[bytes, str] = {}
+    kept: list[Item] = []
+    for item in items:
+        key = question_key(item.conversation)
+        if key in first:
+            text = shown(item.conversation)
+            item.account.drop(item.where, Drop(DUPLICATE, f"as {first[key]}"), text)
+        else:
+            first[key] = item.conversation.id
+            kept.append(item)
+    return kept
+
+
+def _limit(
+    items: Sequence[Item], config: ChatDataConfig, accounts: Sequence[Account], seed: int
+) -> list[Item]:
+    """At most `limit` conversations of each source, chosen by hash, in their order."""
+    over: set[int] = set()
+    for source, account in zip(config.sources, accounts, strict=True):
+        if source.limit is not None:
+            own = [i for i, item in enumerate(items) if item.account is account]
+            own.sort(key=lambda i: (rank(question_key(items[i].conversation), seed, "limit"), i))
+            over |= set(own[source.limit :])
+    for i in sorted(over):
+        items[i].account.drop(items[i].where, Drop(OVER_LIMIT, ""))
+    return [item for i, item in enumerate(items) if i not in over]
+
+
+def _split(
+    items: Sequence[Item], config: ChatDataConfig, seed: int
+) -> tuple[list[Conversation], Selection, dict[str, Item]]:
+    """Held out, chosen for training, and the items by id."""
+    at = {item.conversation.id: item for item in items}
+    wanted = None if config.shares is None else {n for n, s in config.shares.items() if s > 0}
+    usable = []
+    for item in items:
+        if wanted is None or item.conversation.language in wanted:
+            usable.append(item.conversation)
+        else:
+            item.account.drop(item.where, Drop(SHARE, item.conversation.language))
+    held, rest, copies = hold_out(usable, config.held_out, seed)
+    for conversation in copies:
+        at[conversation.id].account.drop(at[conversation.id].where, Drop(HELD_OUT_COPY, ""))
+    selection = fill_shares(
+        rest, config.shares, budget_bytes=config.budget_bytes, tolerance=config.tolerance, seed=seed
+    )
+    for conversation in selection.left:
+        item = at[conversation.id]
+        item.account.drop(item.where, Drop(SHARE, conversation.language))
+    return held, selection, at
+
+
+def _result(
+    config: ChatDataConfig,
+    ledger: dict[str, Any],
+    selection: Selection,
+    held: Sequence[Conversation],
+) -> Result:
+    totals = ledger["totals"]
+    turns: Counter[str] = Counter()
+    for conversation in selection.kept:
+        turns[conversation.language] += len(conversation.turns)
+    return Result(
+        counts={
+            "records": totals["in"],
+            "conversations": totals["kept"],
+            "held_out": totals["held_out"],
+            "held_out_by_language": dict(Counter(c.language for c in held)),
+            "dropped": sum(totals["dropped"].values()),
+            "turns": sum(turns.values()),
+        },
+        metrics={
+            "shares": {"asked": selection.asked, "counted": selection.counted,
+                       "unit": "UTF-8 bytes of the answers"},
+            "target_bytes": selection.target_bytes,
+            "bytes": totals["bytes"],
+            "chars": totals["chars"],
+            "conversations_by_language": totals["languages"],
+            "turns_by_language": dict(turns),
+            "dropped": totals["dropped"],
+            "changed": totals["changed"],
+            "template": config.template,
+        },
+    )  # fmt: skip

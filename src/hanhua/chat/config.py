@@ -1,0 +1,52 @@
+"""The recipe's ``chatdata`` section."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from hanhua.core.config import FilesField, Section, Share
+
+SchemaName = Literal[
+    "auto", "alpaca", "sharegpt", "messages", "preference", "pairs", "templated", "self-instruct"
+]
+TemplateName = Literal["hanhua", "llama-2", "llama-3", "chatml"]
+
+_SUM_TOLERANCE = 1e-6
+
+
+class ChatSourceConfig(Section):
+    """One set of instructions or conversations."""
+
+    path: Annotated[FilesField, Field(description="a file, a folder or a glob of json, jsonl, csv, tsv or parquet, plain or gz, zst, xz")]  # fmt: skip # noqa: E501
+    format: Annotated[SchemaName, Field(alias="schema", description="the records' format; auto finds it, file by file")] = "auto"  # fmt: skip # noqa: E501
+    language: Annotated[str, Field(min_length=1, description="language code of all its conversations, or auto to tell each by script")] = "auto"  # fmt: skip # noqa: E501
+    licence: Annotated[str, Field(min_length=1, description="the licence as its publisher states it")] = "unknown"  # fmt: skip # noqa: E501
+    name: Annotated[str | None, Field(min_length=1, description="its name in the ledger; default: the file's name")] = None  # fmt: skip # noqa: E501
+    limit: Annotated[int | None, Field(gt=0, description="use no more than so many conversations of it, spread evenly over it")] = None  # fmt: skip # noqa: E501
+
+
+class ChatDataConfig(Section):
+    """Many instruction formats into one set of conversations."""
+
+    sources: Annotated[tuple[ChatSourceConfig, ...], Field(min_length=1, strict=False, description="the sets, in order: of two equal questions the first is kept")]  # fmt: skip # noqa: E501
+    shares: Annotated[dict[str, Share] | None, Field(description="language -> its part of what is learnt, by UTF-8 bytes of the answers; null: all there is")] = None  # fmt: skip # noqa: E501
+    budget_bytes: Annotated[int | None, Field(gt=0, description="UTF-8 bytes of answers for training, all languages together; null: as many as the shares allow")] = None  # fmt: skip # noqa: E501
+    tolerance: Annotated[float, Field(gt=0, lt=1, description="largest difference between an asked and a counted share")] = 0.02  # fmt: skip # noqa: E501
+    held_out: Annotated[int, Field(ge=0, description="conversations per language kept for measuring; at most a tenth of a language")] = 50  # fmt: skip # noqa: E501
+    system: Annotated[str, Field(description="system text for conversations that have none")] = ""
+    template: Annotated[TemplateName, Field(description="the chat template to train and to talk with")] = "hanhua"  # fmt: skip # noqa: E501
+    model_name: Annotated[str, Field(description="the model's own name: answers that claim to be another model are rewritten to it; empty: they are dropped")] = ""  # fmt: skip # noqa: E501
+    model_maker: Annotated[str, Field(description="who made the model, for sets with an {{author}} blank")] = ""  # fmt: skip # noqa: E501
+    dedup: Annotated[Literal["exact", "none"], Field(description="exact: drop a conversation whose questions were asked before in any set, spacing and case aside")] = "exact"  # fmt: skip # noqa: E501
+    max_chars: Annotated[int, Field(gt=0, description="longer conversations are cut at a turn; dropped where already the first answer ends later")] = 8000  # fmt: skip # noqa: E501
+    min_turns: Annotated[int, Field(ge=2, description="turns of both sides together")] = 2
+    max_turns: Annotated[int, Field(ge=2, description="longer conversations are cut there")] = 64
+    dropped_samples: Annotated[int, Field(ge=0, description="dropped records written to disk, for each source and reason")] = 20  # fmt: skip # noqa: E501
+
+    @model_validator(mode="after")
+    def _shares_make_one(self) -> ChatDataConfig:
+        if self.shares is not None and abs(sum(self.shares.values()) - 1) > _SUM_TOLERANCE:
+            raise ValueError(f"the shares add up to {sum(self.shares.values()):g}, not to 1")
+        return self

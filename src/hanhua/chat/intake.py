@@ -1,0 +1,183 @@
+"""Files to clean conversations: which format, what is dropped, whose account it is on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from pathlib import Path
+
+from hanhua.chat.clean import clean
+from hanhua.chat.config import ChatDataConfig, ChatSourceConfig
+from hanhua.chat.conversation import Conversation
+from hanhua.chat.ledger import Account
+from hanhua.chat.load import Loaded, load_records
+from hanhua.chat.schemas.registry import SCHEMAS, Schema, detect
+from hanhua.chat.select import common_language, language_of
+from hanhua.core.artifact import outside_files
+from hanhua.core.errors import InputError
+from hanhua.core.files import sha256_file
+from hanhua.core.progress import Bar, Progress
+from hanhua.text.verdict import Drop
+
+_LOOK_AT_RECORDS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A conversation with where it stood and whose account it is on."""
+
+    conversation: Conversation
+    where: str
+    account: Account
+
+
+def read_sources(
+    config: ChatDataConfig, fallback: str, progress: Progress
+) -> tuple[list[Account], list[Item]]:
+    """Read and clean all sources.
+
+    Args:
+        config: the recipe's section.
+        fallback: the language of a set in which no conversation tells one.
+        progress: a bar over the files' bytes, and a line a source.
+
+    Returns:
+        an account for each source, and what is sound, in order.
+
+    Raises:
+        InputError: for a file that cannot be read or of which nothing can be used.
+    """
+    sources = config.sources
+    files = [outside_files(s.path, f"chatdata.sources[{i}].path") for i, s in enumerate(sources)]
+    size = sum(path.stat().st_size for paths in files for path in paths)
+    accounts: list[Account] = []
+    items: list[Item] = []
+    with progress.bar("reading conversations", total=size, unit="B") as bar:
+        for source, paths in zip(sources, files, strict=True):
+            name = _free_name(source.name or _name(paths), accounts)
+            account = Account(name, source.licence, config.dropped_samples)
+            accounts.append(account)
+            found: list[Item] = []
+            for path in paths:
+                found += _read_file(path, source, account, config, bar)
+            items += _named(found, source, fallback)
+            progress.say(
+                f"  {account.source}: {', '.join(account.schemas)}, {account.records} records, "
+                f"{len(found)} sound"
+            )
+    return accounts, items
+
+
+def _name(paths: Sequence[Path]) -> str:
+    """A file's name without suffixes; for several files their folder's."""
+    return paths[0].name.split(".")[0] if len(paths) == 1 else paths[0].parent.name
+
+
+def _free_name(name: str, accounts: Sequence[Account]) -> str:
+    """A name no other source has, so that ids stay unique."""
+    taken = {account.source for account in accounts}
+    number = 2
+    free = name
+    while free in taken:
+        free, number = f"{name}-{number}", number + 1
+    return free
+
+
+def _read_file(
+    path: Path, source: ChatSourceConfig, account: Account, config: ChatDataConfig, bar: Bar
+) -> list[Item]:
+    records = load_records(path, _teller(bar))
+    head = list(islice(records, _LOOK_AT_RECORDS))
+    schema = _schema(path, source, head)
+    account.schemas.setdefault(schema.name)
+    found: list[Item] = []
+    before = account.records
+    for record in chain(head, records):
+        account.records += 1
+        kept = _take(record, schema, account, config)
+        if kept:
+            found.append(Item(kept, record.where, account))
+    count = account.records - before
+    account.files.append(
+        {"name": path.name, "sha256": sha256_file(path), "schema": schema.name, "in": count}
+    )
+    if count and not found:
+        raise InputError(
+            "Nothing in this file can be used.", where=path,
+            found=", ".join(f"{r}: {n}" for r, n in account.dropped.most_common(5)),
+            fix=f"name the right `schema` (read as {schema.name}), or take the file out",
+        )  # fmt: skip
+    return found
+
+
+def _schema(path: Path, source: ChatSourceConfig, head: Sequence[Loaded]) -> Schema:
+    if source.format != "auto":
+        return SCHEMAS[source.format]
+    fields = [record.value for record in head if not isinstance(record.value, Drop)]
+    found = detect(fields)
+    if found is None:
+        known = "; ".join(f"{schema.name} ({schema.description})" for schema in SCHEMAS.values())
+        raise InputError(
+            "These records are in no format that is known.", where=path,
+            found="fields: " + ", ".join(map(str, fields[0])) if fields else "no records",
+            fix=f"bring them into one of: {known}",
+        )  # fmt: skip
+    return found
+
+
+def _take(
+    record: Loaded, schema: Schema, account: Account, config: ChatDataConfig
+) -> Conversation | None:
+    """A cleaned conversation, or None when the record was dropped and counted."""
+    if isinstance(record.value, Drop):
+        account.drop(record.where, record.value)
+        return None
+    read = schema.read(record.value)
+    if isinstance(read, Drop):
+        account.drop(record.where, read, str(record.value))
+        return None
+    cleaned = clean(read, config)
+    if isinstance(cleaned, Drop):
+        account.drop(record.where, cleaned, shown(read))
+        return None
+    conversation, changes = cleaned
+    account.changed.update(changes)
+    # By the words as they were read: a new name may be in another script.
+    return replace(
+        conversation,
+        id=f"{account.source}/{account.records}",
+        language=language_of(read) or "",
+        source=account.source,
+        licence=account.licence,
+    )
+
+
+def shown(conversation: Conversation) -> str:
+    """A conversation as a person reads it, for the samples of what was dropped."""
+    return "\n".join(f"{turn.role}: {turn.text}" for turn in conversation.turns)
+
+
+def _named(items: Sequence[Item], source: ChatSourceConfig, fallback: str) -> list[Item]:
+    """The same with languages; what has no letters goes with its set, a sum with its sums."""
+    languages = [item.conversation.language for item in items]
+    if source.language != "auto":
+        languages = [source.language] * len(items)
+    usual = common_language(languages) or fallback
+    return [
+        replace(item, conversation=replace(item.conversation, language=language or usual))
+        for item, language in zip(items, languages, strict=True)
+    ]
+
+
+def _teller(bar: Bar) -> Callable[[int], None]:
+    """Bytes consumed so far, as the bar's steps."""
+    told = 0
+
+    def tell(position: int) -> None:
+        nonlocal told
+        if position > told:
+            bar.advance(position - told)
+            told = position
+
+    return tell

@@ -1,0 +1,101 @@
+"""What became of every record: in = kept + held out + dropped, for each source."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from hanhua.chat.conversation import Conversation
+from hanhua.text.verdict import Drop
+
+_SAMPLE_CHARS = 400
+
+
+@dataclass(slots=True)
+class Account:
+    """The count of one source.
+
+    Args:
+        source: its name.
+        licence: its licence as stated.
+        samples: how many dropped records of each reason are kept to look at.
+    """
+
+    source: str
+    licence: str
+    samples: int
+    files: list[dict[str, Any]] = field(default_factory=list)
+    records: int = 0
+    kept: int = 0
+    held_out: int = 0
+    chars: int = 0
+    bytes: int = 0
+    target_bytes: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    changed: Counter[str] = field(default_factory=Counter)
+    languages: Counter[str] = field(default_factory=Counter)
+    schemas: dict[str, None] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+
+    def drop(self, where: str, drop: Drop, text: str = "") -> None:
+        """Count a dropped record and keep a sample."""
+        self.dropped[drop.reason] += 1
+        if self.dropped[drop.reason] > self.samples:
+            return
+        line = {
+            "source": self.source,
+            "where": where,
+            "reason": drop.reason,
+            "value": drop.value,
+            "text": text[:_SAMPLE_CHARS],
+        }
+        # A lone surrogate, which is why some are dropped, cannot be written as UTF-8.
+        whole = json.dumps(line, ensure_ascii=False, sort_keys=True)
+        self.lines.append(whole.encode("utf-8", "backslashreplace").decode())
+
+    def keep(self, conversation: Conversation, held_out: bool) -> None:
+        """Count a conversation that is used."""
+        if held_out:
+            self.held_out += 1
+            return
+        texts = (conversation.system, *(turn.text for turn in conversation.turns))
+        self.kept += 1
+        self.chars += conversation.chars
+        self.bytes += sum(len(text.encode("utf-8")) for text in texts)
+        self.target_bytes += conversation.target_bytes
+        self.languages[conversation.language] += 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """The source's row of ledger.json."""
+        return {
+            "source": self.source,
+            "licence": self.licence,
+            "language": ", ".join(name for name, _ in self.languages.most_common()),
+            "languages": dict(self.languages),
+            "schema": ", ".join(self.schemas),
+            "files": self.files,
+            "in": self.records,
+            "kept": self.kept,
+            "held_out": self.held_out,
+            "dropped": dict(self.dropped),
+            "changed": dict(self.changed),
+            "chars": self.chars,
+            "bytes": self.bytes,
+            "target_bytes": self.target_bytes,
+        }
+
+
+def ledger_dict(accounts: Iterable[Account]) -> dict[str, Any]:
+    """ledger.json: a row for each source, and the sums."""
+    rows = [account.as_dict() for account in accounts]
+    numbers = ("in", "kept", "held_out", "chars", "bytes", "target_bytes")
+    totals: dict[str, Any] = {name: sum(row[name] for row in rows) for name in numbers}
+    for name in ("dropped", "changed", "languages"):
+        counts: Counter[str] = Counter()
+        for row in rows:
+            counts.update(row[name])
+        totals[name] = dict(counts)
+    return {"sources": rows, "totals": totals}

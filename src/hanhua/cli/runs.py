@@ -1,0 +1,184 @@
+"""Commands on recipes and runs: init, schema, plan, run, demo, show, report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hanhua.cli import app, emit
+from hanhua.core.errors import StorageError, UsageError
+
+if TYPE_CHECKING:
+    from hanhua.recipe import Recipe
+
+RecipeArgument = Annotated[Path, typer.Argument(help="the recipe, a YAML file")]
+RunArgument = Annotated[Path, typer.Argument(help="a run folder, e.g. runs/demo")]
+Runs = Annotated[Path, typer.Option("--runs", help="folder that holds the runs")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="override: section.key=value (repeatable)")
+]
+Until = Annotated[str | None, typer.Option("--until", help="the last stage to run")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object last")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="no progress")]
+
+
+@app.command()
+def init(
+    base: Annotated[str, typer.Option(help="model folder, org/name or modelscope:org/name")],
+    target: Annotated[str, typer.Option(help="the language to reach")] = "zh",
+    out: Annotated[Path, typer.Option(help="where to write it")] = Path("recipe.yaml"),
+    json_: Json = False,
+) -> None:
+    """Write a commented recipe to start from."""
+    from hanhua.cli.template import recipe_text
+    from hanhua.core.files import write_text
+
+    if out.exists():
+        raise StorageError(
+            "The file is there already.", where=out, fix="choose another name with --out"
+        )
+    write_text(out, recipe_text(base, target))
+    typer.echo(f"wrote {out}; now name your texts in it, then: hanhua plan {out}")
+    emit({"recipe": str(out)}, json_)
+
+
+@app.command()
+def schema(json_: Json = False) -> None:
+    """Print the recipe's JSON Schema, for editors."""
+    from hanhua.recipe import json_schema
+
+    found = json_schema()
+    typer.echo(json.dumps(found, ensure_ascii=False, indent=None if json_ else 2))
+
+
+@app.command()
+def plan(
+    recipe: RecipeArgument, set_: Set = None, until: Until = None,
+    runs: Runs = Path("runs"), json_: Json = False,
+) -> None:  # fmt: skip
+    """Show what would run and why, with tokens, steps, time, memory and disk. Runs nothing."""
+    from hanhua.cli.plan import plan_rows, plan_text
+    from hanhua.recipe import load_recipe
+
+    loaded = load_recipe(recipe, set_ or ())
+    rows = plan_rows(loaded, runs, until)
+    if not json_:
+        typer.echo(plan_text(loaded, rows))
+    emit({"name": loaded.name, "stages": rows}, json_)
+
+
+@app.command()
+def run(
+    recipe: RecipeArgument, set_: Set = None, until: Until = None,
+    runs: Runs = Path("runs"), quiet: Quiet = False, json_: Json = False,
+) -> None:  # fmt: skip
+    """Run the recipe; what is done is kept, and a killed run goes on where it was."""
+    from hanhua.recipe import load_recipe
+
+    ledger = _run(load_recipe(recipe, set_ or ()), runs, until, quiet)
+    emit(ledger, json_)
+
+
+def _run(recipe: Recipe, runs: Path, until: str | None, quiet: bool) -> dict[str, Any]:
+    """Run and draw the report, and say the verdict."""
+    import os
+
+    if recipe.machine.threads:
+        os.environ.setdefault("OMP_NUM_THREADS", str(recipe.machine.threads))
+    from hanhua.core.progress import default_progress
+    from hanhua.core.runner import run as run_walk
+    from hanhua.report.render import render
+    from hanhua.report.summary import summarise, text_summary
+
+    quiet_libraries()
+    walk = recipe.walk(runs)
+    ledger = run_walk(walk, default_progress(quiet), until=until, summarise=summarise)
+    page = render(walk.run_dir)
+    if not quiet:
+        typer.echo(text_summary(ledger), err=True)
+        typer.echo(f"report: {page}", err=True)
+        if ledger["complete"]:
+            typer.echo(f"talk to it: hanhua chat {walk.run_dir}", err=True)
+    return ledger
+
+
+def quiet_libraries() -> None:
+    """Keep the libraries' own bars off the screen; ours say what is going on."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+
+
+@app.command()
+def demo(
+    runs: Runs = Path("runs"), set_: Set = None, open_: Annotated[
+        bool, typer.Option("--open", help="open the report in a browser")] = False,
+    quiet: Quiet = False, json_: Json = False,
+) -> None:  # fmt: skip
+    """Localise the built-in tiny English LLaMA to Chinese: the whole walk in a few minutes."""
+    from hanhua.demo.run import demo_recipe_path
+    from hanhua.recipe import load_recipe
+
+    ledger = _run(load_recipe(demo_recipe_path(), set_ or ()), runs, None, quiet)
+    if open_:
+        import webbrowser
+
+        webbrowser.open((runs / ledger["name"] / "report.html").resolve().as_uri())
+    emit(ledger, json_)
+
+
+def read_ledger(run: Path) -> dict[str, Any]:
+    """The ledger of a run folder.
+
+    Raises:
+        UsageError: when the folder holds none.
+    """
+    from hanhua.core.files import read_json
+
+    path = run / "ledger.json"
+    try:
+        found = read_json(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            "This is no run folder.", where=run, found=error,
+            fix="name a folder that `hanhua run` made, e.g. runs/demo",
+        ) from error  # fmt: skip
+    if not isinstance(found, dict) or "stages" not in found:
+        raise UsageError("This ledger holds no stages.", where=path, fix="run the recipe again")
+    return found
+
+
+@app.command()
+def show(run: RunArgument, json_: Json = False) -> None:
+    """Show a run's ledger: stages, counts, figures."""
+    from hanhua.report.summary import text_summary
+
+    ledger = read_ledger(run)
+    if not json_:
+        for name, entry in ledger["stages"].items():
+            typer.echo(_stage_line(name, entry))
+        typer.echo(text_summary(ledger))
+    emit(ledger, json_)
+
+
+def _stage_line(name: str, entry: Mapping[str, Any]) -> str:
+    from hanhua.core.progress import duration
+
+    peak = entry["peak_rss_bytes"] / 2**20
+    return f"{name:<14} {duration(entry['seconds']):>9} {peak:>8,.0f} MB  {entry['path']}"
+
+
+@app.command()
+def report(run: RunArgument, json_: Json = False) -> None:
+    """Draw a run's HTML report again."""
+    from hanhua.report.render import render
+
+    read_ledger(run)
+    page = render(run)
+    typer.echo(f"report: {page}", err=json_)
+    emit({"report": str(page)}, json_)

@@ -1,0 +1,106 @@
+"""What every recipe section shares: strict, frozen models, and fields that point outside.
+
+A field that names a file holds its absolute path once the recipe is loaded; in the identity
+of a stage it stands for the content of the files, never for where they lie.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+MODEL_FOLDERS = (
+    ("export", "hf"), ("finetune", "model"), ("pretrain", "model"),
+    ("expand", "model"), ("base", "model"),
+)  # fmt: skip
+"""Where a run keeps its models, the last first."""
+
+_HUB_ID = re.compile(r"^(?:(?:hf|modelscope):)?[\w.-]+/[\w.-]+(?:@[\w./-]+)?$")
+
+
+class Section(BaseModel):
+    """A section of the recipe: unknown keys are refused, values are never coerced."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Marks a field whose value is a path (or glob) or a model reference outside the run."""
+
+    kind: Literal["files", "model"]
+
+
+def expand(value: str, root: Path) -> str:
+    """Expand ``${NAME}``, ``${NAME:-default}`` and ``~``; make a relative path absolute to root."""
+
+    def variable(match: re.Match[str]) -> str:
+        found = os.environ.get(match[1]) or match[2]
+        if found is None:
+            raise ValueError(f"the environment variable {match[1]} is not set")
+        return found
+
+    text = os.path.expanduser(_VARIABLE.sub(variable, value))
+    return os.path.normpath(root / text)
+
+
+def is_hub_id(value: str) -> bool:
+    """Whether a model reference can only mean a hub: hf:a/b, modelscope:a/b, or a/b."""
+    return _HUB_ID.match(value) is not None and not value.startswith((".", "/", "~", "$"))
+
+
+def _root(info: ValidationInfo) -> Path:
+    context = info.context or {}
+    return Path(context.get("root", "."))
+
+
+def _files(value: str, info: ValidationInfo) -> str:
+    return expand(value, _root(info))
+
+
+def _model(value: str, info: ValidationInfo) -> str:
+    local = expand(value, _root(info))
+    if Path(local).exists() or not is_hub_id(value):
+        return str(model_in_run(Path(local)))
+    return value
+
+
+def model_in_run(path: Path) -> Path:
+    """The newest model of a run folder (its export first); any other path as it is."""
+    try:
+        stages = json.loads((path / "ledger.json").read_text(encoding="utf-8"))["stages"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return path
+    for stage, folder in MODEL_FOLDERS:
+        if stage in stages and (path / stages[stage]["path"] / folder).is_dir():
+            return path / str(stages[stage]["path"]) / folder
+    return path
+
+
+FilesField = Annotated[str, Outside("files"), AfterValidator(_files)]
+"""A path, folder or glob, relative to the recipe's folder."""
+
+ModelField = Annotated[str, Outside("model"), AfterValidator(_model)]
+"""A local model folder, a Hugging Face id (``org/name`` or ``hf:org/name@revision``) or
+``modelscope:org/name``."""
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+"""A part of a whole, from 0 to 1."""
+
+
+class Machine(Section):
+    """How and where to run. Never changes what is computed, so never part of an identity."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Annotated[int, Field(ge=0, description="0: as many as the machine has cores")] = 0
+    workers: Annotated[int, Field(ge=0, description="processes for text work; 0: one a core")] = 0
+    micro_batch_tokens: Annotated[int, Field(gt=0)] = 8192
+    compile: bool = False
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = 2.0

@@ -1,0 +1,282 @@
+"""Plan and run a walk: which stages are done, what forces a rerun, and the ledger.
+
+The order of writing makes a kill harmless: a stage writes into ``.building/<stage>-<fp>/out``,
+its record comes last, one rename makes it an artifact, and the ledger is rewritten whole.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hanhua.core.artifact import RECORD, Artifact, Digests, check_whole, fingerprint, identity
+from hanhua.core.config import Machine
+from hanhua.core.errors import StorageError, UsageError
+from hanhua.core.files import storage_errors, write_json
+from hanhua.core.progress import Progress, duration
+from hanhua.core.record import Meter, make_record
+from hanhua.core.stage import Context, Node
+
+LEDGER = "ledger.json"
+BUILDING = ".building"
+FOLDER_DIGITS = 12
+"""Hex digits of the fingerprint in a folder's name; the record holds all 64."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """Everything that decides what a run computes, and where it runs.
+
+    Args:
+        name: the run's name.
+        nodes: the stages in order.
+        seed, target, source: part of every fingerprint.
+        machine: part of none.
+        run_dir: where artifacts and the ledger go.
+    """
+
+    name: str
+    nodes: Sequence[Node]
+    seed: int
+    target: str
+    source: str
+    machine: Machine
+    run_dir: Path
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """What every fingerprint includes besides section and inputs."""
+        return {"seed": self.seed, "source": self.source, "target": self.target}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One planned stage."""
+
+    node: Node
+    fingerprint: str
+    identity: Mapping[str, Any]
+    path: Path
+    done: bool
+    why: tuple[str, ...]
+    """what forces the run, empty when done"""
+
+    @property
+    def name(self) -> str:
+        """The stage's name."""
+        return self.node.stage.name
+
+
+def plan(walk: Walk, until: str | None = None) -> list[Step]:
+    """Decide for every stage whether its artifact is there already, and if not, why.
+
+    Raises:
+        UsageError: when ``until`` is no stage of this walk.
+        InputError: when a file that the recipe names is missing.
+    """
+    names = [node.stage.name for node in walk.nodes]
+    if until is not None and until not in names:
+        raise UsageError(
+            "This recipe has no such stage.", where="--until", found=until,
+            fix=f"choose one of: {', '.join(names)}",
+        )  # fmt: skip
+    digests = Digests(walk.run_dir / ".digests.json")
+    steps: dict[str, Step] = {}
+    for node in walk.nodes:
+        steps[node.stage.name] = _step(walk, node, steps, digests)
+        if node.stage.name == until:
+            break
+    if walk.run_dir.exists():
+        with storage_errors(walk.run_dir):
+            digests.save()
+    return list(steps.values())
+
+
+def _step(walk: Walk, node: Node, before: Mapping[str, Step], digests: Digests) -> Step:
+    stage = node.stage
+    means = identity(node.config, digests, stage.name)
+    inputs = {role: before[name].fingerprint for role, name in node.inputs.items()}
+    print_ = fingerprint(stage.name, stage.version, means, inputs, walk.context)
+    path = walk.run_dir / f"{stage.name}-{print_[:FOLDER_DIGITS]}"
+    done = (path / RECORD).is_file()
+    why = () if done else tuple(_why(walk, node, means, before))
+    return Step(node=node, fingerprint=print_, identity=means, path=path, done=done, why=why)
+
+
+def _why(
+    walk: Walk, node: Node, means: Mapping[str, Any], before: Mapping[str, Step]
+) -> Iterator[str]:
+    """Name the fields that differ from the newest artifact of the same stage."""
+    old = _newest(walk.run_dir, node.stage.name)
+    if old is None:
+        yield "not run yet"
+        return
+    if old.record.get("version") != node.stage.version:
+        yield f"stage version {old.record.get('version')} → {node.stage.version}"
+    then, now = _flat(old.record.get("identity", {})), _flat(means)
+    for key in sorted(then.keys() | now.keys()):
+        if then.get(key) != now.get(key):
+            yield f"{key}: {_show(then.get(key))} → {_show(now.get(key))}"
+    for key, value in walk.context.items():
+        if old.record.get("context", {}).get(key) != value:
+            yield f"{key}: {old.record.get('context', {}).get(key)} → {value}"
+    for role, name in node.inputs.items():
+        was = old.record.get("inputs", {}).get(role, {})
+        if was.get("fingerprint") != before[name].fingerprint:
+            yield f"its input {name} is another"
+
+
+def _newest(run_dir: Path, stage: str) -> Artifact | None:
+    found = [
+        path for path in run_dir.glob(f"{stage}-*/{RECORD}")
+        if path.parent.name[: -FOLDER_DIGITS - 1] == stage
+    ]  # fmt: skip
+    found.sort(key=lambda path: path.stat().st_mtime)
+    return Artifact.load(found[-1].parent) if found else None
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        items = [(f"{prefix}.{key}" if prefix else str(key), v) for key, v in value.items()]
+    elif isinstance(value, (list, tuple)):
+        items = [(f"{prefix}[{i}]", v) for i, v in enumerate(value)]
+    else:
+        return {prefix: value}
+    return {k: v for name, item in items for k, v in _flat(item, name).items()}
+
+
+def _show(value: Any) -> str:
+    text = "absent" if value is None else str(value)
+    return text if len(text) <= 40 else text[:12] + "…"
+
+
+def run(
+    walk: Walk,
+    progress: Progress,
+    *,
+    until: str | None = None,
+    summarise: Callable[[Path, Mapping[str, Any]], Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Run what is not done yet and return the ledger, which is also written after each stage.
+
+    Args:
+        walk: what to run.
+        progress: where to show it.
+        until: the last stage to run; all when None.
+        summarise: makes the ledger's summary from the finished stages.
+
+    Raises:
+        HanhuaError: whatever a stage refuses; finished stages stay.
+    """
+    with storage_errors(walk.run_dir):
+        walk.run_dir.mkdir(parents=True, exist_ok=True)
+    with _alone(walk.run_dir):
+        steps = plan(walk, until)
+        finished: dict[str, Artifact] = {}
+        for number, step in enumerate(steps, start=1):
+            title = f"[{number}/{len(steps)}] {step.name}: {step.node.stage.title}"
+            if step.done:
+                finished[step.name] = Artifact.load(step.path)
+                check_whole(finished[step.name])
+                progress.say(f"{title} (done before)")
+            else:
+                progress.say(title)
+                finished[step.name] = _carry_out(walk, step, finished, progress)
+                progress.say(f"      {_facts(finished[step.name])}")
+            complete = len(finished) == len(walk.nodes)
+            ledger = write_ledger(walk, steps, finished, complete, summarise)
+        if complete:
+            shutil.rmtree(walk.run_dir / BUILDING, ignore_errors=True)
+    return ledger
+
+
+def _facts(artifact: Artifact) -> str:
+    record = artifact.record
+    peak = record["peak_rss_bytes"] / 2**20
+    return f"{duration(record['seconds'])}, peak memory {peak:,.0f} MB, {artifact.path.name}"
+
+
+def _carry_out(
+    walk: Walk, step: Step, finished: Mapping[str, Artifact], progress: Progress
+) -> Artifact:
+    """Run one stage aside, record it, and rename it into place."""
+    aside = walk.run_dir / BUILDING / step.path.name
+    out, work = aside / "out", aside / "work"
+    with storage_errors(walk.run_dir):
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+        work.mkdir(exist_ok=True)
+        inputs = {role: finished[name] for role, name in step.node.inputs.items()}
+        context = Context(
+            config=step.node.config, inputs=inputs, out=out, work=work, seed=walk.seed,
+            target=walk.target, source=walk.source, machine=walk.machine, progress=progress,
+        )  # fmt: skip
+        with Meter() as meter:
+            result = step.node.stage.run(context)
+        record = make_record(
+            stage=step.node.stage, fingerprint=step.fingerprint, identity=step.identity,
+            inputs=inputs, context=walk.context, result=result, meter=meter, folder=out,
+            machine=walk.machine,
+        )  # fmt: skip
+        write_json(out / RECORD, record)
+        os.replace(out, step.path)
+        shutil.rmtree(aside, ignore_errors=True)
+    return Artifact.load(step.path)
+
+
+def write_ledger(
+    walk: Walk,
+    steps: Sequence[Step],
+    finished: Mapping[str, Artifact],
+    complete: bool,
+    summarise: Callable[[Path, Mapping[str, Any]], Mapping[str, Any]] | None,
+) -> dict[str, Any]:
+    """Write ledger.json: each finished stage, and what the whole says."""
+    by_name = {step.name: step for step in steps}
+    stages = {name: _entry(by_name[name], artifact) for name, artifact in finished.items()}
+    newest = max(finished.values(), key=lambda a: a.record["finished_at"]).record
+    ledger: dict[str, Any] = {
+        "name": walk.name,
+        "hanhua": newest["hanhua"],
+        "complete": complete,
+        "versions": newest["versions"],
+        "machine": newest["machine"],
+        "stages": stages,
+        **walk.context,
+    }
+    ledger["summary"] = dict(summarise(walk.run_dir, stages)) if summarise else {}
+    write_json(walk.run_dir / LEDGER, ledger)
+    return ledger
+
+
+def _entry(step: Step, artifact: Artifact) -> dict[str, Any]:
+    keys = ("counts", "metrics", "seconds", "cpu_seconds", "peak_rss_bytes", "content_sha256")
+    return {
+        "path": artifact.path.name,
+        "fingerprint": artifact.fingerprint,
+        "title": step.node.stage.title,
+        "inputs": dict(step.node.inputs),
+        **{key: artifact.record[key] for key in keys},
+    }
+
+
+@contextmanager
+def _alone(run_dir: Path) -> Iterator[None]:
+    """Hold the run folder for one process; the lock goes with the process, however it ends."""
+    with storage_errors(run_dir):
+        file = (run_dir / ".lock").open("w")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StorageError(
+                "Another hanhua is running in this folder.", where=run_dir,
+                fix="wait for it, or give this run another name or --runs folder",
+            ) from error  # fmt: skip
+        yield

@@ -1,0 +1,1 @@
+"""The built-in tiny English LLaMA and its bilingual texts, all written by this project."""

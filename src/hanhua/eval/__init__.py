@@ -1,0 +1,1 @@
+"""Scores with n, spread and a paired comparison with the base."""

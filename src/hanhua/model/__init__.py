@@ -1,0 +1,1 @@
+"""Loading, new rows, checkpoints, generation."""

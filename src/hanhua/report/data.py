@@ -1,0 +1,192 @@
+"""The sections on what went in: corpus, vocabulary, mixture, instruction data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hanhua.report.chart import Stack, stacks
+from hanhua.report.html import Html, Words, count, join, number, percent, table, tag
+from hanhua.report.page import Section, beside, more, note, sources
+from hanhua.report.run import Run, dig, language, listing, mapping, real
+
+REASONS: Mapping[str, Words] = {
+    "duplicate": Words("duplicate", "重复"),
+    "too_short": Words("too short", "太短"),
+    "empty": Words("empty", "空"),
+    "language": Words("other language", "语言不符"),
+    "mojibake": Words("mojibake", "乱码"),
+    "duplicate_lines": Words("repeated lines", "重复行"),
+    "symbols": Words("symbols", "符号过多"),
+    "digits": Words("figures", "数字过多"),
+    "function_words": Words("no sentences", "不成句"),
+    "contamination": Words("holds test questions", "含评测题"),
+    "no_text_field": Words("no text", "无文本"),
+}
+
+
+def corpus(run: Run) -> Section:
+    """Where every document went: kept, held out, or dropped for which reason."""
+    ledger = run.json("corpus", "ledger.json")
+    rows = [mapping(row) for row in listing(dig(ledger, "sources"))]
+    body: list[Html] = []
+    if rows:
+        body = [
+            beside(stacks([_fate(row) for row in rows], "documents by fate / 文档去向")),
+            _accounts(rows),
+            note(
+                "In = kept + held out + dropped, for every source. Held-out documents are chosen "
+                "by a hash of their id, are never trained on, and are what bits per byte is "
+                "measured on.",
+                "读入 = 保留 + 留出 + 丢弃，逐来源成立。留出文档按 id 的哈希选取，绝不用于训练，"
+                "比特/字节即在其上测得。",
+            ),
+            more("Drops by reason", "按原因统计的丢弃", _drops(rows)),
+            sources(run.link("corpus", "ledger.json"), run.link("corpus", "dropped.jsonl")),
+        ]
+    return Section("corpus", Words("Data accounting", "数据账目"), body, long=True)
+
+
+def _fate(row: Mapping[str, Any]) -> Stack:
+    dropped = _dropped(row)
+    parts = (
+        (Words("kept", "保留"), real(row.get("kept")) or 0.0, "c3"),
+        (Words("held out", "留出"), real(row.get("held_out")) or 0.0, "c2"),
+        (Words("dropped", "丢弃"), float(dropped), "c6"),
+    )
+    return Stack(_clip(str(row.get("source"))), parts, count(row.get("in")))
+
+
+def _clip(name: str, most: int = 13) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"
+
+
+def _dropped(row: Mapping[str, Any]) -> int:
+    return sum(int(real(n) or 0) for n in mapping(row.get("dropped")).values())
+
+
+def _accounts(rows: list[Mapping[str, Any]]) -> Html:
+    head = (
+        Words("Source", "来源"), Words("Language", "语言"), Words("Licence", "许可证"),
+        Words("In", "读入"), Words("Kept", "保留"), Words("Held out", "留出"),
+        Words("Dropped", "丢弃"), Words("Characters", "字符"),
+    )  # fmt: skip
+    lines = [
+        (
+            row.get("source"), language(str(row.get("language"))), row.get("licence"),
+            count(row.get("in")), count(row.get("kept")), count(row.get("held_out")),
+            count(_dropped(row)), count(row.get("chars")),
+        )
+        for row in rows
+    ]  # fmt: skip
+    return table(head, lines, numbers=3)
+
+
+def _drops(rows: list[Mapping[str, Any]]) -> Html:
+    reasons = sorted({reason for row in rows for reason in mapping(row.get("dropped"))})
+    head = [Words("Source", "来源"), *(REASONS.get(r, r.replace("_", " ")) for r in reasons)]
+    lines = [
+        [row.get("source"), *(count(dig(row, "dropped", r) or 0) for r in reasons)] for row in rows
+    ]
+    return table(head, lines)
+
+
+def mixture(run: Run) -> Section:
+    """The shares asked for, and those counted in the rows that were written."""
+    shares = mapping(run.summary.get("shares"))
+    asked, counted = mapping(shares.get("asked")), mapping(shares.get("counted"))
+    languages = run.languages(asked.keys() | counted.keys())
+    body: list[Html] = []
+    if languages:
+        tokens = mapping(dig(run.stage("tokens"), "counts", "tokens_by_language"))
+        documents = dig(run.stage("tokens"), "counts", "documents")
+        head = (
+            Words("Language", "语言"), Words("Asked", "要求"), Words("Counted", "实际"),
+            Words("Difference", "差"), Words("Tokens", "词元"), Words("Epochs", "轮数"),
+        )  # fmt: skip
+        rows = [
+            (
+                language(c), percent(asked.get(c), 2), percent(counted.get(c), 2),
+                percent(_minus(counted.get(c), asked.get(c)), 2, signed=True), count(tokens.get(c)),
+                number(dig(documents, c, "epochs"), 2),
+            )
+            for c in languages
+        ]  # fmt: skip
+        body = [
+            beside(_shares_chart(run, asked, counted, languages), table(head, rows)),
+            note(
+                "Counted from the token rows that were written to disk, after packing; not from "
+                "weights or plans.",
+                "按写入磁盘的词元行（打包之后）计数，而非按权重或计划推算。",
+            ),
+            more("All counts of this stage", "本阶段全部计数", facts(run.stage("tokens"))),
+        ]
+    return Section("mixture", Words("Mixture", "语言配比"), body)
+
+
+def _minus(a: Any, b: Any) -> float | None:
+    left, right = real(a), real(b)
+    return None if left is None or right is None else left - right
+
+
+def _shares_chart(
+    run: Run, asked: Mapping[str, Any], counted: Mapping[str, Any], languages: list[str]
+) -> Html:
+    def row(label: Words, shares: Mapping[str, Any]) -> Stack:
+        parts = [(language(c), real(shares.get(c)) or 0.0, run.colour(c)) for c in languages]
+        return Stack(label, parts, " : ".join(number(100 * p, 1) for _, p, _ in parts))
+
+    return stacks([row(Words("asked", "要求"), asked), row(Words("counted", "实际"), counted)])
+
+
+def chatdata(run: Run) -> Section:
+    """The instruction data: where from, how many kept, why not the others."""
+    ledger = run.json("chatdata", "ledger.json")
+    rows = [mapping(row) for row in listing(dig(ledger, "sources"))]
+    body: list[Html] = []
+    if rows:
+        head = (
+            Words("Source", "来源"), Words("Language", "语言"), Words("Licence", "许可证"),
+            Words("Format", "格式"), Words("In", "读入"), Words("Kept", "保留"),
+            Words("Held out", "留出"), Words("Dropped", "丢弃"),
+        )  # fmt: skip
+        lines = [
+            (
+                row.get("source"), _languages(row), row.get("licence"),
+                row.get("schema") or row.get("format") or "–", count(row.get("in")),
+                count(row.get("kept")), count(row.get("held_out")), count(_dropped(row)),
+            )
+            for row in rows
+        ]  # fmt: skip
+        body = [
+            table(head, lines, numbers=4),
+            more("Drops by reason", "按原因统计的丢弃", _drops(rows)),
+            sources(run.link("chatdata", "ledger.json"), run.link("chatdata", "dropped.jsonl")),
+        ]
+    elif run.stage("chatdata"):
+        body = [facts(run.stage("chatdata"))]
+    return Section("chatdata", Words("Instruction data", "指令数据"), body)
+
+
+def _languages(row: Mapping[str, Any]) -> Html:
+    codes = mapping(row.get("languages")).keys() or [str(row.get("language"))]
+    return join((tag("span", language(code)) for code in codes), ", ")
+
+
+def facts(stage: Mapping[str, Any]) -> Html:
+    """A stage's counts and metrics as they are in the ledger, one row each."""
+    rows = [*_flat(mapping(stage.get("counts"))), *_flat(mapping(stage.get("metrics")))]
+    return table((Words("What", "项目"), Words("Value", "值")), rows)
+
+
+def _flat(value: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key in sorted(value, key=str):
+        item, name = value[key], f"{before}{key}"
+        if isinstance(item, Mapping):
+            rows += _flat(item, f"{name} · ")
+        elif real(item) is not None:
+            rows.append((name, count(item) if isinstance(item, int) else number(item, 4)))
+        else:
+            rows.append((name, str(item)))
+    return rows

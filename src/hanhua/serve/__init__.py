@@ -1,0 +1,1 @@
+"""An OpenAI-style server and a chat page."""

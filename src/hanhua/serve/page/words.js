@@ -1,0 +1,36 @@
+// What the page says, in both languages. A test holds the two key sets together.
+
+export const WORDS = {
+  zh: {
+    newChat: "新对话", history: "历史对话", conversation: "对话", language: "English",
+    theme: "明暗主题", settings: "设置", ask: "输入问题", askBase: "输入开头，由模型续写",
+    send: "发送", stop: "停止", keys: "回车发送 · Shift+回车换行 · Esc 停止",
+    system: "系统提示", systemHint: "例如：你是一名耐心的老师。", temperature: "温度", topP: "Top-p",
+    maxTokens: "最多生成词元数", maxTokensHint: "不填：用完剩余上下文", key: "API 密钥",
+    keyHint: "服务器未设密钥时留空", defaults: "恢复默认", exportChats: "导出对话", done: "完成",
+    copy: "复制", copied: "已复制", edit: "编辑", regenerate: "重新生成", remove: "删除",
+    save: "保存并重新提问", cancel: "取消", you: "你", thinking: "正在思考",
+    stopped: "已停止", cut: "已达长度上限", tokens: "词元", perSecond: "词元/秒", prompt: "提示",
+    welcome: "你好，有什么想问的？", welcomeBase: "这是基座模型：给它一个开头，它会续写。",
+    empty: "（没有内容）", offline: "连不上服务器。它还在运行吗？",
+    needKey: "服务器需要 API 密钥，请在设置中填写。", failed: "请求失败", retry: "重试",
+    examples: ["你好，请介绍一下你自己。", "从前，山里住着一只小狐狸。", "Translate into Chinese: The river is wide."],
+    examplesBase: ["从前，", "今天天气很好，", "Once upon a time"],
+  },
+  en: {
+    newChat: "New chat", history: "History", conversation: "Conversation", language: "中文",
+    theme: "Light or dark", settings: "Settings", ask: "Ask something", askBase: "Begin a text; the model goes on",
+    send: "Send", stop: "Stop", keys: "Enter to send · Shift+Enter for a new line · Esc to stop",
+    system: "System prompt", systemHint: "For example: You are a patient teacher.", temperature: "Temperature", topP: "Top-p",
+    maxTokens: "Longest answer, in tokens", maxTokensHint: "Empty: whatever the context leaves", key: "API key",
+    keyHint: "Leave empty if the server has none", defaults: "Defaults", exportChats: "Export chats", done: "Done",
+    copy: "Copy", copied: "Copied", edit: "Edit", regenerate: "Regenerate", remove: "Delete",
+    save: "Save and ask again", cancel: "Cancel", you: "You", thinking: "Thinking",
+    stopped: "stopped", cut: "length limit reached", tokens: "tokens", perSecond: "tok/s", prompt: "prompt",
+    welcome: "Hello. What would you like to know?", welcomeBase: "This is a base model: give it a beginning and it goes on.",
+    empty: "(nothing)", offline: "The server cannot be reached. Is it still running?",
+    needKey: "The server wants an API key: set it in the settings.", failed: "The request failed", retry: "Try again",
+    examples: ["Hello, who are you?", "Tell me a story about a small fox.", "翻译成英文：河水很宽。"],
+    examplesBase: ["Once upon a time", "The weather is fine, and", "从前，"],
+  },
+};

@@ -1,0 +1,171 @@
+"""Start a server: find the model, hold the port, load, serve, stop gracefully."""
+
+from __future__ import annotations
+
+import importlib.util
+import ipaddress
+import socket
+from pathlib import Path
+
+from hanhua.core.errors import ArtifactError, DependencyError, ModelError, ServeError
+from hanhua.core.files import read_json
+from hanhua.core.progress import Progress, default_progress
+
+RUNS = Path("runs")
+_PREFERRED = ("export", "finetune", "pretrain", "expand", "base")
+"""Stages of a run that hold a model, the one to serve first."""
+
+_STOP_SECONDS = 10
+
+
+def resolve_run(path: Path) -> Path:
+    """The model folder that a path means.
+
+    Args:
+        path: a Hugging Face folder, an artifact, a run folder (its export, else its newest
+            model), or the name of a run under ``runs/``.
+
+    Raises:
+        ModelError: when nothing there is a model.
+        ArtifactError: when a run's ledger does not read.
+    """
+    for root in (path, RUNS / path):
+        found = _model_in(root)
+        if found:
+            return found
+    raise ModelError(
+        "There is no model here.", where=path,
+        found="a folder without config.json, model/, hf/ or ledger.json" if path.is_dir()
+        else "no such folder",
+        fix="give a run folder (runs/NAME), an artifact or a Hugging Face folder",
+    )  # fmt: skip
+
+
+def model_name(path: Path) -> str:
+    """What to call the model of a path: the run's or folder's name."""
+    folder = resolve_run(path).resolve()
+    for inner in (folder, *folder.parents[:2]):
+        if (inner.parent / "ledger.json").is_file():
+            return str(read_json(inner.parent / "ledger.json").get("name") or inner.parent.name)
+    return folder.parent.name if folder.name in ("model", "hf") else folder.name
+
+
+def _model_in(root: Path) -> Path | None:
+    for folder in (root / "hf", root / "model", root):
+        if (folder / "config.json").is_file():
+            return folder
+    if not (root / "ledger.json").is_file():
+        return None
+    try:
+        stages = read_json(root / "ledger.json")["stages"]
+        paths = [root / stages[name]["path"] for name in _PREFERRED if name in stages]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(
+            "The run's ledger does not read.", where=root / "ledger.json", found=error,
+            fix="run the recipe again; finished stages are kept",
+        ) from error  # fmt: skip
+    return next((found for path in paths if (found := _model_in(path))), None)
+
+
+def serve(
+    model: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    api_key_file: Path | None = None,
+    name: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    max_running: int = 8,
+    max_waiting: int = 64,
+    progress: Progress | None = None,
+) -> None:
+    """Serve a model until the process is told to stop.
+
+    Args:
+        model: see :func:`resolve_run`.
+        host: address to listen on; anything but this machine's own is warned of without a key.
+        port: 0 takes a free one.
+        api_key_file: one key a line; without it everyone who reaches the port may ask.
+        name: what the API calls the model; the run's or folder's name when None.
+        device: auto, cpu or cuda.
+        dtype: auto, float32, bfloat16 or float16.
+        max_running: requests that are answered at once.
+        max_waiting: requests that wait beyond those before 429.
+        progress: where to say what happens.
+
+    Raises:
+        DependencyError: without the ``serve`` extra.
+        ServeError: when the port is taken, the address is not ours, or the key file is no good.
+        ModelError: when the model cannot be loaded.
+    """
+    _check_extra()
+    import uvicorn
+
+    from hanhua.serve.api import create_app
+    from hanhua.serve.engine import Engine
+    from hanhua.serve.guard import read_keys
+    from hanhua.serve.served import load_served
+
+    say = (progress or default_progress()).say
+    folder = resolve_run(model)
+    keys = read_keys(api_key_file)
+    with _listen(host, port) as listener:
+        shown = f"[{host}]" if ":" in host else host
+        url = f"http://{shown}:{listener.getsockname()[1]}"
+        if not keys and not _is_loopback(host):
+            say(f"warning: {host} can be reached from other machines and no key is set: everyone "
+                "who reaches it may use the model; set --api-key-file")  # fmt: skip
+        served = load_served(folder, name=name or model_name(model), device=device, dtype=dtype)
+        engine = Engine(served, max_running=max_running, max_waiting=max_waiting)
+        page = "chat page" if served.chats else "page (a base model: /v1/completions only)"
+        say(f"serving {served.name} from {folder}")
+        say(f"{page}: {url}/   API: {url}/v1   stop: Ctrl-C")
+        config = uvicorn.Config(
+            create_app(engine, keys), log_level="warning", access_log=False, server_header=False,
+            timeout_graceful_shutdown=_STOP_SECONDS,
+        )  # fmt: skip
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        finally:
+            engine.close()
+
+
+def _check_extra() -> None:
+    missing = [name for name in ("fastapi", "uvicorn") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise DependencyError(
+            "The server needs packages that are not installed.", found=", ".join(missing),
+            fix='pip install "hanhua[serve]"',
+        )  # fmt: skip
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the port before the model is loaded, so that a busy one is known at once."""
+    try:
+        if not 0 <= port <= 65535:
+            raise OSError("ports go from 0 to 65535")
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(2048)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise ServeError(
+            "The server cannot listen here.", where=f"{host}:{port}", found=error.strerror or error,
+            fix="choose another --port (0 takes a free one) or --host, or stop what holds it",
+        ) from error  # fmt: skip
+    return listener

@@ -1,0 +1,67 @@
+"""The ordered walk: which stages a recipe asks for, and which artifact fills which role.
+
+This is the whole graph in one place. It is fixed: recipes hold values, never wiring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hanhua.core.config import Section
+from hanhua.core.stage import Node
+
+ORDER = (
+    "base", "corpus", "vocab", "expand", "tokens", "pretrain", "chatdata", "finetune",
+    "eval-base", "eval-expand", "eval-pretrain", "eval-finetune", "export",
+)  # fmt: skip
+"""Every stage there is, in walk order."""
+
+MODELS = ("base", "expand", "pretrain", "finetune")
+"""Stages whose artifact is a model."""
+
+
+def walk(sections: Mapping[str, Section | None]) -> list[Node]:
+    """Lay out the stages for the sections that are there.
+
+    Args:
+        sections: recipe section by name; None or absent leaves its stages out.
+
+    Returns:
+        Nodes in an order in which every input comes before its reader.
+    """
+    from hanhua.stages import base, chatdata, corpus, evaluate, expand, export
+    from hanhua.stages import finetune, pretrain, tokens, vocab
+
+    has = {name for name, section in sections.items() if section is not None}
+    nodes: list[Node] = []
+
+    def add(stage: object, section: str, **inputs: str) -> None:
+        present = {node.stage.name for node in nodes}
+        wired = {role.replace("_", "-"): name for role, name in inputs.items() if name in present}
+        nodes.append(Node(stage=stage, config=sections[section], inputs=wired))  # type: ignore[arg-type]
+
+    add(base.STAGE, "base")
+    if "corpus" in has:
+        add(corpus.STAGE, "corpus")
+    model = "base"
+    if "vocab" in has:
+        add(vocab.STAGE, "vocab", base="base", corpus="corpus")
+        add(expand.STAGE, "expand", base="base", vocab="vocab")
+        model = "expand"
+    if "pretrain" in has:
+        add(tokens.STAGE, "tokens", model=model, corpus="corpus")
+        add(pretrain.STAGE, "pretrain", model=model, tokens="tokens")
+        model = "pretrain"
+    if "finetune" in has:
+        add(chatdata.STAGE, "chatdata")
+        add(finetune.STAGE, "finetune", model=model, chatdata="chatdata")
+        model = "finetune"
+    if "eval" in has:
+        for name in [n.stage.name for n in nodes if n.stage.name in MODELS]:
+            add(evaluate.stage(f"eval-{name}"), "eval", model=name, base="base", corpus="corpus",
+                base_eval="eval-base", chatdata="chatdata")  # fmt: skip
+    if "export" in has:
+        evals = {f"eval_{name}": f"eval-{name}" for name in MODELS}
+        add(export.STAGE, "export", model=model, base="base", corpus="corpus", vocab="vocab",
+            tokens="tokens", chatdata="chatdata", **evals)  # fmt: skip
+    return nodes

@@ -1,0 +1,53 @@
+"""Stage ``finetune``: train the model on conversations, and give it their template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hanhua.core.stage import Context, Result, Stage
+from hanhua.train.config import FinetuneConfig
+from hanhua.train.estimate import estimate as estimate_training
+
+
+def run(context: Context[FinetuneConfig]) -> Result:
+    """Encode the conversations, train, save with the template, and read back what was saved."""
+    from hanhua.chat.template import get_template
+    from hanhua.model.checkpoint import save_model, set_template
+    from hanhua.model.load import load_model, load_tokenizer
+    from hanhua.tokens.conversations import build_chat_rows
+    from hanhua.tokens.rows import PackedRows
+    from hanhua.train.loop import train
+    from hanhua.train.record import training_result
+
+    source, chatdata = context.inputs["model"].path / "model", context.inputs["chatdata"]
+    template = get_template(chatdata.metrics.get("template", "hanhua"))
+    model, tokenizer = load_model(source), load_tokenizer(source)
+    meta = build_chat_rows(
+        tokenizer, model.config.vocab_size, chatdata.path / "train.parquet", template,
+        context.work / "rows", seq_len_tokens=context.config.seq_len_tokens, seed=context.seed,
+        progress=context.progress,
+    )  # fmt: skip
+    result = train(
+        model, PackedRows.open(context.work / "rows"), context.config, work=context.work,
+        seed=context.seed, machine=context.machine, progress=context.progress, title="finetuning",
+    )  # fmt: skip
+    set_template(model, tokenizer, template.stop)
+    saved = save_model(
+        model, context.out / "model", weights=result.weights, tokenizer_from=source,
+        chat_template=template.jinja,
+    )  # fmt: skip
+    done = training_result(result, saved, context.out)
+    counts = {"conversations": meta["conversations"], "rows": meta["n_rows"]}
+    return Result(
+        counts={**done.counts, **counts}, metrics={**done.metrics, "template": template.name}
+    )
+
+
+def estimate(config: FinetuneConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """As for pretraining, with the tokens of the conversations where they are known."""
+    known = {**facts, "tokens": facts.get("chat_tokens"), "seq_len_tokens": config.seq_len_tokens}
+    return estimate_training(config, known)
+
+
+STAGE = Stage(name="finetune", version=1, title="teach it to answer", run=run, estimate=estimate)

@@ -1,0 +1,1 @@
+"""Raw files to clean documents, with every drop counted by reason."""

@@ -1,0 +1,149 @@
+"""The recipe's ``corpus`` section."""
+
+from __future__ import annotations
+
+import codecs
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from hanhua.core.config import FilesField, Outside, Section, Share
+
+
+def _codec(name: str) -> str:
+    try:
+        return name if name == "auto" else codecs.lookup(name).name
+    except LookupError as error:
+        raise ValueError(f"no such encoding: {name}") from error
+
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class SourceConfig(Section):
+    """One collection of raw text."""
+
+    path: Annotated[
+        FilesField,
+        Field(
+            description="a file, a folder or a glob of txt, md, jsonl, json, csv, tsv or parquet, "
+            "plain or packed as gz, zst, xz or bz2"
+        ),
+    ]
+    language: Annotated[
+        str,
+        Field(
+            pattern="^[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*$",
+            description="the code its documents are held to, e.g. zh",
+        ),
+    ]
+    licence: Annotated[
+        str | None, Field(description="as its publisher states it; unknown stops the run")
+    ] = None
+    name: Annotated[
+        str | None, Field(min_length=1, description="in the ledger; default: the file's name")
+    ] = None
+    limit_docs: Annotated[
+        int | None, Field(gt=0, description="read no more than so many records of it")
+    ] = None
+    text_field: Annotated[
+        str | None,
+        Field(min_length=1, description="field or column; default: text, content or the like"),
+    ] = None
+    txt: Annotated[
+        Literal["file", "line"], Field(description="what is one document in a txt file")
+    ] = "file"
+    encoding: Annotated[
+        str,
+        AfterValidator(_codec),
+        Field(description="a codec; auto finds utf-8, utf-16, utf-32, gb18030, big5 and cp1252"),
+    ] = "auto"
+
+
+class QualityConfig(Section):
+    """Thresholds of the quality rules for one language; null switches a rule off.
+
+    The defaults are wide: they drop what is broken, not what is plain. Sources are given with the
+    rules, in text/quality.py.
+    """
+
+    min_language_share: Annotated[
+        Share | None,
+        Field(description="letters in the language's own script, of all letters, by weight"),
+    ] = 0.3
+    max_replacement_share: Annotated[
+        Share | None,
+        Field(description="U+FFFD, private-use and mojibake characters, of all characters"),
+    ] = 0.005
+    max_symbol_share: Annotated[
+        Share | None, Field(description="punctuation and symbols, of all but white space")
+    ] = 0.4
+    max_digit_share: Annotated[
+        Share | None, Field(description="digits, of all characters but white space")
+    ] = 0.4
+    max_duplicate_line_share: Annotated[
+        Share | None, Field(description="characters in repeated lines, of all characters")
+    ] = 0.3
+    min_function_word_share: Annotated[
+        Share | None,
+        Field(description="function characters among Han (zh), function words among words (en)"),
+    ] = 0.04
+
+
+class CorpusConfig(Section):
+    """Raw files to clean, traceable documents."""
+
+    sources: Annotated[
+        tuple[SourceConfig, ...],
+        Field(
+            min_length=1,
+            strict=False,
+            description="the collections, in order: of two copies the first is kept",
+        ),
+    ]
+    allow_unknown_licence: Annotated[
+        bool, Field(description="go on where a source states no licence")
+    ] = False
+    held_out_docs: Annotated[
+        Count,
+        Field(
+            description="documents per language kept for measuring and never trained on; at most "
+            "a tenth of each source"
+        ),
+    ] = 200
+    min_chars: Annotated[Count, Field(description="shorter documents are dropped")] = 20
+    max_chars_per_doc: Annotated[
+        int,
+        Field(ge=100, description="longer documents are split at paragraphs, lines or sentences"),
+    ] = 100_000
+    dedup: Annotated[
+        Literal["exact", "none"],
+        Field(description="exact: copies go, also if case, width, spacing or punctuation differ"),
+    ] = "exact"
+    language_check: Annotated[
+        bool, Field(description="drop documents whose script contradicts the declared language")
+    ] = True
+    quality: Annotated[bool, Field(description="apply the quality rules")] = True
+    thresholds: Annotated[
+        dict[str, QualityConfig],
+        Field(description="language -> thresholds of the quality rules, where not the defaults"),
+    ] = Field(default_factory=dict)
+    contamination: Annotated[
+        tuple[FilesField, ...],
+        Outside("files"),
+        Field(
+            strict=False,
+            description="files of evaluation questions; documents that hold one are dropped",
+        ),
+    ] = ()
+    on_error: Annotated[
+        Literal["stop", "skip"],
+        Field(description="what to do with a file that is cut off or cannot be read"),
+    ] = "stop"
+
+    @model_validator(mode="after")
+    def _thresholds_are_used(self) -> Self:
+        unknown = set(self.thresholds) - {source.language for source in self.sources}
+        if unknown:
+            raise ValueError(f"thresholds for a language no source has: {', '.join(unknown)}")
+        return self

@@ -1,0 +1,35 @@
+"""The ``tokens`` section: how long the rows are, how many tokens, in which shares."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from hanhua.core.config import Section, Share
+
+
+class TokensConfig(Section):
+    """What to pack. Shares are shares of tokens, counted from the rows as written."""
+
+    seq_len_tokens: Annotated[int, Field(ge=8, description="tokens in a row")] = 512
+    budget_tokens: Annotated[
+        int, Field(gt=0, description="tokens to write, all languages together, repeats counted")
+    ] = 8_000_000
+    shares: Annotated[
+        dict[str, Share],
+        Field(min_length=1, description="language -> share of the tokens; together 1"),
+    ] = Field(default_factory=lambda: {"zh": 0.7, "en": 0.3})
+    max_epochs: Annotated[
+        float, Field(gt=0, description="how often a language's corpus may be repeated at most")
+    ] = 4.0
+    tolerance: Annotated[
+        float, Field(gt=0, lt=1, description="how far a counted share may lie from the asked one")
+    ] = 0.01
+
+    @model_validator(mode="after")
+    def _whole(self) -> TokensConfig:
+        total = sum(self.shares.values())
+        if abs(total - 1.0) > 1e-6:
+            raise ValueError(f"shares must sum to 1, these sum to {total:g}")
+        return self

@@ -1,0 +1,28 @@
+"""What packing will give, told before anything is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hanhua.tokens.config import TokensConfig
+
+ENCODE_TOKENS_PER_S = 400_000
+"""On one core, measured on the shared corpora; only for the time that a plan shows."""
+
+
+def estimate(config: TokensConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Tokens, rows, bytes on disk and seconds.
+
+    Args:
+        config: the section.
+        facts: ``vocab_size`` where it is known.
+    """
+    width = 2 if facts.get("vocab_size", 32_000) <= 1 << 16 else 4
+    rows = -(-config.budget_tokens // config.seq_len_tokens)
+    return {
+        "tokens": config.budget_tokens,
+        "rows": rows,
+        "bytes": rows * config.seq_len_tokens * width + rows * 64,
+        "seconds": config.budget_tokens / ENCODE_TOKENS_PER_S,
+    }

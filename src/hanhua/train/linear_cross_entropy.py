@@ -1,0 +1,145 @@
+"""The last linear layer and cross-entropy in one, never holding all logits.
+
+After a vocabulary grows, the logits are by far the largest tensor of training (8,192 tokens of
+55,296 logits in fp32 are 1.8 GB, and the same again for their gradient). Here a chunk of tokens
+at a time gets its logits, its softmax *in the same memory*, and both gradients, still in the
+forward pass: the gradient of cross-entropy is softmax minus one-hot, so nothing has to be kept
+for the backward pass but the two results. Tokens that are not predicted never meet the matrix.
+
+Letters for shapes: N predicted tokens, D hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+IGNORE = -100
+BUFFER_BYTES = 160 * 1024 * 1024
+"""Room for the gradients of a chunk's logits: large, so that the weight's gradient, itself V x D,
+is made in few and large products."""
+TILE_BYTES = 16 * 1024 * 1024
+"""Room for the logits between two products: small, so that softmax finds them in the cache."""
+
+
+def linear_cross_entropy(
+    hidden_ND: Tensor,
+    weight_VD: Tensor,
+    labels_N: Tensor,
+    bias_V: Tensor | None = None,
+    *,
+    scale: float = 1.0,
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of ``hidden @ weight.T + bias`` against labels, summed, times a scale.
+
+    Args:
+        hidden_ND: ``[N, D]``.
+        weight_VD: ``[V, D]``, same dtype as hidden.
+        labels_N: ``[N]`` ids; ``IGNORE`` (-100) where nothing is predicted.
+        bias_V: ``[V]`` or None.
+        scale: factor of the loss and its gradients, e.g. 1 / predicted tokens of the whole step.
+
+    Returns:
+        The scaled loss (a scalar with a gradient) and the loss of every token, ``[N]`` fp32,
+        unscaled, 0 where ignored, without a gradient.
+    """
+    loss, losses = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        hidden_ND, weight_VD, labels_N, bias_V, scale
+    )
+    return loss, losses
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    """Loss and gradients in the forward; the backward only hands them out."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, bias: Tensor | None, scale: float
+    ) -> tuple[Tensor, Tensor]:
+        at = (labels != IGNORE).nonzero().squeeze(1)
+        whole = at.numel() == labels.numel()
+        kept = hidden if whole else hidden.index_select(0, at)
+        need_weight = ctx.needs_input_grad[1]
+        losses, d_kept, d_weight, d_bias = _chunks(
+            kept.detach(), weight.detach(), labels[at], None if bias is None else bias.detach(),
+            need_weight,
+        )  # fmt: skip
+        d_kept.mul_(scale)
+        d_hidden = d_kept if whole else torch.zeros_like(hidden).index_copy_(0, at, d_kept)
+        if d_weight is not None:
+            d_weight = d_weight.mul_(scale).to(weight.dtype)
+        if d_bias is not None and bias is not None:
+            d_bias = d_bias.mul_(scale).to(bias.dtype)
+        all_losses = losses if whole else losses.new_zeros(len(labels)).index_copy_(0, at, losses)
+        ctx.gradients = (d_hidden, d_weight, d_bias)
+        ctx.mark_non_differentiable(all_losses)
+        return losses.sum() * scale, all_losses
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        d_hidden, d_weight, d_bias = ctx.gradients
+        ctx.gradients = None
+        if bool(grads[0] != 1.0):  # a factor behind us; loops that use ``scale`` have none
+            d_hidden, d_weight, d_bias = (
+                None if g is None else g * grads[0].to(g.dtype)
+                for g in (d_hidden, d_weight, d_bias)
+            )
+        return d_hidden, d_weight, None, d_bias, None
+
+
+def _chunks(
+    hidden: Tensor, weight: Tensor, labels: Tensor, bias: Tensor | None, need_weight: bool
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    """Losses and unscaled gradients, a chunk of tokens at a time."""
+    n, vocab = hidden.shape[0], weight.shape[0]
+    chunk, tile = _sizes(n, vocab * hidden.element_size())
+    buffer = hidden.new_empty(min(chunk, n), vocab)
+    losses = torch.empty(n, dtype=torch.float32, device=hidden.device)
+    d_hidden = torch.empty_like(hidden)
+    d_weight: Tensor | None = None
+    d_bias = None if bias is None else torch.zeros_like(bias, dtype=torch.float32)
+    for start in range(0, n, chunk):
+        stop = min(start + chunk, n)
+        d_logits = buffer[: stop - start]
+        for lo in range(start, stop, tile):
+            hi = min(lo + tile, stop)
+            part = d_logits[lo - start : hi - start]
+            losses[lo:hi] = _tile(hidden[lo:hi], weight, labels[lo:hi], bias, part)
+            torch.mm(part, weight, out=d_hidden[lo:hi])
+        if need_weight:
+            product = torch.mm(d_logits.t(), hidden[start:stop])
+            d_weight = product.float() if d_weight is None else d_weight.add_(product)
+        if d_bias is not None:
+            d_bias += d_logits.sum(0, dtype=torch.float32)
+    if need_weight and d_weight is None:
+        d_weight = torch.zeros_like(weight, dtype=torch.float32)
+    return losses, d_hidden, d_weight, d_bias
+
+
+def _sizes(n: int, row_bytes: int) -> tuple[int, int]:
+    """Tokens in a chunk and in a tile: chunks of equal size, made of whole tiles."""
+    tile = max(TILE_BYTES // row_bytes // 64 * 64, 64)
+    most = max(BUFFER_BYTES // row_bytes // tile, 1) * tile
+    n_chunks = max(-(-n // most), 1)
+    return -(-n // n_chunks // tile) * tile or tile, tile
+
+
+def _tile(
+    hidden: Tensor, weight: Tensor, labels: Tensor, bias: Tensor | None, out: Tensor
+) -> Tensor:
+    """Fill ``out`` with softmax minus one-hot; returns the losses.
+
+    The softmax is computed in fp32 inside and rounded once. The loss is read off it, so in bf16
+    a token's loss carries a rounding of at most 2^-9 (unbiased; the mean of a step is good to
+    about 1e-5), and a probability under 1e-37 counts as that.
+    """
+    torch.mm(hidden, weight.t(), out=out)
+    if bias is not None:
+        out.add_(bias)
+    torch._softmax(out, -1, False, out=out)
+    at = torch.arange(len(labels), device=labels.device)
+    p = out[at, labels]
+    out[at, labels] = p - 1  # not scatter_add_, which copies all of a bf16 tensor on CPU
+    return p.float().clamp_min(1e-37).log().neg()

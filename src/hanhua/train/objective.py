@@ -1,0 +1,105 @@
+"""What is minimised: the next token's cross-entropy, on the tokens that are targets.
+
+Pretraining predicts every token of a document but its first; chat training only the assistant's.
+Both are the same function of a batch, because the mask travels with the rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hanhua.core.errors import ModelError
+from hanhua.tokens.loader import Batch
+from hanhua.train.linear_cross_entropy import IGNORE, linear_cross_entropy
+
+
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """A batch laid end to end, without padding.
+
+    Args:
+        ids: ``[1, T]``.
+        positions: ``[1, T]``, from 0 in each document.
+        labels: ``[T]``, the token to come, ``IGNORE`` where it isn't a target.
+        languages: ``[T]`` language of each token, as an index into the rows' list.
+        lengths: of the documents.
+        n_targets: labels that are not ``IGNORE``.
+    """
+
+    ids: Tensor
+    positions: Tensor
+    labels: Tensor
+    languages: Tensor
+    lengths: list[int]
+    n_targets: int
+
+
+def flatten(batch: Batch, languages: list[str]) -> Flat:
+    """Lay rows end to end. The last token of a document has no token to come, so no label."""
+    ids = np.concatenate([row.tokens for row in batch.rows]).astype(np.int64)
+    lengths = np.concatenate([row.lengths for row in batch.rows]).astype(np.int64)
+    ends = np.cumsum(lengths)
+    positions = np.arange(len(ids)) - np.repeat(ends - lengths, lengths)
+    labels = np.append(ids[1:], IGNORE)
+    targets = [
+        np.ones(len(row.tokens), np.bool_) if row.targets is None else row.targets
+        for row in batch.rows
+    ]
+    labels[:-1][~np.concatenate(targets)[1:]] = IGNORE
+    labels[ends - 1] = IGNORE
+    language = [np.full(len(r.tokens), languages.index(r.language)) for r in batch.rows]
+    return Flat(
+        ids=torch.from_numpy(ids)[None],
+        positions=torch.from_numpy(positions)[None],
+        labels=torch.from_numpy(labels),
+        languages=torch.from_numpy(np.concatenate(language)),
+        lengths=lengths.tolist(),
+        n_targets=int((labels != IGNORE).sum()),
+    )
+
+
+def check_head(model: Any) -> None:
+    """Refuse models that do something to their logits that we don't do.
+
+    Raises:
+        ModelError: naming the setting.
+    """
+    for name, neutral in (
+        ("final_logit_softcapping", None), ("logits_scaling", 1.0), ("logit_scale", 1.0),
+    ):  # fmt: skip
+        value = getattr(model.config, name, neutral)
+        if value is not None and value != neutral:
+            raise ModelError(
+                "This model changes its logits behind the head, which training can't do yet.",
+                where=f"config.json: {name}", found=value, fix="use another base",
+            )  # fmt: skip
+
+
+def next_token_loss(model: Any, flat: Flat, scale: float) -> tuple[Tensor, Tensor]:
+    """The loss of a flat batch.
+
+    Args:
+        model: a causal LM with packed attention enabled.
+        flat: the batch.
+        scale: 1 / targets of the whole optimiser step, so that cutting the step into
+            micro-batches doesn't change its gradient.
+
+    Returns:
+        The scaled sum of the losses, with a gradient, and every token's loss ``[T]``.
+    """
+    device = model.get_input_embeddings().weight.device
+    hidden = model.base_model(
+        input_ids=flat.ids.to(device),
+        position_ids=flat.positions.to(device),
+        document_lengths=flat.lengths,
+        use_cache=False,
+    ).last_hidden_state[0]
+    head = model.get_output_embeddings()
+    return linear_cross_entropy(
+        hidden, head.weight, flat.labels.to(device), getattr(head, "bias", None), scale=scale
+    )

@@ -1,0 +1,1 @@
+"""New pieces for an old tokenizer, the base's ids untouched."""

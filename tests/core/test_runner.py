@@ -1,0 +1,212 @@
+"""The runner: content addresses, reasons, wholeness, kill and resume."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hanhua.core.config import FilesField, Machine, Section
+from hanhua.core.errors import ArtifactError, InputError, StorageError, UsageError
+from hanhua.core.progress import Silent
+from hanhua.core.runner import Walk, plan, run
+from hanhua.core.stage import Context, Node, Result, Stage
+
+
+class CountConfig(Section):
+    """A section with an outside file and a value."""
+
+    path: FilesField
+    times: int = 1
+    others: list[FilesField] = []
+
+
+class ShoutConfig(Section):
+    """A section with a value."""
+
+    mark: str = "!"
+
+
+def count(context: Context[CountConfig]) -> Result:
+    text = Path(context.config.path).read_text(encoding="utf-8") * context.config.times
+    (context.out / "text.txt").write_text(text, encoding="utf-8")
+    return Result(counts={"chars": len(text)})
+
+
+def shout(context: Context[ShoutConfig]) -> Result:
+    text = (context.inputs["text"].path / "text.txt").read_text(encoding="utf-8")
+    (context.out / "loud.txt").write_text(text.upper() + context.config.mark, encoding="utf-8")
+    return Result(metrics={"marks": 1.0})
+
+
+COUNT = Stage(name="count", version=1, run=count, title="count the characters")
+SHOUT = Stage(name="shout", version=1, run=shout, title="say it louder")
+
+
+def walk(folder: Path, text: Path, times: int = 1, mark: str = "!", **other: object) -> Walk:
+    config = CountConfig.model_validate({"path": str(text), "times": times}, context={"root": "/"})
+    nodes = [
+        Node(stage=COUNT, config=config, inputs={}),
+        Node(stage=SHOUT, config=ShoutConfig(mark=mark), inputs={"text": "count"}),
+    ]
+    facts = {"name": "n", "seed": 1, "target": "zh", "source": "en", "machine": Machine()}
+    return Walk(nodes=nodes, run_dir=folder / "run", **{**facts, **other})
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "in.txt"
+    path.write_text("你好 world", encoding="utf-8")
+    return path
+
+
+def test_run_makes_artifacts_and_ledger(tmp_path: Path, text: Path):
+    ledger = run(walk(tmp_path, text), Silent())
+    stages = ledger["stages"]
+    assert list(stages) == ["count", "shout"]
+    assert ledger["complete"]
+    folder = tmp_path / "run" / stages["shout"]["path"]
+    assert (folder / "loud.txt").read_text(encoding="utf-8") == "你好 WORLD!"
+    assert json.loads((tmp_path / "run/ledger.json").read_text()) == json.loads(json.dumps(ledger))
+    assert not (tmp_path / "run" / ".building").exists()
+
+
+def test_second_run_does_nothing(tmp_path: Path, text: Path):
+    first = run(walk(tmp_path, text), Silent())
+    assert all(step.done for step in plan(walk(tmp_path, text)))
+    assert run(walk(tmp_path, text), Silent()) == first
+
+
+def test_fingerprint_follows_content_not_place(tmp_path: Path, text: Path):
+    elsewhere = tmp_path / "other" / "in.txt"
+    elsewhere.parent.mkdir()
+    elsewhere.write_bytes(text.read_bytes())
+    here = plan(walk(tmp_path, text))
+    there = plan(walk(tmp_path / "far", elsewhere, machine=Machine(threads=7, device="cpu")))
+    assert [step.fingerprint for step in here] == [step.fingerprint for step in there]
+    text.write_text("changed", encoding="utf-8")
+    changed = plan(walk(tmp_path, text))
+    assert [a.fingerprint != b.fingerprint for a, b in zip(here, changed, strict=True)] == [True] * 2
+
+
+@pytest.mark.parametrize(
+    ("change", "reasons"),
+    [
+        ({"times": 2}, ["times: 1 → 2", "its input count is another"]),
+        ({"mark": "?"}, [None, "mark: ! → ?"]),
+        ({"seed": 2}, ["seed: 1 → 2", "seed: 1 → 2"]),
+    ],
+)
+def test_plan_says_what_forces_a_rerun(tmp_path: Path, text: Path, change, reasons):
+    assert [step.why for step in plan(walk(tmp_path, text))] == [("not run yet",)] * 2
+    run(walk(tmp_path, text), Silent())
+    found = plan(walk(tmp_path, text, **change))
+    for step, reason in zip(found, reasons, strict=True):
+        assert step.done == (reason is None)
+        assert reason is None or reason in step.why
+
+
+def test_until_and_unknown_stage(tmp_path: Path, text: Path):
+    ledger = run(walk(tmp_path, text), Silent(), until="count")
+    assert list(ledger["stages"]) == ["count"]
+    assert not ledger["complete"]
+    with pytest.raises(UsageError, match="choose one of: count, shout"):
+        plan(walk(tmp_path, text), until="shuot")
+
+
+def test_missing_input_names_the_key(tmp_path: Path):
+    with pytest.raises(InputError, match=r"count\.path"):
+        plan(walk(tmp_path, tmp_path / "absent.txt"))
+
+
+def test_changed_artifact_is_noticed(tmp_path: Path, text: Path):
+    ledger = run(walk(tmp_path, text), Silent())
+    (tmp_path / "run" / ledger["stages"]["count"]["path"] / "text.txt").write_text("short")
+    with pytest.raises(ArtifactError, match="delete the folder count-"):
+        run(walk(tmp_path, text), Silent())
+
+
+def test_a_failing_stage_leaves_no_artifact(tmp_path: Path, text: Path):
+    def fail(context: Context[ShoutConfig]) -> Result:
+        (context.out / "half.txt").write_text("half")
+        raise OSError(28, "No space left on device")
+
+    bad = walk(tmp_path, text)
+    nodes = [bad.nodes[0], Node(stage=Stage(name="shout", version=1, run=fail, title="fail"),
+                                config=ShoutConfig(), inputs={"text": "count"})]  # fmt: skip
+    with pytest.raises(StorageError, match="The disk is full"):
+        run(walk(tmp_path, text).__class__(**{**_fields(bad), "nodes": nodes}), Silent())
+    folder = tmp_path / "run"
+    assert not list(folder.glob("shout-*"))
+    assert list(json.loads((folder / "ledger.json").read_text())["stages"]) == ["count"]
+    assert run(walk(tmp_path, text), Silent())["complete"]
+
+
+def _fields(found: Walk) -> dict[str, object]:
+    return {name: getattr(found, name) for name in found.__dataclass_fields__}
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from hanhua.core.config import Machine, Section
+from hanhua.core.progress import Silent
+from hanhua.core.runner import Walk, run
+from hanhua.core.stage import Context, Node, Result, Stage
+
+class Empty(Section):
+    "Nothing."
+
+def work(context):
+    memory = context.work / "steps.txt"
+    done = len(memory.read_text().splitlines()) if memory.exists() else 0
+    for step in range(done, 6):
+        time.sleep(float(sys.argv[2]))
+        with memory.open("a") as file:
+            file.write(f"{step}\\n")
+    (context.out / "steps.txt").write_text(memory.read_text())
+    return Result()
+
+walk = Walk(name="n", nodes=[Node(stage=Stage(name="slow", version=1, run=work, title="t"),
+            config=Empty(), inputs={})], seed=0, target="zh", source="en", machine=Machine(),
+            run_dir=Path(sys.argv[1]))
+run(walk, Silent())
+"""
+
+
+def test_kill_keeps_work_and_leaves_nothing_half(tmp_path: Path):
+    folder = tmp_path / "run"
+    command = [sys.executable, "-c", SLOW, str(folder)]
+    child = subprocess.Popen([*command, "0.3"])
+    kept = folder / ".building"
+    while not list(kept.glob("*/work/steps.txt")) and child.poll() is None:
+        time.sleep(0.02)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    assert not list(folder.glob("slow-*")), "killed before the end, so no artifact"
+    before = next(kept.glob("*/work/steps.txt")).read_text()
+    subprocess.run([*command, "0"], check=True, timeout=60)
+    steps = next(folder.glob("slow-*/steps.txt")).read_text()
+    assert steps == "0\n1\n2\n3\n4\n5\n", "went on, nothing twice"
+    assert 0 < len(before) < len(steps), "the kill fell in the middle"
+
+
+def test_two_runs_in_one_folder_are_refused(tmp_path: Path):
+    folder = tmp_path / "run"
+    child = subprocess.Popen([sys.executable, "-c", SLOW, str(folder), "5"])
+    try:
+        while not list(folder.glob(".building/*/work")) and child.poll() is None:
+            time.sleep(0.02)
+        text = tmp_path / "in.txt"
+        text.write_text("a")
+        with pytest.raises(StorageError, match="Another hanhua is running"):
+            run(walk(tmp_path, text), Silent())
+    finally:
+        child.kill()
+        child.wait()

@@ -1,0 +1,216 @@
+"""The report page: from a walked run folder to one file that needs nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from walked import DOCS, write_run
+
+from hanhua.core.files import read_json, write_json
+from hanhua.report.render import SECTIONS, render
+from hanhua.report.run import ORDER
+from hanhua.report.summary import text_summary
+from hanhua.stages import ORDER as WALK_ORDER
+
+VOID = {"meta", "br", "hr"}
+HOSTILE = (
+    "<script>alert('x')</script> \u202eevil\u0000\ud800 \"&amp; </p></style><img src=x onerror=y>"
+)
+
+
+class Page(HTMLParser):
+    """Holds tags to their ends and remembers what the page would ask for."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.asked: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.tags: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        found = dict(attrs)
+        self.asked += [v or "" for k, v in attrs if k in ("src", "srcset", "data", "action")]
+        self.asked += [found.get("href") or ""] if tag == "link" else []
+        self.links += [found.get("href") or ""] if tag == "a" else []
+        self.ids += [found["id"] or ""] if "id" in found else []
+        assert not any(key.startswith("on") for key in found)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("runs"))
+
+
+def page_of(run_dir: Path) -> str:
+    return render(run_dir).read_text(encoding="utf-8")
+
+
+def section(page: str, name: str) -> str:
+    found = re.search(rf'<section id="{name}".*?</section>', page, re.DOTALL)
+    assert found, name
+    return found[0]
+
+
+def test_page_is_well_formed_and_has_every_section(run_dir: Path) -> None:
+    text = page_of(run_dir)
+    page = Page(text)
+    assert not page.open
+    assert len(page.ids) == len(set(page.ids))
+    assert page.tags.count("section") == len(SECTIONS) == 11
+    assert "Not run" not in text
+    assert "could not be read" not in text
+    assert page.tags.count("svg") >= 10
+
+
+def test_page_asks_nothing_of_the_network(run_dir: Path) -> None:
+    text = page_of(run_dir)
+    page = Page(text)
+    assert page.asked == []
+    assert not re.search(r"url\(|@import|https?://|fetch\(|XMLHttp", text)
+    inside = [link for link in page.links if not link.startswith("#")]
+    assert inside
+    assert all((run_dir / link).is_file() for link in inside)
+    anchors = {link[1:] for link in page.links if link.startswith("#")}
+    assert anchors == set(page.ids) - {"language", "theme"}
+
+
+def test_page_is_the_same_each_time(run_dir: Path, tmp_path: Path) -> None:
+    first = page_of(run_dir)
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(run_dir, moved)
+    assert page_of(moved) == first == page_of(run_dir)
+    assert str(run_dir) not in first
+
+
+def test_every_word_is_in_both_languages(run_dir: Path) -> None:
+    text = page_of(run_dir)
+    assert text.count('data-lang="en" lang="en"') == text.count('data-lang="zh" lang="zh-CN"') > 100
+
+
+def test_headline_says_what_was_gained_and_lost(run_dir: Path) -> None:
+    text = page_of(run_dir)
+    top = text[: text.index("<nav>")]
+    for figure in (
+        "24.10 → ",
+        "2.66",
+        "2.95 → ",
+        "2.74",
+        "0.120",
+        "2.93 → ",
+        "0.83",
+        "70.0 : 30.0",
+    ):
+        assert figure in top, figure
+    assert top.count("tag good") == 4
+    assert "cmmlu: 25.0 % → 45.0 % right (n = 200, chance 25.0 %)" in top
+    assert f"n = {DOCS} documents" in top
+
+
+def test_hostile_text_stays_text(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path, sample=HOSTILE)
+    ledger = read_json(run_dir / "ledger.json")
+    ledger["name"] = "</title><script>1</script>"
+    ledger["machine"]["cpu"] = "<img src=x>"
+    write_json(run_dir / "ledger.json", ledger)
+    text = page_of(run_dir)
+    page = Page(text)
+    assert page.tags.count("script") == 1
+    assert "img" not in page.tags
+    samples = section(text, "samples")
+    assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt;" in samples
+    assert "␀" in samples
+    assert "\x00" not in text
+
+
+@pytest.mark.parametrize("stages", [(), ("base",), ("base", "corpus", "eval-base"), ("corpus",)])
+def test_missing_stages_are_said_not_failed(tmp_path: Path, stages: tuple[str, ...]) -> None:
+    if stages:
+        run_dir = write_run(tmp_path, stages=stages)
+    else:
+        run_dir = tmp_path / "empty"
+        run_dir.mkdir()
+    text = page_of(run_dir)
+    assert not Page(text).open
+    assert "Not run." in section(text, "training")
+    assert "could not be read" not in text
+    assert "Nothing has been compared yet." in text
+    assert ("Not run." in section(text, "bits-per-byte")) == ("eval-base" not in stages)
+
+
+def test_unfinished_run_is_marked(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path, stages=("base", "corpus"))
+    assert "this run is not finished" not in page_of(run_dir)
+    ledger = read_json(run_dir / "ledger.json")
+    write_json(run_dir / "ledger.json", {**ledger, "complete": False})
+    assert "this run is not finished" in page_of(run_dir)
+
+
+def test_broken_files_do_not_stop_the_page(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path)
+    for name in ("scores.json", "samples.json", "report.json", "log.jsonl"):
+        for path in run_dir.glob(f"*/{name}"):
+            path.write_text('{"half": ', encoding="utf-8")
+    for path in run_dir.glob("corpus-*/ledger.json"):
+        path.write_text('{"sources": [{"dropped": {"a": "many"}}, 3, null]}', encoding="utf-8")
+    text = page_of(run_dir)
+    assert not Page(text).open
+    assert "Not run." in section(text, "samples")
+    assert "Chinese" in section(text, "bits-per-byte")  # from the ledger
+
+
+def test_ledger_of_other_shapes_does_not_stop_the_page(run_dir: Path, tmp_path: Path) -> None:
+    """Whatever part of the ledger is replaced by a value of another kind, a page comes out."""
+    ledger = read_json(run_dir / "ledger.json")
+
+    def spots(value: object, at: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+        if not isinstance(value, dict):
+            return [at]
+        return [at] * bool(at) + [s for k, v in value.items() for s in spots(v, (*at, k))]
+
+    few = ("corpus", "pretrain", "eval-finetune")
+    places = [s for s in spots(ledger) if s[0] != "stages" or len(s) < 2 or s[1] in few]
+    places = places[:: len(places) // 60]
+    assert len(places) > 50
+    for number, place in enumerate(places):
+        broken = json.loads(json.dumps(ledger))
+        inner = broken
+        for key in place[:-1]:
+            inner = inner[key]
+        inner[place[-1]] = [None, "text", 3, [1], {"a": [2]}, float("nan")][number % 6]
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "ledger.json").write_text(json.dumps(broken), encoding="utf-8")
+        assert not Page(page_of(folder)).open
+        text_summary(broken)
+
+
+def test_stage_order_is_the_walks() -> None:
+    assert ORDER == WALK_ORDER
+
+
+def test_source_equal_to_target_is_shown_once(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path)
+    ledger = read_json(run_dir / "ledger.json")
+    write_json(run_dir / "ledger.json", {**ledger, "target": "en"})
+    top = page_of(run_dir)
+    top = top[: top.index("<nav>")]
+    assert top.count("English: bits per byte") == 1
+    assert "share of tokens" not in top

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from hanhua.core.errors import ArtifactError, ModelError, ServeError
+from hanhua.serve.guard import read_keys
+from hanhua.serve.run import _is_loopback, model_name, resolve_run, serve
+
+
+@pytest.fixture
+def run_folder(tmp_path, chat_folder) -> Path:
+    """A run as the runner leaves it: ledger and artifacts."""
+    run = tmp_path / "runs" / "my"
+    stages = {}
+    for stage, inner in (("base", "model"), ("finetune", "model"), ("export", "hf")):
+        place = run / f"{stage}-0123456789ab" / inner
+        place.mkdir(parents=True)
+        (place / "config.json").write_text("{}")
+        stages[stage] = {"path": f"{stage}-0123456789ab"}
+    stages["corpus"] = {"path": "corpus-0123456789ab"}
+    (run / "ledger.json").write_text(json.dumps({"name": "my", "stages": stages}))
+    return run
+
+
+def without(run: Path, stage: str) -> None:
+    ledger = json.loads((run / "ledger.json").read_text())
+    del ledger["stages"][stage]
+    (run / "ledger.json").write_text(json.dumps(ledger))
+
+
+def test_a_run_serves_its_export_else_its_newest_model(run_folder):
+    assert resolve_run(run_folder) == run_folder / "export-0123456789ab" / "hf"
+    without(run_folder, "export")
+    assert resolve_run(run_folder) == run_folder / "finetune-0123456789ab" / "model"
+    without(run_folder, "finetune")
+    assert resolve_run(run_folder) == run_folder / "base-0123456789ab" / "model"
+
+
+def test_artifacts_folders_and_names(run_folder, chat_folder, monkeypatch):
+    artifact = run_folder / "finetune-0123456789ab"
+    assert resolve_run(artifact) == resolve_run(artifact / "model") == artifact / "model"
+    assert resolve_run(chat_folder) == chat_folder
+    monkeypatch.chdir(run_folder.parents[1])
+    assert resolve_run(Path("my")) == Path("runs/my/export-0123456789ab/hf")
+    names = [model_name(p) for p in (Path("my"), run_folder, artifact, artifact / "model")]
+    assert names == ["my"] * 4
+    assert model_name(chat_folder) == "tiny-chat"
+
+
+def test_no_model_is_one_message(tmp_path):
+    with pytest.raises(ModelError) as caught:
+        resolve_run(tmp_path / "nothing")
+    assert caught.value.found == "no such folder"
+    assert "runs/NAME" in str(caught.value.fix)
+    with pytest.raises(ModelError, match="no model here"):
+        resolve_run(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"stages": {"base": {}}}'])
+def test_a_broken_ledger_is_one_message(tmp_path, text):
+    (tmp_path / "ledger.json").write_text(text)
+    with pytest.raises(ArtifactError, match="ledger does not read"):
+        resolve_run(tmp_path)
+
+
+def test_a_busy_port_is_known_before_the_model_is_loaded(chat_folder):
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        with pytest.raises(ServeError) as caught:
+            serve(chat_folder, port=port)
+    assert caught.value.where == f"127.0.0.1:{port}"
+    assert "in use" in str(caught.value.found)
+
+
+@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 70000), ("203.0.113.7", 0), ("no.such.host.invalid", 0)])  # fmt: skip # noqa: E501
+def test_an_address_that_is_not_ours(chat_folder, host, port):
+    with pytest.raises(ServeError, match="cannot listen"):
+        serve(chat_folder, host=host, port=port)
+
+
+def test_key_files(tmp_path):
+    path = tmp_path / "keys"
+    path.write_text("# mine\none\n\n  two  \n")
+    assert read_keys(path) == {"one", "two"}
+    assert read_keys(None) == frozenset()
+    path.write_text("# none\n\n")
+    with pytest.raises(ServeError, match="no key"):
+        read_keys(path)
+    with pytest.raises(ServeError, match="cannot be read"):
+        read_keys(tmp_path / "absent")
+
+
+def test_which_addresses_are_this_machine_only():
+    assert all(map(_is_loopback, ("127.0.0.1", "127.9.9.9", "::1", "localhost")))
+    assert not any(map(_is_loopback, ("0.0.0.0", "::", "192.168.1.5", "example.org")))
+
+
+@pytest.mark.slow
+def test_the_process_serves_warns_and_stops_on_a_signal(chat_folder):
+    code = ("import sys; from pathlib import Path; from hanhua.core.progress import Lines; "
+            "from hanhua.serve.run import serve; "
+            "serve(Path(sys.argv[1]), host=sys.argv[2], port=0, progress=Lines(sys.stdout))")  # fmt: skip # noqa: E501
+    command = [sys.executable, "-c", code, str(chat_folder), "0.0.0.0"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
+        try:
+            assert process.stdout
+            lines = [process.stdout.readline() for _ in range(3)]
+            assert "no key is set" in lines[0]
+            port = lines[2].split("/v1")[0].rsplit(":", 1)[1]
+            answer = httpx.get(f"http://127.0.0.1:{port}/v1/models", timeout=30).json()
+            assert answer["data"][0]["id"] == "tiny-chat"
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) in (0, -signal.SIGTERM)
+        finally:
+            process.kill()

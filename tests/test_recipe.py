@@ -1,0 +1,150 @@
+"""The recipe: strict, with file, line and the nearest key; overrides; schema; paths."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hanhua.cli.template import recipe_text
+from hanhua.core.errors import RecipeError
+from hanhua.recipe import Recipe, json_schema, load_recipe
+
+MINIMAL = """\
+name: small
+base:
+  model: {model}
+corpus:
+  sources:
+    - {{path: zh.txt, language: zh, licence: CC0}}
+tokens: {{shares: {{zh: 0.7, en: 0.3}}}}
+pretrain:
+  learning_rate: 1e-4
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    (tmp_path / "model").mkdir()
+    path = tmp_path / "recipe.yaml"
+    path.write_text(MINIMAL.format(model="model"), encoding="utf-8")
+    return path
+
+
+def test_paths_start_at_the_recipes_folder(recipe: Path, monkeypatch, tmp_path_factory):
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    found = load_recipe(recipe)
+    assert found.base.model == str(recipe.parent / "model")
+    assert found.corpus.sources[0].path == str(recipe.parent / "zh.txt")
+
+
+def test_exponents_are_numbers(recipe: Path):
+    assert load_recipe(recipe).pretrain.learning_rate == 1e-4
+    assert load_recipe(recipe, ["pretrain.learning_rate=3e-5"]).pretrain.learning_rate == 3e-5
+
+
+@given(st.floats(min_value=1e-9, max_value=1e9, allow_nan=False))
+def test_every_spelling_of_a_float_is_read(value):
+    import yaml
+
+    from hanhua.recipe import _Loader
+
+    for text in (f"{value:e}", f"{value:g}", repr(value)):
+        assert yaml.load(text, Loader=_Loader) == float(text)
+
+
+def test_environment_and_hub_ids(tmp_path: Path, monkeypatch):
+    path = tmp_path / "r.yaml"
+    monkeypatch.setenv("MODELS", str(tmp_path / "models"))
+    for given_, found in [
+        ("${MODELS}/a", str(tmp_path / "models/a")),
+        ("${ABSENT:-here}/b", str(tmp_path / "here/b")),
+        ("meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-7b-hf"),
+        ("modelscope:org/name", "modelscope:org/name"),
+        ("hf:org/name@main", "hf:org/name@main"),
+    ]:
+        path.write_text(f"name: x\nbase: {{model: '{given_}'}}\n", encoding="utf-8")
+        assert load_recipe(path).base.model == found
+
+
+BAD = [
+    ("name: a b\nbase: {model: x/y}\n", r"r\.yaml:1"),
+    ("name: x\nbase: {modle: x/y}\n", r"r\.yaml:2[\s\S]*did you mean 'model'"),
+    ("name: x\nbase: {model: x/y}\npretrian: {}\n", r"r\.yaml:3[\s\S]*did you mean 'pretrain'"),
+    ("name: x\nbase: {model: x/y}\nname: y\n", r"r\.yaml:3[\s\S]*given twice"),
+    ("name: x\nbase: {model: x/y}\nseed: soon\n", r"r\.yaml:3[\s\S]*seed: 'soon'"),
+    ("name: x\nbase: {model: x/y}\nseed: -1\n", r"r\.yaml:3"),
+    ("name: x\n", r"A key is missing[\s\S]*base"),
+    ("- a\n- b\n", r"not a mapping"),
+    ("", r"empty file"),
+    ("name: [x\nbase:", r"not valid YAML[\s\S]*r\.yaml:"),
+    ("name: x\nbase: {model: x/y}\npretrain: {}\n", r"pretrain needs the section tokens"),
+    ("name: x\nbase: {model: '${NOWHERE_SET}/y'}\n", r"NOWHERE_SET is not set"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD)
+def test_mistakes_are_named_with_their_line(tmp_path: Path, text: str, message: str):
+    path = tmp_path / "r.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(path)
+
+
+def test_unknown_key_inside_a_list(recipe: Path):
+    recipe.write_text(recipe.read_text().replace("licence: CC0", "license: CC0"))
+    with pytest.raises(RecipeError, match=r"recipe\.yaml:6[\s\S]*did you mean 'licence'"):
+        load_recipe(recipe)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed", "wants section.key=value"),
+        ("seed=x", r"--set seed"),
+        ("pretrain.learnig_rate=1", r"--set pretrain.learnig_rate[\s\S]*learning_rate"),
+        ("name.first=x", "holds a value"),
+        ("corpus.sources.7.path=x", "no such item"),
+    ],
+)
+def test_bad_overrides(recipe: Path, override: str, message: str):
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(recipe, [override])
+
+
+def test_override_reaches_lists_and_new_keys(recipe: Path):
+    found = load_recipe(recipe, ["corpus.sources.0.language=ja", "eval={}", "seed=3"])
+    assert found.corpus.sources[0].language == "ja"
+    assert found.eval is not None
+    assert found.seed == 3
+
+
+def test_machine_is_in_no_fingerprint(recipe: Path, tmp_path: Path):
+    from hanhua.core.runner import plan
+
+    (tmp_path / "zh.txt").write_text("你好", encoding="utf-8")
+    (tmp_path / "model" / "config.json").write_text("{}")
+    one = plan(load_recipe(recipe).walk(tmp_path))
+    two = plan(load_recipe(recipe, ["machine.threads=3"]).walk(tmp_path / "far"))
+    other = plan(load_recipe(recipe, ["seed=5"]).walk(tmp_path))
+    assert [s.fingerprint for s in one] == [s.fingerprint for s in two]
+    assert all(a.fingerprint != b.fingerprint for a, b in zip(one, other, strict=True))
+
+
+def test_schema_knows_every_section():
+    schema = json_schema()
+    assert set(schema["properties"]) == set(Recipe.model_fields)
+    assert schema["additionalProperties"] is False
+    json.dumps(schema)
+
+
+@pytest.mark.parametrize("target", ["zh", "ja"])
+def test_init_writes_a_recipe_that_loads(tmp_path: Path, target: str):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe_text("meta-llama/Llama-2-7b-hf", target), encoding="utf-8")
+    found = load_recipe(path)
+    assert found.target == target
+    assert [node.stage.name for node in found.walk(tmp_path).nodes][-1] == "export"
