@@ -137,7 +137,7 @@ def main() -> None:
         f"{n} questions ({name}, {SHOTS}-shot): {ours_s / n:.4f} CPU-s each with shared prefixes,"
     )
     print(
-        f"{naive_s / n:.4f} the naive way: {naive_s / ours_s:.1f} times; {same} of {n} choices equal"
+        f"{naive_s / n:.4f} the naive way: {naive_s / ours_s:.1f} times; {same} of {n} choices same"
     )
     print(json.dumps(result))
 

@@ -95,7 +95,7 @@ def test_killed_in_every_stage_and_run_again_gives_the_same_bytes(finished, proj
         child = project.start("run", "recipe.yaml", "--quiet")
         deadline = time.monotonic() + 240
         while child.poll() is None and time.monotonic() < deadline:
-            if any(p.name.rsplit("-", 1)[0] == stage for p in building.glob("*-*/out")):
+            if any(p.parent.name.rsplit("-", 1)[0] == stage for p in building.glob("*-*/out")):
                 time.sleep(0.03 * (len(killed) % 4))
                 os.kill(child.pid, signal.SIGKILL)
                 killed.append(stage)

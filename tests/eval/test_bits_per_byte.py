@@ -54,7 +54,7 @@ def test_every_token_is_scored_once(lengths: list[int], context: int, tokens: in
 def test_windows_cover_the_long_case() -> None:
     cut = bits.windows([1000], 128)
     assert len(cut) > 5
-    assert cut[1].start == 128 - 32
+    assert cut[1].start == 128 - 16
 
 
 def test_equals_the_naive_way(base: CausalModel, sentences: dict[str, list[str]]) -> None:

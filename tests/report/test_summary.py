@@ -39,9 +39,10 @@ def test_text_summary_is_a_short_verdict(tmp_path: Path) -> None:
     lines = text_summary(read_json(write_run(tmp_path) / "ledger.json")).splitlines()
     assert lines[0].startswith("Chinese: gained: 24.100 → 2.660 bits per byte (−89.0 %)")
     assert lines[1].startswith("English: gained: 2.950 → 2.740")
-    assert "0.1200 (held-out)" in lines[2]
-    assert lines[3] == "Tokens per character of Chinese text: 2.93 → 0.83"
-    assert len(lines) == 5
+    assert lines[2] == "cmmlu: gained: 25.0 % → 45.0 % right (n = 200, chance 25.0 %)"
+    assert "0.1200 (held-out)" in lines[4]
+    assert lines[5] == "Tokens per character of Chinese text: 2.93 → 0.83"
+    assert len(lines) == 7
 
 
 def scores(value: float, low: float, high: float, **more: Any) -> dict[str, Any]:

@@ -219,10 +219,21 @@ def test_markdown_renders_and_nothing_becomes_markup(page):
 def test_a_refusal_is_shown_and_can_be_tried_again(page):
     ask(page, "Tom " * 3000)
     page.wait(f"{LAST}?.querySelector('.error')")
-    assert "maximum context length" in page.js(f"{LAST}.querySelector('.error').textContent")
+    assert "longer than the model's context" in page.js(
+        f"{LAST}.querySelector('.error').textContent"
+    )
     ask(page, "Tom")
     page.wait("document.querySelectorAll('article').length === 4")
     finished(page)
+
+
+def test_a_long_conversation_leaves_out_its_oldest_turns(page):
+    for text in ("Tom " * 900, "Tom " * 901, "Tom " * 902):
+        ask(page, text)
+        finished(page)
+        page.wait("document.querySelector('#stop').hidden")
+    assert page.js("document.querySelectorAll('.error').length") == 0
+    assert "earlier turns not sent" in page.js(f"{LAST}.querySelector('.facts').textContent")
 
 
 def test_phone_width_fits_and_has_a_drawer(page):

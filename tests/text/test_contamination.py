@@ -82,7 +82,7 @@ def test_questions_of_the_published_formats(tmp_path):
 
     assert write("a.csv", f",Question,A,B\n0,{QUESTION},土地,资金\n") == [QUESTION]
     assert write("b.csv", f"{ENGLISH},one,two\nHow many bones are there?,1,2\n") == [
-        ENGLISH, "How many bones are there?"]  # fmt: skip
+        ENGLISH, "How many bones are there? 1 2"]  # fmt: skip
     nested = {"example": [{"question": QUESTION, "answer": "B"}]}
     assert write("c.json", json.dumps(nested)) == [QUESTION]
     assert write("d.jsonl", json.dumps({"query": "短题", "A": "选项一很长的文字"})) == [

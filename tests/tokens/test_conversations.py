@@ -38,7 +38,7 @@ def test_targets_are_the_answers_and_their_end(tokenizer, tmp_path):
         row = rows.row(i)
         learnt[row.language] = tokenizer.decode(row.tokens[row.targets].tolist())
     assert learnt == {
-        "en": " Tom likes red.</s> river</s>", "zh": " 天气很好</s>", "und": " yes</s>",
+        "en": "Tom likes red.</s> river</s>", "zh": "天气很好</s>", "und": "yes</s>",
     }  # fmt: skip
     counts = meta["counts_by_language"]
     n = sum(len(tokenizer(t, add_special_tokens=False)["input_ids"]) for t in ("天气很好",))
@@ -49,7 +49,7 @@ def test_what_is_too_long_loses_its_last_turns_first(tokenizer):
     long = conversation(0, "Tom?", "red", "hill?", "river " * 30)
     fate, encoded = fit(tokenizer, TEMPLATE, long, 40)
     assert fate == "turns_cut"
-    assert tokenizer.decode(encoded.ids[encoded.targets].tolist()) == " red</s>"
+    assert tokenizer.decode(encoded.ids[encoded.targets].tolist()) == "red</s>"
     fate, encoded = fit(tokenizer, TEMPLATE, conversation(1, "Tom?", "river " * 60), 64)
     assert fate == "answer_cut"
     assert len(encoded.ids) == 64

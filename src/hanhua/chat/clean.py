@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from hanhua.chat.config import ChatDataConfig
 from hanhua.chat.conversation import Conversation, problem, repair
-from hanhua.chat.identity import claim, fill_blanks, has_blanks, rewrite
+from hanhua.chat.identity import Identity, claim, fill_blanks, has_blanks, rewrite
 from hanhua.text.verdict import Drop
 
 IDENTITY = "identity"
@@ -58,17 +58,15 @@ def _outline(conversation: Conversation) -> str:
 
 
 def _own_identity(conversation: Conversation, config: ChatDataConfig) -> Conversation | Drop:
-    name = config.model_name.strip()
-    own = fill_blanks(conversation, name, config.model_maker.strip())
-    found = claim(own)
+    own = Identity(config.model_name.strip(), config.model_maker.strip())
+    filled = fill_blanks(conversation, own)
+    found = claim(filled, own)
     if found is None:
-        return Drop(NAME_BLANK, "{{name}} or {{author}}") if has_blanks(own) else own
-    if not name:
+        return Drop(NAME_BLANK, "{{name}} or {{author}}") if has_blanks(filled) else filled
+    rewritten = rewrite(filled, own) if own.name else filled
+    if claim(rewritten, own) or has_blanks(rewritten) or problem(rewritten):
         return Drop(IDENTITY, found)
-    own = rewrite(own, name)
-    if has_blanks(own) or claim(own):
-        return Drop(IDENTITY, found)
-    return Drop(IDENTITY, found) if problem(own) else own
+    return rewritten
 
 
 def _cut(conversation: Conversation, max_chars: int, max_turns: int) -> Conversation | None:

@@ -7,9 +7,12 @@ ChatGPT", "作为 OpenAI 训练的语言模型"); talk *about* those models is l
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hanhua.chat.conversation import Conversation, Turn
+
+# Private-use characters that stand for the model's own name and maker while texts are searched.
+_NAME, _MAKER = "\ue0f0", "\ue0f1"
 
 _NAMES = (
     r"Chat[ -]?GPT|GPT[- ]?[2-5](?:\.\d)?(?:-turbo)?|Instruct[ -]?GPT|Vicuna|LLaMA|Llama[ -]?[23]?|"
@@ -69,83 +72,104 @@ _SENTENCE = re.compile(r"[^。！？!?\n]*?(?:[。！？!?\n]+|\.(?=\s|$)|$)\s*"
 _HAN = re.compile(r"[一-鿿]")
 
 
-def claim(conversation: Conversation) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the model is to be; both may be empty.
+
+    In texts that are searched the two stand as one character each, so that a model called
+    Llama-zh, or made by Google, is not taken for another.
+    """
+
+    name: str = ""
+    maker: str = ""
+
+    def hide(self, text: str) -> str:
+        """Put the two characters for name and maker."""
+        text = text.replace(self.name, _NAME) if self.name else text
+        return text.replace(self.maker, _MAKER) if self.maker else text
+
+    def show(self, text: str) -> str:
+        """Put name and maker for the two characters."""
+        return text.replace(_NAME, self.name).replace(_MAKER, self.maker)
+
+
+def claim(conversation: Conversation, own: Identity = Identity()) -> str | None:
     """The first words in which the assistant claims, or is told, to be another model."""
-    if _hinted(conversation.system) and (found := _YOU_ARE.search(conversation.system)):
-        return found[0]
+    if _hinted(conversation.system) and (found := _YOU_ARE.search(own.hide(conversation.system))):
+        return own.show(found[0])
     for turn in conversation.turns:
         if turn.role == "assistant" and _hinted(turn.text):
-            found = _CLAIM.search(turn.text) or _AS.search(turn.text)
+            text = own.hide(turn.text)
+            found = _CLAIM.search(text) or _AS.search(text)
             if found:
-                return found[0]
+                return own.show(found[0])
     return None
 
 
 def _hinted(text: str) -> bool:
     lowered = text.lower()
-    return any(hint in lowered for hint in _HINTS)
+    for hint in _HINTS:  # twice as fast as any()
+        if hint in lowered:
+            return True
+    return False
 
 
-def fill_blanks(conversation: Conversation, name: str, maker: str) -> Conversation:
+def fill_blanks(conversation: Conversation, own: Identity) -> Conversation:
     """Write the model's name into ``{{name}}``, its maker into ``{{author}}``, where known."""
 
     def filled(text: str) -> str:
-        text = text.replace("{{name}}", name) if name else text
-        return text.replace("{{author}}", maker) if maker else text
+        text = text.replace("{{name}}", own.name) if own.name else text
+        return text.replace("{{author}}", own.maker) if own.maker else text
 
-    if not any("{{" in text for text in (conversation.system, *_texts(conversation))):
+    if not has_blanks(conversation):
         return conversation
     turns = tuple(Turn(turn.role, filled(turn.text)) for turn in conversation.turns)
     return replace(conversation, system=filled(conversation.system), turns=turns)
 
 
 def has_blanks(conversation: Conversation) -> bool:
-    """Whether ``{{name}}`` or ``{{author}}`` is still there."""
-    texts = (conversation.system, *_texts(conversation))
-    return any("{{name}}" in text or "{{author}}" in text for text in texts)
+    """Whether ``{{name}}`` or ``{{author}}`` is there."""
+    texts = (conversation.system, *(turn.text for turn in conversation.turns))
+    return any("{{" in text and ("{{name}}" in text or "{{author}}" in text) for text in texts)
 
 
-def rewrite(conversation: Conversation, name: str) -> Conversation:
-    """Let the assistant be ``name``: a sentence becomes "I am name" from its claim on.
+def rewrite(conversation: Conversation, own: Identity) -> Conversation:
+    """Let the assistant be ``own.name``: a sentence becomes "I am name" from its claim on.
 
-    Said once an answer; further sentences that claim something go.
-
-    A clause like "As a model trained by OpenAI, …" becomes "As name, …", so that the rest stays.
+    Said once an answer; further sentences that claim something go. A clause like "As a model
+    trained by OpenAI, …" becomes "As name, …", so that the rest stays.
     """
     turns = tuple(
-        Turn(turn.role, _rewrite(turn.text, name)) if turn.role == "assistant" else turn
+        Turn(turn.role, own.show(_rewrite(own.hide(turn.text))))
+        if turn.role == "assistant"
+        else turn
         for turn in conversation.turns
     )
-    system = conversation.system
+    system = own.hide(conversation.system)
     if _YOU_ARE.search(system):
-        system = f"你是{name}。" if _HAN.search(system.replace(name, "")) else f"You are {name}."
-    return replace(conversation, system=system, turns=turns)
+        system = f"你是{_NAME}。" if _HAN.search(system) else f"You are {_NAME}."
+    return replace(conversation, system=own.show(system), turns=turns)
 
 
-def _rewrite(text: str, name: str) -> str:
-    text = _AS.sub(lambda match: _as(match, name), text)
+def _rewrite(text: str) -> str:
+    text = _AS.sub(_as, text)
     parts: list[str] = []
     said = False
     for match in _SENTENCE.finditer(text):
         sentence = match[0]
         if found := _CLAIM.search(sentence):
             end = "\n" if sentence.endswith("\n") else " "
-            chinese = bool(_HAN.search(sentence.replace(name, "")))
-            statement = f"我是{name}。" if chinese else f"I am {name}.{end}"
+            statement = f"我是{_NAME}。" if _HAN.search(sentence) else f"I am {_NAME}.{end}"
             sentence = "" if said else sentence[: found.start()] + statement
             said = True
         parts.append(sentence)
     return "".join(parts).strip() if said else text
 
 
-def _as(match: re.Match[str], name: str) -> str:
+def _as(match: re.Match[str]) -> str:
     """The clause with the new name; a model's name that follows the comma goes, "I" comes."""
-    chinese = bool(_HAN.search(match[0].replace(name, "")))
-    clause = f"作为{name}" if chinese else f"As {name}"
-    if match.end() == match.end(1) or not match[0][match.start(1) - match.start() :]:
+    chinese = bool(_HAN.search(match[0]))
+    clause = f"作为{_NAME}" if chinese else f"As {_NAME}"
+    if match.end() <= match.start(1):
         return clause
     return f"{clause}，我" if chinese else f"{clause}, I"
-
-
-def _texts(conversation: Conversation) -> tuple[str, ...]:
-    return tuple(turn.text for turn in conversation.turns)

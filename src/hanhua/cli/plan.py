@@ -2,35 +2,55 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hanhua.chat.config import ChatSourceConfig
+from hanhua.core.artifact import outside_files
 from hanhua.core.progress import duration, human
 from hanhua.core.runner import Step
 from hanhua.core.runner import plan as plan_walk
-from hanhua.model.facts import base_facts
+from hanhua.model.facts import base_facts, parameters
 from hanhua.recipe import Recipe
 
 
 def plan_rows(recipe: Recipe, runs: Path, until: str | None) -> list[dict[str, Any]]:
     """One JSON-able row a stage: name, status, why, fingerprint, estimate."""
     walk = recipe.walk(runs)
-    facts = {**base_facts(recipe.base), "threads": recipe.machine.threads}
-    if recipe.vocab is not None and "vocab_size" in facts:
-        facts["vocab_size"] += recipe.vocab.add
-    for name in ("tokens", "pretrain", "finetune", "chatdata"):
-        section = getattr(recipe, name)
-        if section is not None:
-            facts[name] = section
+    facts = plan_facts(recipe)
     return [_row(step, facts) for step in plan_walk(walk, until)]
+
+
+def plan_facts(recipe: Recipe) -> dict[str, Any]:
+    """What the stages' estimates want to know: shapes, tokens, cores."""
+    facts = base_facts(recipe.base)
+    facts["cores"] = recipe.machine.threads or os.cpu_count() or 1
+    if "vocab_size" in facts and recipe.vocab is not None:
+        facts["vocab_size"] += recipe.vocab.add
+        facts["n_params"] = parameters(facts)
+    if recipe.tokens is not None:
+        facts["tokens"] = recipe.tokens.budget_tokens
+        facts["seq_len_tokens"] = recipe.tokens.seq_len_tokens
+    if recipe.chatdata is not None:
+        facts["chat_tokens"] = sum(map(_chat_tokens, recipe.chatdata.sources))
+    return facts
+
+
+def _chat_tokens(source: ChatSourceConfig) -> int:
+    """A guess from the files' sizes: 3.5 bytes a token, packed files three times as large."""
+    files = outside_files(source.path, "chatdata.sources")
+    packed = (".gz", ".zst", ".xz", ".parquet")
+    return int(sum(f.stat().st_size * (3 if f.suffix in packed else 1) for f in files) / 3.5)
 
 
 def _row(step: Step, facts: Mapping[str, Any]) -> dict[str, Any]:
     estimate: dict[str, Any] = {}
     if step.node.stage.estimate is not None and not step.done:
         estimate = dict(step.node.stage.estimate(step.node.config, facts))
+        estimate.setdefault("disk_bytes", estimate.pop("bytes", 0))
     return {
         "stage": step.name,
         "title": step.node.stage.title,
@@ -67,7 +87,7 @@ def _shown(estimate: Mapping[str, Any]) -> list[str]:
         "memory_bytes": lambda v: f"{v / 2**30:.2g} GB memory",
         "disk_bytes": lambda v: f"{v / 2**20:,.0f} MB disk",
     }
-    return [show[key](estimate[key]) for key in show if key in estimate]
+    return [show[key](estimate[key]) for key in show if estimate.get(key)]
 
 
 def _total(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -79,11 +80,21 @@ def run(
     """Run the recipe; what is done is kept, and a killed run goes on where it was."""
     from hanhua.recipe import load_recipe
 
-    ledger = _run(load_recipe(recipe, set_ or ()), runs, until, quiet)
+    command = _command(f"run {recipe}", set_)
+    ledger = _run(load_recipe(recipe, set_ or ()), runs, until, quiet, command)
     emit(ledger, json_)
 
 
-def _run(recipe: Recipe, runs: Path, until: str | None, quiet: bool) -> dict[str, Any]:
+def _command(what: str, overrides: list[str] | None) -> str:
+    """The call, to be typed again."""
+    return shlex.join(
+        ["hanhua", *what.split(), *(w for item in overrides or () for w in ("--set", item))]
+    )
+
+
+def _run(
+    recipe: Recipe, runs: Path, until: str | None, quiet: bool, command: str
+) -> dict[str, Any]:
     """Run and draw the report, and say the verdict."""
     import os
 
@@ -96,7 +107,9 @@ def _run(recipe: Recipe, runs: Path, until: str | None, quiet: bool) -> dict[str
 
     quiet_libraries()
     walk = recipe.walk(runs)
-    ledger = run_walk(walk, default_progress(quiet), until=until, summarise=summarise)
+    ledger = run_walk(
+        walk, default_progress(quiet), until=until, summarise=summarise, command=command
+    )
     page = render(walk.run_dir)
     if not quiet:
         typer.echo(text_summary(ledger), err=True)
@@ -124,7 +137,8 @@ def demo(
     from hanhua.demo.run import demo_recipe_path
     from hanhua.recipe import load_recipe
 
-    ledger = _run(load_recipe(demo_recipe_path(), set_ or ()), runs, None, quiet)
+    recipe = load_recipe(demo_recipe_path(), set_ or ())
+    ledger = _run(recipe, runs, None, quiet, _command("demo", set_))
     if open_:
         import webbrowser
 

@@ -162,6 +162,7 @@ def run(
     *,
     until: str | None = None,
     summarise: Callable[[Path, Mapping[str, Any]], Mapping[str, Any]] | None = None,
+    command: str = "",
 ) -> dict[str, Any]:
     """Run what is not done yet and return the ledger, which is also written after each stage.
 
@@ -170,6 +171,7 @@ def run(
         progress: where to show it.
         until: the last stage to run; all when None.
         summarise: makes the ledger's summary from the finished stages.
+        command: how it was called, for people who want to run it again.
 
     Raises:
         HanhuaError: whatever a stage refuses; finished stages stay.
@@ -190,7 +192,11 @@ def run(
                 finished[step.name] = _carry_out(walk, step, finished, progress)
                 progress.say(f"      {_facts(finished[step.name])}")
             complete = len(finished) == len(walk.nodes)
-            ledger = write_ledger(walk, steps, finished, complete, summarise)
+            ledger = make_ledger(walk, steps, finished, complete)
+            ledger["command"] = command
+            ledger["summary"] = dict(summarise(walk.run_dir, ledger["stages"])) if summarise else {}
+            # not sorted: stages stay in walk order
+            write_json(walk.run_dir / LEDGER, ledger, sort_keys=False)
         if complete:
             shutil.rmtree(walk.run_dir / BUILDING, ignore_errors=True)
     return ledger
@@ -230,29 +236,21 @@ def _carry_out(
     return Artifact.load(step.path)
 
 
-def write_ledger(
-    walk: Walk,
-    steps: Sequence[Step],
-    finished: Mapping[str, Artifact],
-    complete: bool,
-    summarise: Callable[[Path, Mapping[str, Any]], Mapping[str, Any]] | None,
+def make_ledger(
+    walk: Walk, steps: Sequence[Step], finished: Mapping[str, Artifact], complete: bool
 ) -> dict[str, Any]:
-    """Write ledger.json: each finished stage, and what the whole says."""
+    """The ledger: each finished stage, what it was made by, and whether that is all."""
     by_name = {step.name: step for step in steps}
-    stages = {name: _entry(by_name[name], artifact) for name, artifact in finished.items()}
     newest = max(finished.values(), key=lambda a: a.record["finished_at"]).record
-    ledger: dict[str, Any] = {
+    return {
         "name": walk.name,
         "hanhua": newest["hanhua"],
         "complete": complete,
+        **walk.context,
         "versions": newest["versions"],
         "machine": newest["machine"],
-        "stages": stages,
-        **walk.context,
+        "stages": {name: _entry(by_name[name], artifact) for name, artifact in finished.items()},
     }
-    ledger["summary"] = dict(summarise(walk.run_dir, stages)) if summarise else {}
-    write_json(walk.run_dir / LEDGER, ledger)
-    return ledger
 
 
 def _entry(step: Step, artifact: Artifact) -> dict[str, Any]:

@@ -229,7 +229,7 @@ TASKS: tuple[tuple[str, float, Callable[[random.Random, Language], list[Exchange
     ("kind", 0.03, _kind),
     ("order", 0.02, _order),
     ("story", 0.05, _story),
-    ("manners", 0.07, _manners),
+    ("manners", 0.10, _manners),
 )
 """Every task with its share."""
 

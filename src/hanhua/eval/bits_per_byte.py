@@ -25,7 +25,7 @@ from hanhua.eval.compare import paired_ratios, ratio
 from hanhua.eval.forward import CausalModel
 from hanhua.text.document import Document
 
-OVERLAP = 0.25
+OVERLAP = 0.125
 """Share of a window that was scored before and now only gives context."""
 
 NATS_DIGITS = 6

@@ -118,7 +118,7 @@ def _batches(rows: Sequence[_Row], shared: int, tokens: int) -> list[list[_Row]]
     for row in sorted(rows, key=lambda r: (-len(r.ids), r.place)):
         if found:
             count, width = len(found[-1]) + 1, len(found[-1][0].ids)
-            if count * width <= tokens and count * (width + shared) <= CACHE_TOKENS:
+            if count * width <= tokens // 2 and count * (width + shared) <= CACHE_TOKENS:
                 found[-1].append(row)
                 continue
         found.append([row])

@@ -36,6 +36,7 @@ HARD_TEXTS = (
 )
 """Lines on which tokenizers tend to part ways."""
 
+PIECES_PER_LINE = 100
 GREEDY_TOKENS = 24
 _GREEDY_TEXTS = ("Once upon a time", "从前有一个", "The capital of", "你好")
 
@@ -44,7 +45,7 @@ _GREEDY_TEXTS = ("Once upon a time", "从前有一个", "The capital of", "你�
 class Behaviour:
     """What a model folder does, as far as a user can see."""
 
-    ids: list[list[int]]
+    ids: dict[str, list[int]]
     chat: str | None
     greedy: list[list[int]]
 
@@ -135,10 +136,20 @@ def _behaviour(model: Any, tokenizer: Any) -> Behaviour:
     prompts = [tokenizer(text)["input_ids"] for text in _GREEDY_TEXTS]
     room = int(model.config.max_position_embeddings)
     return Behaviour(
-        ids=[tokenizer(text)["input_ids"] for text in HARD_TEXTS],
+        ids={text: tokenizer(text)["input_ids"] for text in _texts(tokenizer)},
         chat=chat,
         greedy=[_greedy(model, ids, min(GREEDY_TOKENS, room - len(ids))) for ids in prompts],
     )
+
+
+def _texts(tokenizer: Any) -> list[str]:
+    """The hard lines, and every piece of the vocabulary with others around it."""
+    added = set(tokenizer.get_added_vocab())
+    vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    pieces = [tokenizer.decode([id_]) for piece, id_ in vocabulary if piece not in added]
+    pieces = [piece for piece in pieces if "\ufffd" not in piece]
+    starts = range(0, len(pieces), PIECES_PER_LINE)
+    return [*HARD_TEXTS, *(" ".join(pieces[i : i + PIECES_PER_LINE]) for i in starts)]
 
 
 def _greedy(model: Any, ids: Sequence[int], count: int) -> list[int]:
@@ -162,9 +173,9 @@ def _reload(folder: Path, dtype: torch.dtype) -> Behaviour:
 
 
 def _compare(before: Behaviour, after: Behaviour, out: Path) -> None:
-    for text, source, exported in zip(HARD_TEXTS, before.ids, after.ids, strict=True):
-        if source != exported:
-            raise _differs(f"token ids of {text!r}", source, exported, out)
+    for text, ids in before.ids.items():
+        if ids != after.ids.get(text):
+            raise _differs(f"token ids of {text[:80]!r}", ids, after.ids.get(text), out)
     if before.chat != after.chat:
         raise _differs("rendered chat", before.chat, after.chat, out)
     for source, exported in zip(before.greedy, after.greedy, strict=True):
@@ -182,11 +193,11 @@ def _compare_sentencepiece(before: Behaviour, out: Path) -> None:
     import sentencepiece
 
     processor = sentencepiece.SentencePieceProcessor(str(out / "tokenizer.model"))
-    for text, ids in zip(HARD_TEXTS, before.ids, strict=True):
+    for text, ids in before.ids.items():
         found = processor.encode(text)
         body = ids[1:] if ids and ids[0] == processor.bos_id() else ids
         if "<s>" not in text and text and found != body:
-            raise _differs(f"ids of tokenizer.model for {text!r}", body, found, out)
+            raise _differs(f"ids of tokenizer.model for {text[:80]!r}", body, found, out)
 
 
 def _differs(what: str, source: object, exported: object, out: Path) -> ArtifactError:

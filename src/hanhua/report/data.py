@@ -7,7 +7,7 @@ from typing import Any
 
 from hanhua.report.chart import Stack, stacks
 from hanhua.report.html import Html, Words, count, join, number, percent, table, tag
-from hanhua.report.page import Section, beside, more, note, sources
+from hanhua.report.page import Section, more, note, sources
 from hanhua.report.run import Run, dig, language, listing, mapping, real
 
 REASONS: Mapping[str, Words] = {
@@ -32,7 +32,7 @@ def corpus(run: Run) -> Section:
     body: list[Html] = []
     if rows:
         body = [
-            beside(stacks([_fate(row) for row in rows], "documents by fate / 文档去向")),
+            stacks([_fate(row) for row in rows], "documents by fate / 文档去向"),
             _accounts(rows),
             note(
                 "In = kept + held out + dropped, for every source. Held-out documents are chosen "
@@ -44,7 +44,7 @@ def corpus(run: Run) -> Section:
             more("Drops by reason", "按原因统计的丢弃", _drops(rows)),
             sources(run.link("corpus", "ledger.json"), run.link("corpus", "dropped.jsonl")),
         ]
-    return Section("corpus", Words("Data accounting", "数据账目"), body, long=True)
+    return Section("corpus", Words("Data accounting", "数据账目"), body)
 
 
 def _fate(row: Mapping[str, Any]) -> Stack:
@@ -113,7 +113,8 @@ def mixture(run: Run) -> Section:
             for c in languages
         ]  # fmt: skip
         body = [
-            beside(_shares_chart(run, asked, counted, languages), table(head, rows)),
+            _shares_chart(run, asked, counted, languages),
+            table(head, rows),
             note(
                 "Counted from the token rows that were written to disk, after packing; not from "
                 "weights or plans.",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hanhua.report.drift import PLACES
 from hanhua.report.html import Html, Words, count, interval, join, number, percent, tag
 from hanhua.report.page import paragraph
 from hanhua.report.run import Run, dig, language, listing, mapping, model, models, real
@@ -60,10 +61,47 @@ def change(summary: Mapping[str, Any], code: str) -> Change | None:
     return Change(code, later[-1], mapping(found["base"][code]), mapping(found[later[-1]][code]))
 
 
+@dataclass(frozen=True, slots=True)
+class Exam:
+    """A multiple-choice set that base and last model were both asked.
+
+    Args:
+        name: of the set.
+        judged: the verdict.
+        told: accuracy of base → last model, in words.
+        n, chance: questions and the accuracy of guessing, in words.
+    """
+
+    name: str
+    judged: Verdict | None
+    told: str
+    n: str
+    chance: str
+
+
+def exams(summary: Mapping[str, Any]) -> list[Exam]:
+    """The sets of the last model that was compared with the base."""
+    found = mapping(summary.get("tasks"))
+    names = models(found)
+    result = []
+    for task in map(mapping, listing(found.get(names[-1]))) if names else ():
+        paired = mapping(task.get("difference"))
+        new, moved = real(task.get("accuracy")), real(paired.get("value"))
+        if new is not None and moved is not None:
+            told = f"{percent(new - moved)} → {percent(new)}"
+            n, chance = count(task.get("n")), percent(task.get("chance"))
+            result.append(Exam(str(task.get("task")), judge(paired, True), told, n, chance))
+    return result
+
+
 def headline(run: Run) -> list[Html]:
     """Verdict and figures."""
     changes = [c for code in run.pair if (c := change(run.summary, code))]
-    sentences = [*map(_sentence, changes), *_unmeasured(run, changes), *_exam(run.summary)]
+    sentences = [
+        *map(_sentence, changes),
+        *_unmeasured(run, changes),
+        *map(_exam_sentence, exams(run.summary)),
+    ]
     figures = [_bits_figure(c) for c in changes]
     figures += [f for f in (_drift_figure(run), _tokens_figure(run), _shares_figure(run)) if f]
     if not figures:
@@ -99,22 +137,12 @@ def _unmeasured(run: Run, changes: list[Change]) -> list[Html]:
     ]  # fmt: skip
 
 
-def _exam(summary: Mapping[str, Any]) -> list[Html]:
-    """A sentence for each multiple-choice set that base and last model were asked."""
-    found = mapping(summary.get("tasks"))
-    names = models(found)
-    sentences = []
-    for task in map(mapping, listing(found.get(names[-1]))) if names else ():
-        paired = mapping(task.get("difference"))
-        new, moved = real(task.get("accuracy")), real(paired.get("value"))
-        if new is not None and moved is not None:
-            old, n, chance = percent(new - moved), count(task.get("n")), percent(task.get("chance"))
-            said = Words(
-                f"{task.get('task')}: {old} → {percent(new)} right (n = {n}, chance {chance}).",
-                f"{task.get('task')}：答对 {old} → {percent(new)}（n = {n}，随机 {chance}）。",
-            )
-            sentences.append(tag("li", badge(judge(paired, higher_is_better=True)), said))
-    return sentences
+def _exam_sentence(found: Exam) -> Html:
+    said = Words(
+        f"{found.name}: {found.told} right (n = {found.n}, chance {found.chance}).",
+        f"{found.name}：答对 {found.told}（n = {found.n}，随机 {found.chance}）。",
+    )
+    return tag("li", badge(found.judged), said)
 
 
 def _figure(name: Words, big: Html, *under: object) -> Html:
@@ -149,17 +177,22 @@ def _drift_figure(run: Run) -> Html | None:
     if not names:
         return None
     scores = mapping(found[names[-1]])
-    place = "held_out" if "held_out" in scores else sorted(scores)[0]
-    first = mapping(scores[place])
+    places = [place for place in PLACES if mapping(scores.get(place))]
+    if not places:
+        return None
+    first = mapping(scores[places[0]])
     en, zh = language(run.source)
-    other = mapping(scores.get("sampled")) if place != "sampled" else {}
+    lines = [
+        Words(f"{PLACES[p].en}: {number(dig(scores, p, 'value'))}",
+              f"{PLACES[p].zh}：{number(dig(scores, p, 'value'))}")
+        for p in places
+    ]  # fmt: skip
     return _figure(
         Words(f"{en} drift: KL, bits per byte", f"{zh}漂移：KL，比特/字节"),
         join((number(first.get("value")),)),
         interval(first.get("low"), first.get("high")),
-        Words(f"on the base's own text: {number(other.get('value'))}",
-              f"在原模型自采文本上：{number(other.get('value'))}") if other else "",
-    )  # fmt: skip
+        *lines,
+    )
 
 
 def _tokens_figure(run: Run) -> Html | None:

@@ -46,9 +46,8 @@ def origin(run: Run) -> Section:
     """What a second person needs to make the same files again."""
     if not run.ledger:
         return Section("origin", Words("Provenance", "来历与复现"), [])
-    recipe = next((n for n in ("recipe.yaml", "recipe.json") if (run.folder / n).is_file()), None)
     body = [
-        tag("p", Words("Run it again: ", "重新运行："), _command(recipe)),
+        tag("p", Words("Run it again: ", "重新运行："), _command(run.ledger)),
         note(
             "The same recipe on the same files gives the same fingerprints anywhere, and on CPU "
             "with the same library versions and thread count the same bytes.",
@@ -60,11 +59,11 @@ def origin(run: Run) -> Section:
         _artifacts(run),
         more("Settings of every stage", "各阶段设置", *_settings(run)),
     ]
-    return Section("origin", Words("Provenance", "来历与复现"), body, long=True)
+    return Section("origin", Words("Provenance", "来历与复现"), body)
 
 
-def _command(recipe: str | None) -> Html:
-    return tag("code", f"hanhua run {recipe or 'recipe.yaml'}")
+def _command(ledger: Mapping[str, Any]) -> Html:
+    return tag("code", str(ledger.get("command") or "hanhua run recipe.yaml"))
 
 
 def _environment(run: Run) -> Html:

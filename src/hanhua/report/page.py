@@ -18,7 +18,6 @@ class Section:
     name: str
     title: Words
     body: Sequence[Html]
-    long: bool = False
 
 
 def paragraph(en: object, zh: object, style: str | None = None) -> Html:
@@ -84,9 +83,8 @@ def document(title: str, under: Html, top: Sequence[Html], sections: Sequence[Se
 
 def _section(section: Section) -> Html:
     inside = section.body or [tag("p", ABSENT, class_="absent")]
-    style = "long" if section.long else None
     heading = tag("h2", section.title)
-    return tag("section", heading, *inside, id=section.name, class_=style)
+    return tag("section", heading, *inside, id=section.name)
 
 
 def _foot() -> Html:

@@ -36,7 +36,7 @@ def samples(run: Run) -> Section:
             )
         )
         body.append(sources(*(run.link(f"eval-{n}", "samples.json") for n in models(_names(said)))))
-    return Section("samples", Words("Samples", "生成样例"), body, long=True)
+    return Section("samples", Words("Samples", "生成样例"), body)
 
 
 def _names(said: Mapping[tuple[str, str], Mapping[str, str]]) -> dict[str, int]:

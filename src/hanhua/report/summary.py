@@ -6,9 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hanhua.report.headline import Change, change
+from hanhua.report.headline import Change, change, exams
 from hanhua.report.html import number, percent
 from hanhua.report.run import Run, dig, language, listing, mapping, model, models, real
+
+SAID: Mapping[str | None, str] = {
+    "gained": "gained",
+    "lost": "LOST",
+    "even": "no evidence of a change",
+}
+"""A verdict in a terminal."""
 
 
 def summarise(run_dir: Path, stages: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,16 +72,19 @@ def text_summary(ledger: Mapping[str, Any]) -> str:
     target, source = str(ledger.get("target") or "zh"), str(ledger.get("source") or "en")
     changes = [found for code in (target, source) if (found := change(summary, code))]
     lines = [_change_line(found) for found in changes]
+    lines += [
+        f"{e.name}: {SAID.get(e.judged, 'measured')}: {e.told} right (n = {e.n}, chance {e.chance})"
+        for e in exams(summary)
+    ]
     lines += [*_drift_line(summary, source), *_tokens_line(summary, target)]
     lines += _shares_line(summary, target, source)
     return "\n".join(lines) if lines else "nothing measured yet"
 
 
 def _change_line(found: Change) -> str:
-    judged = {"gained": "gained", "lost": "LOST", "even": "no evidence of a change"}
     old, new = number(found.before.get("value")), number(found.after.get("value"))
     name = str(language(found.code).en)
-    said = judged.get(found.judged or "", "measured")
+    said = SAID.get(found.judged, "measured")
     moved = percent(found.relative, signed=True)
     return f"{name}: {said}: {old} → {new} bits per byte ({moved}), base → {found.name}"
 

@@ -76,6 +76,7 @@ def serve(
     name: str | None = None,
     device: str = "auto",
     dtype: str = "auto",
+    threads: int = 0,
     max_running: int = 8,
     max_waiting: int = 64,
     progress: Progress | None = None,
@@ -90,6 +91,7 @@ def serve(
         name: what the API calls the model; the run's or folder's name when None.
         device: auto, cpu or cuda.
         dtype: auto, float32, bfloat16 or float16.
+        threads: of a CPU; 0 decides by the model's size.
         max_running: requests that are answered at once.
         max_waiting: requests that wait beyond those before 429.
         progress: where to say what happens.
@@ -116,7 +118,9 @@ def serve(
         if not keys and not _is_loopback(host):
             say(f"warning: {host} can be reached from other machines and no key is set: everyone "
                 "who reaches it may use the model; set --api-key-file")  # fmt: skip
-        served = load_served(folder, name=name or model_name(model), device=device, dtype=dtype)
+        served = load_served(
+            folder, name=name or model_name(model), device=device, dtype=dtype, threads=threads
+        )
         engine = Engine(served, max_running=max_running, max_waiting=max_waiting)
         page = "chat page" if served.chats else "page (a base model: /v1/completions only)"
         say(f"serving {served.name} from {folder}")

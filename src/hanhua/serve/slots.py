@@ -24,11 +24,13 @@ class Step:
 
     Args:
         first: the first slot; the step covers B consecutive slots from here.
+        rows_B1: their numbers.
         positions_BT: where each new token goes; padding repeats the row's last position.
         length: cached tokens that the pass reads, the longest row's.
     """
 
     first: int
+    rows_B1: torch.Tensor
     positions_BT: torch.Tensor
     length: int
 
@@ -59,9 +61,8 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers is untyp
             self.lazy_initialization(key_states, value_states)
         batch = key_states.shape[0]
         self._grow(step.first + batch, step.length)
-        rows_B1 = torch.arange(step.first, step.first + batch, device=key_states.device)[:, None]
-        self.keys[rows_B1, :, step.positions_BT] = key_states.transpose(1, 2)
-        self.values[rows_B1, :, step.positions_BT] = value_states.transpose(1, 2)
+        self.keys[step.rows_B1, :, step.positions_BT] = key_states.transpose(1, 2)
+        self.values[step.rows_B1, :, step.positions_BT] = value_states.transpose(1, 2)
         rows = slice(step.first, step.first + batch)
         return self.keys[rows, :, : step.length], self.values[rows, :, : step.length]
 
@@ -141,7 +142,8 @@ class SlotPool:
         length = max(start + count for start, count in zip(starts, counts, strict=True))
         read_L = torch.arange(length, device=self.device)
         mask_B1TL = (read_L[None, None, :] <= positions_BT[:, :, None])[:, None]
-        step = Step(first, positions_BT, length)
+        rows_B1 = torch.arange(first, first + len(counts), device=self.device)[:, None]
+        step = Step(first, rows_B1, positions_BT, length)
         for layer in self.layers:
             layer.step = step
         last = sorted({count - 1 for count in counts})

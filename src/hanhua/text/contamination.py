@@ -22,6 +22,7 @@ SHARE = 0.5
 
 Hashes = npt.NDArray[np.uint64]
 
+_FIRST_HAN = 0x3400
 _BITS_PER_GRAM = 8
 _MAX_GRAMS = 512
 """N-grams that stand for one item; half of 512 are found by chance less often than half of 8."""
@@ -58,7 +59,7 @@ def gram_length(points: CodePoints) -> int:
     if not len(points):
         return HAN_GRAM_CHARS
     han = np.count_nonzero(class_table()[points] == FIRST_SCRIPT + SCRIPTS.index("han"))
-    return HAN_GRAM_CHARS if han >= 0.2 * len(points) else LETTER_GRAM_CHARS
+    return HAN_GRAM_CHARS if han >= 0.5 * len(points) else LETTER_GRAM_CHARS
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +106,18 @@ class OverlapIndex:
         """
         best = None
         for table in self._tables:
+            if not _can_hold(points, table.gram_chars):
+                continue
             overlap = table.best(points)
             if overlap and overlap.share >= self.share and (not best or overlap.share > best.share):
                 best = overlap
         return best
+
+
+def _can_hold(points: CodePoints, gram_chars: int) -> bool:
+    """Whether a document has the characters at all that half of an item's n-grams need."""
+    han = int(np.count_nonzero(points >= _FIRST_HAN))
+    return bool(han) if gram_chars == HAN_GRAM_CHARS else len(points) - han >= gram_chars // 2
 
 
 def _sample(hashes: Hashes) -> Hashes:
@@ -138,12 +147,15 @@ class _Table:
         bits = max(len(self.grams) * _BITS_PER_GRAM, 2).bit_length()
         self.shift = np.uint64(64 - bits)
         self.seen = np.zeros(1 << bits, dtype=np.bool_)
-        self.seen[self.grams >> self.shift] = True
+        self.seen[self._slots(self.grams)] = True
+
+    def _slots(self, hashes: Hashes) -> npt.NDArray[np.int64]:
+        return (hashes >> self.shift).view(np.int64)
 
     def best(self, points: CodePoints) -> Overlap | None:
         """The item of which a document holds the largest share."""
         hashes = gram_hashes(points, self.gram_chars)
-        hashes = np.unique(hashes[self.seen[hashes >> self.shift]])
+        hashes = np.unique(hashes[self.seen.take(self._slots(hashes))])
         if not len(hashes):
             return None
         places = np.searchsorted(self.grams, hashes).clip(max=len(self.grams) - 1)

@@ -7,20 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from hanhua.core.errors import InputError
-from hanhua.text.contamination import HAN_GRAM_CHARS
+from hanhua.text.contamination import gram_length
 from hanhua.text.formats import Broken, file_format, read_values
 from hanhua.text.scripts import canonical
 
 QUESTION_FIELDS = ("question", "query", "problem", "premise", "prompt", "input", "text")
 """Names of the field that holds the question, in any case; the first one that occurs counts."""
+MIN_GRAMS = 5
+"""A question with fewer n-grams is taken together with its options."""
 
 
 def read_questions(path: Path) -> list[str]:
     """Read the questions of one benchmark file.
 
     Of a table the column that is named as a question, else its first (MMLU has no header); of
-    JSON the fields so named, at any depth; of txt every line. A question of fewer than 8 letters
-    stands together with what is beside it, its options, since alone it would match everywhere.
+    JSON the fields so named, at any depth; of txt every line. A question too short to be told
+    from common phrases stands together with what is beside it, its options.
 
     Raises:
         InputError: when the file has none.
@@ -70,6 +72,7 @@ def _first_column(rows: list[Any]) -> list[str]:
 
 
 def _long_enough(text: str, beside: Any) -> str:
-    if len(canonical(text)) >= HAN_GRAM_CHARS:
+    points = canonical(text)
+    if len(points) >= gram_length(points) + MIN_GRAMS - 1:
         return text
     return " ".join(other for other in beside if isinstance(other, str))

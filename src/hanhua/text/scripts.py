@@ -108,8 +108,8 @@ class Profile:
 def profile(text: str) -> Profile:
     """Count a text's characters by class."""
     points = code_points(text)
-    counts = np.bincount(class_table()[points], minlength=CLASSES)
-    return Profile(counts.astype(np.int64), int(np.count_nonzero(_function_table()[points])))
+    counts = np.bincount(class_table().take(points), minlength=CLASSES)
+    return Profile(counts.astype(np.int64), int(np.count_nonzero(_function_table().take(points))))
 
 
 @cache
@@ -179,6 +179,6 @@ def _fold(character: str) -> int:
 
 def canonical(text: str) -> CodePoints:
     """A text as it is compared: folded letters and digits only, uint32 [<= chars]."""
-    folded = fold_table()[code_points(text)]
+    folded = fold_table().take(code_points(text))
     kept: CodePoints = folded[folded != 0]
     return kept

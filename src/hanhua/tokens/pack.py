@@ -83,11 +83,12 @@ def padding(rows: list[list[Piece]], seq_len_tokens: int) -> int:
 
 def _fill_gaps(rows: list[list[Piece]], seq_len_tokens: int) -> list[list[Piece]]:
     """Empty the emptiest rows and lay their pieces end to end, until padding is small enough."""
-    allowed = int(MAX_PADDING * len(rows) * seq_len_tokens)
     gaps = [seq_len_tokens - sum(p.length for p in row) for row in rows]
     total = sum(gaps)
+    allowed = int(MAX_PADDING * (len(rows) * seq_len_tokens - total))
     if total <= max(allowed, seq_len_tokens):
         return rows
+    allowed = max(allowed - seq_len_tokens, seq_len_tokens)  # the last row laid may be half empty
     loose: set[int] = set()
     for i in sorted(range(len(rows)), key=lambda i: -gaps[i]):
         if total <= allowed:

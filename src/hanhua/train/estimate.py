@@ -8,7 +8,7 @@ from typing import Any
 
 from hanhua.train.config import OptimConfig
 
-FLOPS_PER_S = 1.6e11
+FLOPS_PER_S = 1.3e11
 """Useful FLOP/s of one core in bf16 end to end, measured with a 15M-parameter LLaMA
 (benchmarks/training.py); ``facts["flops_per_s"]`` overrides it."""
 SAVE_FACTOR = 14

@@ -28,7 +28,7 @@ from hanhua.train.attention import enable
 from hanhua.train.checkpoint import load_checkpoint, save_checkpoint
 from hanhua.train.config import OptimConfig
 from hanhua.train.memory import keep_freed_memory
-from hanhua.train.objective import check_head, flatten, next_token_loss
+from hanhua.train.objective import check_head, check_rows, flatten, next_token_loss
 from hanhua.train.optim import Masters
 from hanhua.train.schedule import Phase, lay_out, learning_rate, phase_at
 
@@ -120,6 +120,7 @@ def train(
     keep_freed_memory()
     work.mkdir(parents=True, exist_ok=True)
     check_head(model)
+    check_rows(model, rows)
     enable(model)
     model.to(device_of(machine)).train()
     torch.manual_seed(seed)
@@ -127,6 +128,8 @@ def train(
     masters = Masters(model, config, old_rows)
     identity = run_identity(config, rows, seed)
     state, log = _resume(work, masters, identity)
+    if state.step:
+        progress.say(f"  {title}: going on behind step {state.step} of {plan.steps}")
     total = plan.total_rows * rows.n_tokens / len(rows)
     with progress.bar(title, total, "tok") as bar, log.open("a", encoding="utf-8") as file:
         bar.advance(state.tokens)

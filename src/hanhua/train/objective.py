@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hanhua.core.errors import ModelError
+from hanhua.core.errors import ModelError, TrainingError
 from hanhua.tokens.loader import Batch
+from hanhua.tokens.rows import PackedRows
 from hanhua.train.linear_cross_entropy import IGNORE, linear_cross_entropy
 
 
@@ -78,6 +79,28 @@ def check_head(model: Any) -> None:
                 "This model changes its logits behind the head, which training can't do yet.",
                 where=f"config.json: {name}", found=value, fix="use another base",
             )  # fmt: skip
+
+
+def check_rows(model: Any, rows: PackedRows) -> None:
+    """Refuse rows that the model has no place or no embedding for.
+
+    Raises:
+        TrainingError: when a row is longer than the context or its ids are not the model's.
+    """
+    context = getattr(model.config, "max_position_embeddings", None)
+    if context is not None and rows.seq_len_tokens > context:
+        raise TrainingError(
+            "The rows are longer than the model's context.", where="seq_len_tokens",
+            found=f"{rows.seq_len_tokens}, the model has {context}",
+            fix=f"set seq_len_tokens to at most {context}",
+        )  # fmt: skip
+    vocab = model.get_input_embeddings().weight.shape[0]
+    if int(rows.meta["vocab_size"]) > vocab:
+        raise TrainingError(
+            "These rows were made with another vocabulary.", where=rows.path,
+            found=f"{rows.meta['vocab_size']} ids, the model has {vocab} embeddings",
+            fix="pack the corpus with the tokenizer of this model",
+        )  # fmt: skip
 
 
 def next_token_loss(model: Any, flat: Flat, scale: float) -> tuple[Tensor, Tensor]:

@@ -74,7 +74,7 @@ class _Text:
 
 def _lay_out(runs: Runs) -> tuple[_Text, list[str]]:
     """All runs in one array, with a gap before, between and after; characters by code point."""
-    joined = "\n" + "\n".join(runs.texts) + "\n"
+    joined = "\n" + "".join(text + "\n" for text in runs.texts)
     codes = np.frombuffer(joined.encode("utf-32-le"), dtype=np.uint32)
     lengths = np.fromiter((len(t) + 1 for t in runs.texts), np.int64, len(runs.texts))
     weight = np.concatenate([[0], np.repeat(np.array(runs.weights, np.int64), lengths)])

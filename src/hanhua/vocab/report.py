@@ -37,9 +37,15 @@ class Tally:
     tokens: dict[str, int] = field(default_factory=lambda: dict.fromkeys(WHEN, 0))
 
     def rate(self, of: str) -> dict[str, float]:
-        """Tokens per ``chars`` or ``letters`` before and after; empty where there are none."""
+        """Tokens per ``chars`` or ``letters`` before and after.
+
+        Empty where these are less than a tenth of the text: English tokens per stray Chinese
+        character would be a number without a meaning.
+        """
         amount = getattr(self, of)
-        return {when: self.tokens[when] / amount for when in WHEN} if amount else {}
+        if amount == 0 or amount * 10 < self.chars:
+            return {}
+        return {when: self.tokens[when] / amount for when in WHEN}
 
     def bytes_per_token(self) -> dict[str, float]:
         """UTF-8 bytes per token before and after; empty where there is no text."""

@@ -73,7 +73,8 @@ class Script:
         letters = f"{first}[{self.letters}]+"
         if not self.marks:
             return re.compile(letters)
-        return re.compile(f"{letters}|[{self.marks}]+(?![{self.letters}])")
+        free = f"(?![{self.letters}])" if lead else ""  # the last mark leads what follows
+        return re.compile(f"{letters}|[{self.marks}]+{free}")
 
 
 def script_of(language: str, letters: str | None = None) -> Script:

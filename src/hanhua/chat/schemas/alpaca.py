@@ -33,7 +33,10 @@ def read(record: Fields) -> Conversation | Drop:
     """Instruction and input become the question, one blank line between them."""
     question = join(text_of(record, "instruction"), text_of(record, "input"))
     turns: list[Turn] = []
-    for item in record.get("history") or ():
+    history = record.get("history") or ()
+    if not isinstance(history, (list, tuple)):
+        return Drop(WRONG_FIELDS, f"history: {history!r:.80}")
+    for item in history:
         if not isinstance(item, (list, tuple)) or len(item) != 2:
             return Drop(WRONG_FIELDS, f"history: {item!r:.80}")
         turns += pair(str(item[0]), str(item[1]))

@@ -1,9 +1,10 @@
 // The two calls that the page makes, with server-sent events read as they come.
 
 export class Refused extends Error {
-  constructor(status, message) {
+  constructor(status, message, code = null) {
     super(message);
     this.status = status;
+    this.code = code;
   }
 }
 
@@ -45,7 +46,7 @@ export async function ask(path, body, key, signal, onText) {
 async function check(answer) {
   if (answer.ok) return;
   const body = await answer.json().catch(() => null);
-  throw new Refused(answer.status, body?.error?.message ?? answer.statusText);
+  throw new Refused(answer.status, body?.error?.message ?? answer.statusText, body?.error?.code);
 }
 
 async function* events(stream) {

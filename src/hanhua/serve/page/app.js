@@ -170,6 +170,7 @@ function describe(facts) {
   if (facts.tokens) parts.push(`${facts.about ? "≈" : ""}${facts.tokens} ${say("tokens")}`);
   if (facts.rate) parts.push(`${facts.rate.toFixed(1)} ${say("perSecond")}`);
   if (facts.prompt) parts.push(`${say("prompt")} ${facts.prompt}`);
+  if (facts.skipped) parts.push(say("left"));
   if (facts.end === "length") parts.push(say("cut"));
   if (facts.end === "stopped") parts.push(say("stopped"));
   return parts.join(" · ");
@@ -231,7 +232,8 @@ function stop() {
   running = null;
 }
 
-function request() {
+/** Path and body of the request, without the first exchanges of a long conversation. */
+function request(skipped) {
   const common = { temperature: Number(option("temperature")), top_p: Number(option("top_p")) };
   if (settings.max_tokens) common.max_tokens = settings.max_tokens;
   if (served && !served.chats) {
@@ -243,7 +245,20 @@ function request() {
     .filter((message, i, all) => message.content && (message.role === "assistant" || i === all.length - 1 || all[i + 1].content))
     .map(({ role, content }) => ({ role, content }));
   const head = chat.system?.trim() ? [{ role: "system", content: chat.system }] : [];
-  return ["v1/chat/completions", { ...common, messages: [...head, ...turns] }];
+  return ["v1/chat/completions", { ...common, messages: [...head, ...turns.slice(2 * skipped)] }];
+}
+
+/** Ask; where the conversation has outgrown the context, leave out its oldest exchanges. */
+async function askWithRoom(signal, onText) {
+  for (let skipped = 0; ; skipped += 1) {
+    const [path, body] = request(skipped);
+    try {
+      return { ...await ask(path, body, key, signal, onText), skipped };
+    } catch (error) {
+      const turns = body.messages?.filter((turn) => turn.role !== "system").length ?? 1;
+      if (error.code !== "context_length_exceeded" || turns < 3) throw error;
+    }
+  }
 }
 
 async function answer() {
@@ -265,8 +280,8 @@ async function answer() {
     if (drawn) { drawn = false; setTimeout(() => { drawn = true; redraw(mine, message); }, 50); }
   };
   try {
-    const { usage, end } = await ask(...request(), key, control.signal, onText);
-    message.facts = measure(clock, usage?.completion_tokens ?? clock.pieces, usage, end);
+    const { usage, end, skipped } = await askWithRoom(control.signal, onText);
+    message.facts = { ...measure(clock, usage?.completion_tokens ?? clock.pieces, usage, end), skipped };
   } catch (error) {
     if (control.signal.aborted) message.facts = { ...measure(clock, clock.pieces, null, "stopped"), about: true };
     else message.error = explain(error);
@@ -291,6 +306,7 @@ function measure(clock, tokens, usage, end) {
 
 function explain(error) {
   if (error instanceof Refused && error.status === 401) return say("needKey");
+  if (error.code === "context_length_exceeded") return say("tooLong");
   if (error instanceof Refused) return error.message;
   if (error instanceof TypeError) return say("offline");
   return `${say("failed")}: ${error.message}`;

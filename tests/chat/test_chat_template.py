@@ -42,6 +42,7 @@ def test_jinja_gives_what_the_spans_give(
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
+@quick
 @given(conversation=conversations())
 def test_exactly_the_answers_and_their_ends_are_targets(
     name: str, conversation: Conversation

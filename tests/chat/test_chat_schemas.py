@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanhua.chat.config import SchemaName
@@ -82,6 +82,7 @@ def test_records_of_every_format(
         ({"conversations": [Q, "a"]}, "wrong_fields"),
         ({"conversations": [Q, {"from": "system", "value": "late"}, A]}, "unknown_role"),
         ({"instruction": "q", "input": "", "output": "a", "history": ["q0"]}, "wrong_fields"),
+        ({"instruction": "q", "input": "", "output": "a", "history": "q0"}, "wrong_fields"),
         ({"text": "<s>Human: q\n</s> and more"}, "broken_template"),
         ({"instruction": "q", "instances": []}, "wrong_fields"),
     ],
@@ -113,6 +114,7 @@ names = st.sampled_from(
 )  # fmt: skip
 
 
+@settings(max_examples=300, deadline=None)
 @given(st.dictionaries(names, values, max_size=6))
 def test_no_record_can_break_a_reader(record: dict[str, Any]) -> None:
     for schema in SCHEMAS.values():

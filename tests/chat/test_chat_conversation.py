@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from chat_cases import quick
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +50,7 @@ def test_every_flaw_has_its_reason(conversation: Conversation, reason: str | Non
     assert problem(conversation) == reason
 
 
+@quick
 @given(conversations())
 def test_a_repaired_conversation_keeps_every_answer_that_can_be_learnt(
     conversation: Conversation,
@@ -70,6 +72,7 @@ def test_repair_cuts_at_both_ends() -> None:
     assert problem(repaired) is None
 
 
+@quick
 @given(st.lists(conversations(), max_size=5))
 def test_written_conversations_come_back_and_equal_ones_make_equal_bytes(
     tmp_path_factory: pytest.TempPathFactory, found: list[Conversation]

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from hanhua.chat.conversation import Conversation, Turn
-from hanhua.chat.identity import claim, fill_blanks, has_blanks, rewrite
+from hanhua.chat.identity import Identity, claim, fill_blanks, has_blanks, rewrite
 from hanhua.chat.load import load_records
 from hanhua.chat.schemas.registry import SCHEMAS
 from hanhua.text.verdict import Drop
+
+OWN = Identity("小汉")
 
 
 def answered(text: str, system: str = "") -> Conversation:
@@ -39,7 +41,7 @@ def answered(text: str, system: str = "") -> Conversation:
 )  # fmt: skip
 def test_claims_are_found_and_rewritten(before: str, after: str) -> None:
     assert claim(answered(before))
-    rewritten = rewrite(answered(before), "小汉")
+    rewritten = rewrite(answered(before), OWN)
     assert rewritten.turns[1].text == after
     assert claim(rewritten) is None
 
@@ -61,23 +63,23 @@ def test_claims_are_found_and_rewritten(before: str, after: str) -> None:
 )
 def test_talk_about_other_models_is_left_alone(text: str) -> None:
     assert claim(answered(text)) is None
-    assert rewrite(answered(text), "小汉") == answered(text)
+    assert rewrite(answered(text), OWN) == answered(text)
 
 
 def test_a_system_text_that_gives_another_name_is_rewritten() -> None:
     found = answered("Hi.", system="You are ChatGPT, a large language model.")
     assert claim(found)
-    assert rewrite(found, "小汉").system == "You are 小汉."
+    assert rewrite(found, OWN).system == "You are 小汉."
     assert claim(answered("Hi.", system="You are a helpful assistant.")) is None
 
 
 def test_blanks_are_filled_where_the_names_are_known() -> None:
     found = answered("您好，我是 {{name}}，由 {{author}} 开发。")
     assert has_blanks(found)
-    filled = fill_blanks(found, "小汉", "汉化社")
+    filled = fill_blanks(found, Identity("小汉", "汉化社"))
     assert filled.turns[1].text == "您好，我是 小汉，由 汉化社 开发。"
     assert not has_blanks(filled)
-    assert rewrite(fill_blanks(found, "小汉", ""), "小汉").turns[1].text == "您好，我是小汉。"
+    assert rewrite(fill_blanks(found, OWN), OWN).turns[1].text == "您好，我是小汉。"
 
 
 def test_no_claim_survives_in_real_identity_sets(shared_data: Path) -> None:
@@ -88,8 +90,19 @@ def test_no_claim_survives_in_real_identity_sets(shared_data: Path) -> None:
         found = SCHEMAS["sharegpt"].read(record.value)
         assert isinstance(found, Conversation)
         claims += claim(found) is not None
-        rewritten = rewrite(found, "小汉")
+        rewritten = rewrite(found, OWN)
         assert claim(rewritten) is None
         assert "Vicuna" not in rewritten.target_text
         assert "LMSYS" not in rewritten.target_text
     assert claims > 400
+
+
+def test_a_model_may_bear_a_known_name() -> None:
+    own = Identity("Llama-zh", "Google Research")
+    found = answered("I am Llama-zh, a model trained by Google Research.")
+    assert claim(found)
+    assert claim(found, own) is None
+    assert rewrite(found, own) == found
+    other = answered("I am Llama-2, a model trained by Meta.")
+    assert claim(other, own)
+    assert rewrite(other, own).turns[1].text == "I am Llama-zh."

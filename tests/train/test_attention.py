@@ -1,0 +1,119 @@
+"""Packed documents are computed as if each were alone: logits and gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny_models import VOCAB, make_llama
+from transformers import (
+    MistralConfig,
+    MistralForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from hanhua.core.errors import ModelError
+from hanhua.train import attention, causal
+from hanhua.train.attention import enable, runs
+
+LENGTHS = [5, 5, 17, 1, 9, 9, 9, 2]
+SIZES = {
+    "vocab_size": VOCAB, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128,
+    "initializer_range": 0.2,
+}  # fmt: skip
+
+
+def mistral():
+    torch.manual_seed(0)
+    return MistralForCausalLM(MistralConfig(**SIZES, sliding_window=6))
+
+
+def qwen2():
+    torch.manual_seed(0)
+    return Qwen2ForCausalLM(Qwen2Config(**SIZES))
+
+
+def qwen3():
+    torch.manual_seed(0)
+    return Qwen3ForCausalLM(Qwen3Config(**SIZES, head_dim=8))
+
+
+def gradients(model):
+    found = {name: p.grad.clone() for name, p in model.named_parameters()}
+    model.zero_grad()
+    return found
+
+
+@pytest.mark.parametrize("make", [make_llama, mistral, qwen2, qwen3])
+@pytest.mark.parametrize("queries", [4, 128])
+def test_packed_is_each_document_alone(make, queries, monkeypatch):
+    monkeypatch.setattr(causal, "QUERIES", queries)  # 4: several blocks of queries a document
+    model = make().train()
+    ids = torch.randint(0, VOCAB, (sum(LENGTHS),))
+    apart = torch.cat(
+        [model(x[None], attention_mask=torch.ones(1, len(x))).logits[0] for x in ids.split(LENGTHS)]
+    )
+    direction = torch.randn(apart.shape)
+    (apart * direction).sum().backward()
+    expected = gradients(model)
+    enable(model)
+    positions = torch.cat([torch.arange(n) for n in LENGTHS])
+    packed = model(
+        ids[None], position_ids=positions[None], document_lengths=LENGTHS, use_cache=False
+    ).logits[0]
+    assert torch.allclose(packed, apart, atol=2e-5)
+    (packed * direction).sum().backward()
+    for name, grad in gradients(model).items():
+        assert torch.allclose(grad, expected[name], atol=1e-3, rtol=1e-3), name
+    if make is mistral:
+        assert max(LENGTHS) > model.config.sliding_window  # the window mattered
+
+
+def test_without_borders_the_documents_would_mix():
+    model = make_llama().train()
+    enable(model)
+    ids = torch.randint(0, VOCAB, (1, sum(LENGTHS)))
+    one = model(ids, use_cache=False).logits
+    other = model(ids, document_lengths=LENGTHS, use_cache=False).logits
+    assert not torch.allclose(one[0, -1], other[0, -1], atol=1e-3)
+
+
+def test_bf16_is_as_near_to_fp32_as_pytorch_s_own():
+    torch.manual_seed(0)
+    shape = (1, 4, 256, 16)
+    q, k, v = (torch.randn(shape) for _ in range(3))
+    direction = torch.randn(256, 4, 16)
+
+    def run(dtype, ours):
+        leaves = [x.detach().clone().to(dtype).requires_grad_() for x in (q, k, v)]
+        if ours:
+            out, _ = attention.packed_attention(torch.nn.Identity(), *leaves, None)
+        else:
+            sdpa = torch.nn.functional.scaled_dot_product_attention
+            out = sdpa(*leaves, is_causal=True).transpose(1, 2)
+        (out[0].float() * direction).sum().backward()
+        return [out.detach().float(), *(x.grad.float() for x in leaves)]
+
+    exact = run(torch.float32, ours=False)
+    for ours, theirs, true in zip(
+        run(torch.bfloat16, ours=True), run(torch.bfloat16, ours=False), exact, strict=True
+    ):
+        assert (ours - true).norm() < 1.5 * (theirs - true).norm()
+
+
+def test_neighbours_of_one_length_run_together():
+    assert runs([4, 4, 3, 4]) == [(0, 2, 4), (8, 1, 3), (11, 1, 4)]
+
+
+def test_a_model_that_caps_its_scores_is_refused():
+    q = torch.randn(1, 2, 3, 4)
+    with pytest.raises(ModelError, match="caps its attention scores"):
+        attention.packed_attention(torch.nn.Identity(), q, q, q, None, softcap=50.0)
+
+
+def test_a_model_with_its_own_attention_is_refused():
+    with pytest.raises(ModelError, match="would see each other"):
+        enable(torch.nn.Linear(1, 1))

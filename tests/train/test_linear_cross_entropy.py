@@ -1,0 +1,94 @@
+"""Our loss is PyTorch's, gradients too, however it is cut into chunks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from hanhua.train import linear_cross_entropy as module
+from hanhua.train.linear_cross_entropy import IGNORE, linear_cross_entropy
+
+
+def inputs(n=70, vocab=300, dtype=torch.float32, ignored=0.3, bias=False):
+    torch.manual_seed(1)
+    hidden = torch.randn(n, 16).to(dtype).requires_grad_()
+    weight = torch.randn(vocab, 16).to(dtype).requires_grad_()
+    extra = torch.randn(vocab).to(dtype).requires_grad_() if bias else None
+    labels = torch.randint(0, vocab, (n,))
+    labels[torch.rand(n) < ignored] = IGNORE
+    return hidden, weight, labels, extra
+
+
+def reference(hidden, weight, labels, bias, scale):
+    logits = F.linear(hidden.float(), weight.float(), None if bias is None else bias.float())
+    loss = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum") * scale
+    leaves = [x for x in (hidden, weight, bias) if x is not None]
+    return loss, torch.autograd.grad(loss, leaves)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(("buffer", "tile"), [(1 << 27, 1 << 24), (300 * 4 * 64, 1)])
+@pytest.mark.parametrize("ignored", [0.0, 0.3])
+def test_equals_pytorch_in_fp32(monkeypatch, bias, buffer, tile, ignored):
+    monkeypatch.setattr(module, "BUFFER_BYTES", buffer)
+    monkeypatch.setattr(module, "TILE_BYTES", tile)
+    hidden, weight, labels, extra = inputs(ignored=ignored, bias=bias, n=150)
+    expected, gradients = reference(hidden, weight, labels, extra, 0.25)
+    loss, losses = linear_cross_entropy(hidden, weight, labels, extra, scale=0.25)
+    assert torch.allclose(loss, expected, rtol=1e-5)
+    assert torch.allclose(losses.sum() * 0.25, expected, rtol=1e-5)
+    assert (losses[labels == IGNORE] == 0).all()
+    loss.backward()
+    found = [x.grad for x in (hidden, weight, extra) if x is not None]
+    for ours, theirs in zip(found, gradients, strict=True):
+        assert torch.allclose(ours, theirs, atol=2e-5)
+    assert (hidden.grad[labels == IGNORE] == 0).all()
+    if buffer == 300 * 4 * 64:
+        assert module._sizes(150, 300 * 4)[0] < 150  # more than one chunk occurred
+
+
+def test_is_within_rounding_in_bf16():
+    hidden, weight, labels, _ = inputs(n=2000, dtype=torch.bfloat16)
+    expected, gradients = reference(hidden, weight, labels, None, 1 / 2000)
+    loss, _ = linear_cross_entropy(hidden, weight, labels, scale=1 / 2000)
+    assert abs(loss.item() - expected.item()) < 2e-3 * expected.item()
+    loss.backward()
+    for ours, theirs in zip((hidden.grad, weight.grad), gradients, strict=True):
+        error = (ours.float() - theirs.float()).norm() / theirs.float().norm()
+        assert error < 0.01
+
+
+def test_a_factor_behind_the_loss_reaches_the_gradients():
+    hidden, weight, labels, _ = inputs()
+    (linear_cross_entropy(hidden, weight, labels)[0] * 3.0).backward()
+    _, gradients = reference(hidden, weight, labels, None, 3.0)
+    assert torch.allclose(hidden.grad, gradients[0], atol=1e-4)
+    assert torch.allclose(weight.grad, gradients[1], atol=1e-4)
+
+
+def test_no_targets_at_all_is_no_loss():
+    hidden, weight, labels, _ = inputs(ignored=1.1)
+    loss, losses = linear_cross_entropy(hidden, weight, labels)
+    loss.backward()
+    assert loss.item() == 0 == losses.sum().item()
+    assert not hidden.grad.any()
+    assert not weight.grad.any()
+
+
+def test_a_frozen_head_gets_no_gradient():
+    hidden, weight, labels, _ = inputs()
+    frozen = weight.detach()
+    linear_cross_entropy(hidden, frozen, labels)[0].backward()
+    _, gradients = reference(hidden, weight, labels, None, 1.0)
+    assert torch.allclose(hidden.grad, gradients[0], atol=2e-5)
+    assert frozen.grad is None
+
+
+def test_logits_that_are_not_numbers_show():
+    hidden, weight, labels, _ = inputs()
+    with torch.no_grad():
+        hidden[3] = float("nan")
+        labels[3] = 5
+    loss, _ = linear_cross_entropy(hidden, weight, labels)
+    assert torch.isnan(loss)

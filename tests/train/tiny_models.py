@@ -1,0 +1,37 @@
+"""Tiny real models and rows, for these tests and for the processes they start."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from hanhua.tokens.rows import PackedRows, Row, RowsWriter
+
+VOCAB = 96
+
+
+def make_llama(tied: bool = True, seed: int = 0, **values):
+    torch.manual_seed(seed)
+    settings = {
+        "vocab_size": VOCAB, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128,
+        "tie_word_embeddings": tied, "initializer_range": 0.2,
+    }  # fmt: skip
+    return LlamaForCausalLM(LlamaConfig(**{**settings, **values}))
+
+
+def make_rows(path, n_rows=24, seq_len_tokens=32, has_targets=False, seed=0):
+    """Rows of documents of mixed lengths in two languages, some rows not full."""
+    rng = np.random.default_rng(seed)
+    writer = RowsWriter(path, seq_len_tokens, VOCAB, ["en", "zh"], has_targets=has_targets)
+    for i in range(n_rows):
+        cuts = np.sort(rng.choice(np.arange(1, seq_len_tokens), 3, replace=False))
+        lengths = np.diff(np.concatenate([[0], cuts])) if i % 3 else np.array([seq_len_tokens])
+        n = int(lengths.sum())
+        # predictable text, so that a few steps of training show in the loss
+        tokens = (np.arange(n) * 3 + rng.integers(0, 4)) % VOCAB
+        targets = rng.random(n) < 0.5 if has_targets else None
+        writer.add(Row(tokens, targets, lengths.astype(np.int32), "zh" if i % 2 else "en"))
+    writer.close()
+    return PackedRows.open(path)
