@@ -2,8 +2,8 @@
 
 Both train the same model on the same packed rows in bf16 with AdamW. The plain loop does what one
 writes first: a dense mask that keeps the documents of a row apart, the model's own logits, and
-PyTorch's cross-entropy. The two take turns, so that a busy machine is busy for both; CPU seconds
-of this process are counted, on one thread. Useful tokens only (no padding).
+PyTorch's cross-entropy. Each has a process of its own, and they take turns, so that a busy machine
+is busy for both; CPU seconds are counted, on one thread. Useful tokens only (no padding).
 
     python benchmarks/training.py [--quick] [--vocab 55296] [--lengths chat]
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import platform
 import resource
 import statistics
@@ -46,21 +47,34 @@ IGNORE = -100
 
 def main() -> None:
     options = _options()
+    context = multiprocessing.get_context("spawn")
+    ends, workers = {}, []
+    for name in ("plain", "hanhua"):  # a process each: memory is counted, and set up, for itself
+        ends[name], far = context.Pipe()
+        workers.append(context.Process(target=work, args=(name, options, far), daemon=True))
+        workers[-1].start()
+    turns: dict[str, list[dict[str, float]]] = {name: [] for name in ends}
+    for _ in range(options.n + 1):  # the first turn warms up and is not counted
+        for name, end in ends.items():
+            end.send("go")
+            turns[name].append(end.recv())
+    for end in ends.values():
+        end.send("stop")
+    report(options, turns)
+
+
+def work(name: str, options: argparse.Namespace, end: Any) -> None:
+    """One loop in a process of its own: a step whenever it is told."""
     torch.set_num_threads(1)
     rows = make_rows(options.lengths, options.row_tokens, options.batch_tokens, options.vocab)
-    limit = [matmul_limit(options.vocab)]
-    runs = {"plain": plain_loop(options.vocab), "hanhua": our_loop(options.vocab)}
-    speeds: dict[str, list[float]] = {name: [] for name in runs}
-    losses: dict[str, float] = {}
-    for turn in range(options.n + 1):  # the first turn warms up and is not counted
-        for name, step in runs.items():
-            start = time.process_time()
-            losses.setdefault(name, step(rows))
-            seconds = time.process_time() - start
-            if turn:
-                speeds[name].append(rows.n_tokens / seconds)
-        limit.append(matmul_limit(options.vocab))
-    report(options, rows, speeds, losses, statistics.median(limit))
+    step = {"plain": plain_loop, "hanhua": our_loop}[name](options.vocab)
+    while end.recv() == "go":
+        limit = matmul_limit(options.vocab)
+        start = time.process_time()
+        loss = step(rows)
+        seconds = time.process_time() - start
+        rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        end.send({"seconds": seconds, "loss": loss, "limit": limit, "rss": rss})
 
 
 def _options() -> argparse.Namespace:
@@ -102,9 +116,9 @@ def our_loop(vocab: int) -> Callable[[Batch], float]:
     masters = Masters(model, TrainConfig())
     masters.begin(TrainConfig().phases[0])
     enable(model)
+    keep_freed_memory()
 
     def step(batch: Batch) -> float:
-        keep_freed_memory()
         flat = flatten(batch, ["en"])
         loss, _ = next_token_loss(model, flat, 1 / flat.n_targets)
         torch.autograd.backward(loss)
@@ -167,46 +181,33 @@ def flops_per_token(vocab: int, rows: Batch) -> float:
     return 6 * (body + vocab * hidden) + 12 * layers * hidden * seen
 
 
-def report(
-    options: argparse.Namespace, rows: Batch, speeds: dict[str, list[float]],
-    losses: dict[str, float], limit: float,
-) -> None:  # fmt: skip
+def report(options: argparse.Namespace, turns: dict[str, list[dict[str, float]]]) -> None:
+    rows = make_rows(options.lengths, options.row_tokens, options.batch_tokens, options.vocab)
     flops = flops_per_token(options.vocab, rows)
-    found: dict[str, Any] = {}
-    print(f"{'loop':<8} {'tok / CPU-s':>12} {'spread':>16} {'share of limit':>15} {'loss':>8}")
-    for name, values in speeds.items():
-        median = statistics.median(values)
-        found[name] = {
-            "tokens_per_cpu_second": round(median, 1),
-            "min": round(min(values), 1),
-            "max": round(max(values), 1),
-            "n": len(values),
-            "share_of_matmul_limit": round(median * flops / limit, 3),
-            "first_loss": round(losses[name], 4),
-        }
-        spread = f"{min(values):,.0f}-{max(values):,.0f}"
-        share = found[name]["share_of_matmul_limit"]
-        print(f"{name:<8} {median:>12,.0f} {spread:>16} {share:>15.1%} {losses[name]:>8.4f}")
-    ratio = statistics.median(
-        ours / theirs for ours, theirs in zip(speeds["hanhua"], speeds["plain"], strict=True)
-    )
+    limit = statistics.median(turn["limit"] for found in turns.values() for turn in found)
+    loops: dict[str, dict[str, float]] = {}
+    print(f"{'loop':<8}{'tok / CPU-s':>12}{'spread':>14}{'of limit':>10}{'RSS GB':>8}{'loss':>9}")
+    for name, found in turns.items():
+        speeds = [rows.n_tokens / turn["seconds"] for turn in found[1:]]
+        median, low, high = statistics.median(speeds), min(speeds), max(speeds)
+        rss, loss = max(turn["rss"] for turn in found), found[0]["loss"]
+        share = median * flops / limit
+        loops[name] = {
+            "tokens_per_cpu_second": round(median, 1), "min": round(low, 1), "max": round(high, 1),
+            "n": len(speeds), "share_of_matmul_limit": round(share, 3), "peak_rss_bytes": rss,
+            "first_loss": round(loss, 4),
+        }  # fmt: skip
+        spread = f"{low:,.0f}-{high:,.0f}"
+        print(f"{name:<8}{median:>12,.0f}{spread:>14}{share:>10.1%}{rss / 1e9:>8.2f}{loss:>9.4f}")
+    pairs = zip(turns["plain"][1:], turns["hanhua"][1:], strict=True)
+    ratio = statistics.median(plain["seconds"] / ours["seconds"] for plain, ours in pairs)
     print(f"ratio {ratio:.2f} (median of turns), matmul limit {limit / 1e9:.0f} GFLOP/s")
     print(json.dumps({
-        "benchmark": "training",
-        "loops": found,
-        "ratio": round(ratio, 3),
-        "matmul_limit_flops": round(limit),
-        "flops_per_token": round(flops),
-        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "vocab": options.vocab,
-        "lengths": options.lengths,
-        "row_tokens": options.row_tokens,
-        "tokens_a_step": rows.n_tokens,
-        "threads": 1,
-        "quick": options.quick,
-        "cpu": _cpu(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
+        "benchmark": "training", "loops": loops, "ratio": round(ratio, 3),
+        "matmul_limit_flops": round(limit), "flops_per_token": round(flops),
+        "vocab": options.vocab, "lengths": options.lengths, "row_tokens": options.row_tokens,
+        "tokens_a_step": rows.n_tokens, "threads": 1, "quick": options.quick, "cpu": _cpu(),
+        "torch": torch.__version__, "transformers": transformers.__version__,
     }, sort_keys=True))  # fmt: skip
 
 

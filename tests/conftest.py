@@ -11,6 +11,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: threads only wait for each other
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 ZH = "小明住在河边的小镇上，他每天早上去市场买鱼和白菜。天气很好，他的朋友说：“我们一起去山上吧！”"

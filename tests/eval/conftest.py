@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tokenizers import AddedToken
 
 from hanhua.eval.forward import CausalModel
 from hanhua.eval.score import Request
@@ -31,7 +32,7 @@ def expanded(base: CausalModel, tiny_llama: Path, tmp_path_factory: pytest.TempP
     """The same with three added pieces, padding rows, and weights that have moved a little."""
     folder = tmp_path_factory.mktemp("expanded")
     tokenizer = load_tokenizer(tiny_llama)
-    tokenizer.add_tokens(ADDED)
+    tokenizer.add_tokens([AddedToken(piece, normalized=False) for piece in ADDED])
     model = load_model(tiny_llama)
     model.load_state_dict(base.model.state_dict())
     model.resize_token_embeddings(len(tokenizer) + 5, mean_resizing=False)

@@ -29,7 +29,10 @@ def artifacts(
     folder = tmp_path_factory.mktemp("artifacts")
     for language in ("zh", "en"):
         documents = [
-            Document(f"{language}/{i}", " ".join(sentences[language][i : i + 3]), language, f"s{i % 2}", "CC0")
+            Document(
+                f"{language}/{i}", " ".join(sentences[language][i : i + 3]), language,
+                f"s{i % 2}", "CC0",
+            )
             for i in range(12)
         ]  # fmt: skip
         write_documents(folder / "corpus" / "held_out" / f"{language}.parquet", documents)

@@ -66,7 +66,10 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str, str]] = {
         lambda f: (f / "model.safetensors").write_text("version https://git-lfs.github.com\n"),
         "do not read", "",
     ),
-    "wider config": (lambda f: edit_config(f, intermediate_size=80), "not fit", "[32, 64]; config.json asks for [32, 80]"),
+    "wider config": (
+        lambda f: edit_config(f, intermediate_size=80),
+        "not fit", "[32, 64]; config.json asks for [32, 80]",
+    ),
     "more layers": (lambda f: edit_config(f, num_hidden_layers=3), "is missing", "none;"),
     "fewer layers": (lambda f: edit_config(f, num_hidden_layers=1), "no part", "9 such"),
     "weight gone": (

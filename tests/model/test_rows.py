@@ -15,13 +15,13 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from hanhua.core.errors import ModelError
+from hanhua.model.base import make_base
 from hanhua.model.config import BaseConfig, ExpandConfig, ScratchConfig
 from hanhua.model.load import INDEX, load_model
-from hanhua.model.base import make_base
 from hanhua.model.rows import INPUT, OUTPUT, Plan, expand_model, mean_rows, median_length, new_rows
-from hanhua.vocab.learn import Learnt
-from hanhua.vocab.family import family_of
 from hanhua.vocab.extend import _pieces
+from hanhua.vocab.family import family_of
+from hanhua.vocab.learn import Learnt
 from hanhua.vocab.tokenizer import read_tokenizer
 
 PIECES = ["小", "明", "小明", "学校", "，我", "市场"]
@@ -87,7 +87,9 @@ def test_old_rows_and_all_other_weights_keep_their_bits(base: Path, expanded: Pa
 
 def test_the_model_computes_what_the_base_computed_on_old_ids(base: Path, expanded: Path):
     old, new = load_model(base), load_model(expanded)
-    ids = torch.randint(3, old.config.vocab_size, (2, 40), generator=torch.Generator().manual_seed(1))
+    ids = torch.randint(
+        3, old.config.vocab_size, (2, 40), generator=torch.Generator().manual_seed(1)
+    )
     with torch.no_grad():
         one, two = (m(ids, output_hidden_states=True) for m in (old, new))
     for a, b in zip(one.hidden_states, two.hidden_states, strict=True):
@@ -143,7 +145,9 @@ def test_no_padding_where_none_is_asked_for(base: Path, tmp_path: Path):
     vocab = write_vocab(base, tmp_path / "vocab")
     found = expand_model(base, vocab, tmp_path / "m", ExpandConfig(pad_to=1, input="random"), 3)
     assert found["padded_rows"] == 0
-    assert "suppress_tokens" not in json.loads((tmp_path / "m" / "generation_config.json").read_text())
+    assert "suppress_tokens" not in json.loads(
+        (tmp_path / "m" / "generation_config.json").read_text()
+    )
     assert load_model(tmp_path / "m").config.vocab_size == found["old_rows"] + found["new_rows"]
 
 

@@ -241,9 +241,12 @@ def test_a_cut_file_stops_or_is_skipped_but_never_passes_unseen(tmp_path, raw):
 
 def test_nothing_left_is_an_error_with_the_counts(tmp_path, raw):
     (raw / "empty.jsonl").touch()
-    with pytest.raises(InputError, match=r"language 'zh'[\s\S]*40 read; dropped: language 40"):
+    with pytest.raises(
+        InputError,
+        match=r"language 'zh'[\s\S]*40 read; dropped: language 40 \(e\.g\. en\.jsonl:1\)",
+    ):
         build(tmp_path, [{"path": raw / "en.jsonl", "language": "zh"}])
-    with pytest.raises(InputError, match=r"0 read; dropped: none"):
+    with pytest.raises(InputError, match=r"0 read; dropped: none \(e\.g\. empty\.jsonl\)"):
         build(tmp_path, [{"path": raw / "empty.jsonl", "language": "zh"}])
     with pytest.raises(InputError, match="No such file"):
         build(tmp_path, [{"path": raw / "nowhere*", "language": "zh"}])

@@ -49,7 +49,7 @@ def test_alpha_one_leaves_counts_alone_and_an_empty_source_has_no_weight():
 def test_a_sample_depends_on_the_documents_alone():
     documents = [doc(i, "x") for i in range(2000)]
     few = list(sampled(documents, 0.25))
-    assert few == [d for d in sampled(reversed(documents), 0.25)][::-1]
+    assert few == list(sampled(reversed(documents), 0.25))[::-1]
     assert 400 < len(few) < 600
-    assert set(d.id for d in few) < set(d.id for d in sampled(documents, 0.5))
+    assert {d.id for d in few} < {d.id for d in sampled(documents, 0.5)}
     assert list(sampled(documents, 1.0)) == documents

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -29,7 +30,9 @@ relaxed = settings(
 # Any text but ▁, which SentencePiece itself can't tell from a space, and surrogates.
 texts = st.text(st.characters(exclude_characters="▁", exclude_categories=["Cs"]), max_size=40)
 mixed = st.lists(
-    st.sampled_from(["小明", "学校", "，", "。", " ", "  ", "\n", "Tom ", "river", "“", "！", "𠮷", "😀", "\0"]),
+    st.sampled_from(
+        ["小明", "学校", "，", "。", " ", "  ", "\n", "Tom ", "river", "“", "！", "𠮷", "😀", "\0"]
+    ),
     max_size=16,
 ).map("".join)
 
@@ -85,7 +88,9 @@ def test_text_without_the_targets_characters_keeps_its_ids(extended: Pair, text:
 
 def test_chinese_takes_fewer_tokens(extended: Pair, sentences: dict[str, list[str]]):
     family, found = extended
-    before, after = (sum(len(ids(f, t)) for t in sentences["zh"]) for f in (family.files, found.files))
+    before, after = (
+        sum(len(ids(f, t)) for t in sentences["zh"]) for f in (family.files, found.files)
+    )
     assert after < before / 2
 
 
@@ -105,7 +110,9 @@ def test_saved_and_loaded_it_is_the_same(extended: Pair, tmp_path: Path, sentenc
     again.save(tmp_path / "two")
     names = sorted(p.name for p in (tmp_path / "one").iterdir())
     assert names == sorted(p.name for p in (tmp_path / "two").iterdir())
-    assert all((tmp_path / "one" / n).read_bytes() == (tmp_path / "two" / n).read_bytes() for n in names)
+    assert all(
+        (tmp_path / "one" / n).read_bytes() == (tmp_path / "two" / n).read_bytes() for n in names
+    )
     auto = AutoTokenizer.from_pretrained(tmp_path / "one")
     for text in [*sentences["zh"][:50], *sentences["en"][:50], " a  b\n"]:
         assert auto(text, add_special_tokens=False)["input_ids"] == ids(found.files, text)
@@ -116,7 +123,7 @@ def test_sentencepiece_and_tokenizer_json_agree(tiny_llama: Path, documents, sen
     found.files.save(tmp_path)
     processor = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "tokenizer.model"))
     scores = [p.score for p in found.files.proto.pieces][found.base_tokens :]
-    assert all(a > b for a, b in zip(scores, scores[1:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(scores))
     lines = [*sentences["zh"], *sentences["en"], "  小明  Tom\n学校", "\0", "𠮷😀小明", "", " "]
     lines += [f"{a} {b}" for a, b in zip(sentences["zh"], sentences["en"], strict=False)]
     for line in lines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 from hypothesis import given, settings
@@ -29,7 +30,7 @@ class Plain:
     def pairs(self) -> Counter[tuple[int, int]]:
         found: Counter[tuple[int, int]] = Counter()
         for run, weight in self.runs:
-            for a, b in zip(run, run[1:], strict=False):
+            for a, b in itertools.pairwise(run):
                 if a in self.active and b in self.active:
                     found[a, b] += weight
         return found
@@ -111,7 +112,12 @@ def test_pieces_come_best_first_and_characters_compete_with_merges():
     runs = Runs(["一二", "三"], [100 * WEIGHT_UNIT, 30 * WEIGHT_UNIT], 0, 0)
     alphabet = Alphabet(frozenset(), {"一": 3, "二": 3, "三": 3})
     found = list(learn(runs, alphabet, 10))
-    assert [(p.piece, p.count) for p in found] == [("二", 100), ("一", 100), ("一二", 100), ("三", 30)]
+    assert [(p.piece, p.count) for p in found] == [
+        ("二", 100),
+        ("一", 100),
+        ("一二", 100),
+        ("三", 30),
+    ]
     assert found[2].parts == ("一", "二")
 
 

@@ -50,7 +50,9 @@ def test_sentencepiece_agrees_on_every_line(real, tmp_path: Path):
     processor = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "tokenizer.model"))
     tokenizer = read_tokenizer(tmp_path).fast().backend_tokenizer
     mixed = [f"  {a[:40]}  {b[:40]}" for a, b in zip(zh, en, strict=False)][:2500]
-    text = [line for line in zh + en + mixed if not any(s in line for s in ("<s>", "</s>", "<unk>"))]
+    text = [
+        line for line in zh + en + mixed if not any(s in line for s in ("<s>", "</s>", "<unk>"))
+    ]
     assert len(text) > 20_000
     ours = tokenizer.encode_batch_fast(text, add_special_tokens=False)
     wrong = [t for t, o, s in zip(text, ours, processor.encode(text), strict=True) if o.ids != s]
@@ -68,7 +70,8 @@ def test_english_lines_keep_their_ids_and_chinese_shrinks(real):
                 for f in (family.files, found.files))  # fmt: skip
     assert all(a.ids == b.ids for a, b in zip(old, new, strict=True))
     before, after = (
-        sum(len(e.ids) for e in f.backend.encode_batch_fast(zh)) for f in (family.files, found.files)
+        sum(len(e.ids) for e in f.backend.encode_batch_fast(zh))
+        for f in (family.files, found.files)
     )
     assert after < before * 0.75
 

@@ -31,7 +31,9 @@ def test_every_language_of_the_table_compiles_and_leaves_ascii_alone(language: s
     assert not any(script_of(language).own.match(chr(code)) for code in range(128))
 
 
-@pytest.mark.parametrize(("language", "text"), [("ja", "ひらカナ漢字"), ("ko", "한국어"), ("th", "ไทย")])
+@pytest.mark.parametrize(
+    ("language", "text"), [("ja", "ひらカナ漢字"), ("ko", "한국어"), ("th", "ไทย")]
+)
 def test_other_languages_have_their_letters(language: str, text: str):
     assert script_of(language).runs("▁", True).findall(text) == [text]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +50,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory, documents, sentences) -> Ar
 @pytest.fixture(scope="module")
 def walked(
     tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path, corpus: Artifact
-) -> Iterator[dict[str, tuple[Artifact, Result]]]:
+) -> dict[str, tuple[Artifact, Result]]:
     root = tmp_path_factory.mktemp("walk")
     found: dict[str, Any] = {}
     found["base"] = run(base.STAGE, BaseConfig(model=str(tiny_llama)), root / "base")
@@ -62,7 +61,7 @@ def walked(
         expand.STAGE, ExpandConfig(), root / "expand", base=found["base"][0],
         vocab=found["vocab"][0],
     )  # fmt: skip
-    yield found
+    return found
 
 
 def test_the_vocabulary_saves_tokens_on_chinese_and_none_on_english(walked):

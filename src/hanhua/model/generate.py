@@ -178,13 +178,29 @@ class _Maker:
         logits_BV[:, self.banned] = -torch.inf
         if self.sampling.temperature <= 0:
             return [int(i) for i in logits_BV.argmax(dim=-1)]
-        shares_BV = torch.softmax(logits_BV / self.sampling.temperature, dim=-1).double().cpu()
-        ordered_BV, ids_BV = shares_BV.sort(dim=-1, descending=True, stable=True)
-        totals_BV = ordered_BV.cumsum(dim=-1)
-        # A token stays while the mass before it is below top_p, so the first always stays.
-        kept_B = ((totals_BV - ordered_BV) < self.sampling.top_p).sum(dim=-1)
+        shares_BV = torch.softmax(logits_BV / self.sampling.temperature, dim=-1).cpu()
         draws_B = torch.tensor([row.random.random() for row in rows], dtype=torch.float64)
-        mass_B1 = totals_BV.gather(1, (kept_B - 1).unsqueeze(1))
-        place_B1 = torch.searchsorted(totals_BV, mass_B1 * draws_B.unsqueeze(1), right=True)
-        place_B1 = torch.minimum(place_B1, (kept_B - 1).unsqueeze(1))
-        return [int(i) for i in ids_BV.gather(1, place_B1)[:, 0]]
+        return draw(shares_BV, self.sampling.top_p, draws_B)
+
+
+def draw(shares_BV: torch.Tensor, top_p: float, draws_B: torch.Tensor) -> list[int]:
+    """One id a row: the cumulative distribution of its nucleus, inverted at a uniform number.
+
+    Args:
+        shares_BV: probabilities.
+        top_p: 1 keeps every id, and needs no sorting.
+        draws_B: float64, from 0 to 1.
+    """
+    ids_BV = None
+    kept_B1 = torch.full((len(shares_BV), 1), shares_BV.shape[1])
+    if top_p < 1:
+        shares_BV, ids_BV = shares_BV.sort(dim=-1, descending=True, stable=True)
+    totals_BV = shares_BV.double().cumsum(dim=-1)
+    if ids_BV is not None:
+        # A token stays while the mass before it is below top_p, so the first always stays.
+        kept_B1 = ((totals_BV - shares_BV) < top_p).sum(dim=-1, keepdim=True)
+    mass_B1 = totals_BV.gather(1, kept_B1 - 1)
+    place_B1 = torch.searchsorted(totals_BV, mass_B1 * draws_B.unsqueeze(1), right=True)
+    place_B1 = torch.minimum(place_B1, kept_B1 - 1)
+    chosen_B1 = place_B1 if ids_BV is None else ids_BV.gather(1, place_B1)
+    return [int(i) for i in chosen_B1[:, 0]]

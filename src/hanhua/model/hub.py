@@ -118,6 +118,8 @@ def _from_modelscope(name: str, revision: str) -> Path:
         for entry in _wanted_files(listing):
             _fetch_file(route, revision, entry, folder)
     except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError, KeyError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it holds the connection
         if folder.joinpath("config.json").exists() and not isinstance(error, ValueError):
             return folder  # every file in it was whole when it got its name
         raise _unreachable(f"modelscope:{name}@{revision}", endpoint, error) from error

@@ -153,6 +153,7 @@ def _add_page(app: FastAPI) -> None:
     for file in sorted(PAGE.iterdir()):
         add(f"/{file.name}", file)
     add("/", PAGE / "index.html")
+    add("/favicon.ico", PAGE / "icon.svg")  # browsers ask for it unbidden
 
 
 def _body_schema(kind: type[Options]) -> dict[str, Any]:

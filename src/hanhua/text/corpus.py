@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -83,14 +84,14 @@ def _check_not_empty(
         if language in queues:
             continue
         accounts = [a for a in ledger.accounts if a.language == language]
-        drops = ", ".join(
-            f"{reason} {count}"
-            for account in accounts
-            for reason, count in sorted(account.dropped.items())
-        )
+        drops = sum((a.dropped for a in accounts), Counter[str]())
+        shown = ", ".join(f"{reason} {count}" for reason, count in sorted(drops.items()))
+        samples = [str(s["where"]) for s in ledger.samples if s["language"] == language]
+        names = samples or [file.name for account in accounts for file in account.files]
         raise InputError(
             f"No document in language {language!r} is left.", where="corpus.sources",
-            found=f"{sum(a.read for a in accounts)} read; dropped: {drops or 'none'}",
+            found=f"{sum(a.read for a in accounts)} read; dropped: {shown or 'none'} "
+            f"(e.g. {names[0]})",
             fix="look at the files, the declared language and the corpus section's limits",
         )  # fmt: skip
 

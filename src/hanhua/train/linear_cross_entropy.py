@@ -132,8 +132,8 @@ def _tile(
     """Fill ``out`` with softmax minus one-hot; returns the losses.
 
     The softmax is computed in fp32 inside and rounded once. The loss is read off it, so in bf16
-    a token's loss carries a rounding of at most 2^-9 (unbiased; the mean of a step is good to
-    about 1e-5), and a probability under 1e-37 counts as that.
+    a token's loss carries a rounding of at most 2^-9, to either side, which a step's mean over
+    thousands of tokens evens out; and a probability under 1e-37 counts as that.
     """
     torch.mm(hidden, weight.t(), out=out)
     if bias is not None:

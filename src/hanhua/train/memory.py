@@ -2,7 +2,7 @@
 
 Every step of training on a CPU allocates and frees the same hundreds of megabytes. glibc gives
 large blocks back at once, and the system then clears every page again for the next step: about
-8 % of the time at the size measured (benchmarks/training.py). Two settings of malloc end that.
+8 % of a step (15M parameters, 8,192 tokens, one Zen 4 core). Two settings of malloc end that.
 https://man7.org/linux/man-pages/man3/mallopt.3.html
 """
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 
 from hanhua.core.errors import ArtifactError, ModelError
@@ -35,7 +34,6 @@ def build_vocab(context: Context[VocabConfig]) -> Result:
     script = script_of(context.target, config.script)
     base = context.inputs["base"].path / "model"
     family = family_of(read_tokenizer(base), base)
-    context.progress.say("counting the runs of the target's text")
     runs = gather(
         family, script, config, lambda: read_language(corpus, context.target), context.progress
     )
@@ -61,7 +59,9 @@ def _measure(
     before = read_tokenizer(context.inputs["base"].path / "model").backend
     found = {}
     for language in dict.fromkeys((context.target, context.source)):
-        documents = islice(_held_out(corpus, language), context.config.report_docs)
+        documents = list(_held_out(corpus, language))
+        step = -(-len(documents) // context.config.report_docs) or 1  # all sources stay in
+        documents = documents[::step]
         measured = measure(before, extended.files.backend, documents, script)
         if measured.total.documents:
             found[language] = measured
