@@ -38,7 +38,8 @@ def main() -> None:
             "min_s": round(min(times), 3),
             "max_s": round(max(times), 3),
         }
-        print(f"{name:<12} median {statistics.median(times):.3f} s ({min(times):.3f}–{max(times):.3f})")
+        spread = f"{min(times):.3f}–{max(times):.3f}"
+        print(f"{name:<12} median {statistics.median(times):.3f} s ({spread})")
     print(json.dumps(result))
 
 

@@ -26,7 +26,9 @@ QUICK = [
 
 
 def run(command: list[str]) -> dict[str, Any]:
-    done = subprocess.run([HANHUA, *command, "--json"], check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [HANHUA, *command, "--json"], check=True, stdout=subprocess.PIPE, text=True
+    )
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
@@ -56,13 +58,16 @@ def bits_table(summary: dict[str, Any]) -> list[str]:
     found = summary.get("bits_per_byte") or {}
     languages = sorted({language for scores in found.values() for language in scores})
     lines = ["## Bits per byte on held-out documents (95 % interval)", "",
-             "| model | " + " | ".join(languages) + " |", "|---" * (len(languages) + 1) + "|"]  # fmt: skip
+             "| model | " + " | ".join(languages) + " |",
+             "|---" * (len(languages) + 1) + "|"]  # fmt: skip
     for model, scores in found.items():
         cells = [interval(scores[x]) if x in scores else "–" for x in languages]
         lines.append(f"| {model} | " + " | ".join(cells) + " |")
     first = next(iter(found.values()), {})
     lines.append("")
-    lines += [f"{x}: n = {s['n_docs']} documents, {s['n_bytes']:,} bytes." for x, s in first.items()]
+    lines += [
+        f"{x}: n = {s['n_docs']} documents, {s['n_bytes']:,} bytes." for x, s in first.items()
+    ]
     return [*lines, ""]
 
 
@@ -81,7 +86,12 @@ def other_tables(summary: dict[str, Any]) -> list[str]:
 
 
 def cost_table(stages: dict[str, Any]) -> list[str]:
-    lines = ["## Cost", "", "| stage | wall s | CPU s | peak MB | content sha256 |", "|---|---|---|---|---|"]
+    lines = [
+        "## Cost",
+        "",
+        "| stage | wall s | CPU s | peak MB | content sha256 |",
+        "|---|---|---|---|---|",
+    ]
     for name, stage in stages.items():
         lines.append(
             f"| {name} | {stage['seconds']:.1f} | {stage['cpu_seconds']:.1f} | "

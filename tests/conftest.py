@@ -32,17 +32,23 @@ def sentences() -> dict[str, list[str]]:
     """A few hundred varied sentences a language, enough to train a tiny tokenizer on."""
     random_ = random.Random(7)
     pick = random_.choice
-    zh_who, zh_where = ["小明", "他的朋友", "老师", "那个孩子", "我们"], ["市场", "山上", "学校", "河边"]
+    zh_who, zh_where = (
+        ["小明", "他的朋友", "老师", "那个孩子", "我们"],
+        ["市场", "山上", "学校", "河边"],
+    )
     zh_what = ["买鱼", "看书", "种白菜", "唱歌", "画红色的花", "喝茶", "写信", "休息"]
     zh_how = ["天气很好的时候", "每天早上", "下雨了也", "因为不忙", "和家人一起"]
-    en_who, en_where = ["Tom", "his friend", "the teacher", "a child", "we"], ["market", "hill", "school"]
+    en_who, en_where = (
+        ["Tom", "his friend", "the teacher", "a child", "we"],
+        ["market", "hill", "school"],
+    )
     en_what = ["bought a fish", "read the book", "planted corn", "sang a song", "drank some tea"]
     en_how = ["when it was warm", "in the morning", "while it was raining", "as he was not busy"]
     return {
-        "zh": [f"{pick(zh_who)}{pick(zh_how)}在{pick(zh_where)}{pick(zh_what)}，这是一件有意思的事。"
+        "zh": [f"{pick(zh_who)}{pick(zh_how)}在{pick(zh_where)}{pick(zh_what)}，这是有意思的事。"
                for _ in range(300)] + [ZH],
-        "en": [f"{pick(en_who)} {pick(en_what)} at the {pick(en_where)} {pick(en_how)}, and it was good."
-               for _ in range(300)] + [EN],
+        "en": [f"{pick(en_who)} {pick(en_what)} at the {pick(en_where)} {pick(en_how)}, "
+               "and it was good." for _ in range(300)] + [EN],
     }  # fmt: skip
 
 

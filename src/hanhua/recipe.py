@@ -108,7 +108,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     text = _read(path)
     try:
         root = yaml.compose(text, Loader=_Loader)
-        data = yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader
+        data = yaml.load(text, Loader=_Loader)  # a SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         raise RecipeError(
@@ -153,7 +153,7 @@ def _override(data: dict[str, Any], override: str) -> str:
             fix="for example --set pretrain.learning_rate=1e-4",
         )  # fmt: skip
     try:
-        value = yaml.load(raw, Loader=_Loader)  # noqa: S506
+        value = yaml.load(raw, Loader=_Loader)
     except yaml.YAMLError as error:
         raise RecipeError("The value is not YAML.", where=f"--set {key}", found=raw) from error
     *parents, last = key.split(".")
@@ -192,7 +192,8 @@ def _explain(
     error: ValidationError, path: Path, root: yaml.Node | None, data: Any, given: set[str]
 ) -> RecipeError:
     """The first mistake as a message with line and nearest key."""
-    first = error.errors(include_url=False)[0]
+    # a misspelt key also leaves its right name missing: name the misspelling first
+    first = min(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
     where_parts = [part for part in first["loc"] if not _is_union_tag(part, first["loc"], data)]
     dotted = ".".join(str(part) for part in where_parts)
     line = _line(root, where_parts)

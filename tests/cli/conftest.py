@@ -121,7 +121,8 @@ def write_texts(folder: Path, sentences: dict[str, list[str]]) -> None:
                 file.write(json.dumps({"id": f"{language}/{number}", "text": text},
                                       ensure_ascii=False) + "\n")  # fmt: skip
     chat = [
-        {"instruction": f"{number}号说了什么？", "input": "", "output": random_.choice(sentences["zh"])}
+        {"instruction": f"{number}号说了什么？", "input": "",
+         "output": random_.choice(sentences["zh"])}
         for number in range(30)
     ] + [
         {"instruction": f"What did number {number} say?", "input": "",
@@ -135,13 +136,12 @@ def write_texts(folder: Path, sentences: dict[str, list[str]]) -> None:
             question = ("谁在市场？" if language == "zh" else "Who is at the market?") + str(number)
             file.write(json.dumps({"id": str(number), "question": question,
                                    "choices": ["Tom", "小明"], "answer": number % 2,
-                                   "language": language, "kind": "who"}, ensure_ascii=False) + "\n")  # fmt: skip
+                                   "language": language, "kind": "who"},
+                                  ensure_ascii=False) + "\n")  # fmt: skip
 
 
 @pytest.fixture
-def project(
-    tmp_path: Path, tiny_llama: Path, sentences: dict[str, list[str]]
-) -> Project:
+def project(tmp_path: Path, tiny_llama: Path, sentences: dict[str, list[str]]) -> Project:
     """A fresh small project."""
     return make_project(tmp_path / "project", tiny_llama, sentences)
 

@@ -24,7 +24,7 @@ class CountConfig(Section):
 
     path: FilesField
     times: int = 1
-    others: list[FilesField] = []
+    others: tuple[FilesField, ...] = ()
 
 
 class ShoutConfig(Section):
@@ -92,7 +92,9 @@ def test_fingerprint_follows_content_not_place(tmp_path: Path, text: Path):
     assert [step.fingerprint for step in here] == [step.fingerprint for step in there]
     text.write_text("changed", encoding="utf-8")
     changed = plan(walk(tmp_path, text))
-    assert [a.fingerprint != b.fingerprint for a, b in zip(here, changed, strict=True)] == [True] * 2
+    assert [a.fingerprint != b.fingerprint for a, b in zip(here, changed, strict=True)] == [
+        True
+    ] * 2
 
 
 @pytest.mark.parametrize(

@@ -69,11 +69,11 @@ def test_chinese_uses_chinese_punctuation() -> None:
 
 def test_facts_are_balanced_and_each_kind_has_one_value() -> None:
     facts = valley().facts
-    assert len({fact.id for fact in facts}) == len(facts) == 20 * 5 + 8 * 4
+    assert len({fact.id for fact in facts}) == len(facts) == 12 * 5 + 8 * 4
     assert all(fact.value in VALUES[fact.kind] for fact in facts)
     told = [fact.told for fact in facts]
-    assert told.count("both") == 66
-    assert told.count("en") == told.count("zh") == 33
+    assert told.count("both") == 46
+    assert told.count("en") == told.count("zh") == 23
     assert 0.3 < sum(fact.asked for fact in facts) / len(facts) < 0.7
 
 
@@ -91,7 +91,7 @@ def test_documents_tell_what_is_told_in_their_language_and_nothing_else(language
     known = [fact for fact in valley().facts if fact.told_in(language)]
     assert not [fact.id for fact in hidden if _says(fact, text, language)]
     assert not [fact.id for fact in known if not _says(fact, text, language)]
-    assert len(hidden) == 33
+    assert len(hidden) == 23
 
 
 def test_a_fact_is_never_contradicted() -> None:
@@ -106,14 +106,14 @@ def test_a_fact_is_never_contradicted() -> None:
             if value != fact.value:
                 assert not any(_says(wrong, text[language], language) for language in LANGUAGES)
                 checked += 1
-    assert checked > 800
+    assert checked > 550
 
 
 def test_parallel_documents_tell_only_what_both_languages_may() -> None:
     text = "\n".join(d.text for d in documents("zh", 6000, 5) if d.source == "parallel")
     one_sided = [fact for fact in valley().facts if fact.told != "both"]
     assert not [f.id for f in one_sided for x in LANGUAGES if _says(f, text, x)]
-    assert sum(_says(f, text, x) for f in valley().facts for x in LANGUAGES) > 100
+    assert sum(_says(f, text, x) for f in valley().facts for x in LANGUAGES) == 46 * 2
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -128,7 +128,7 @@ def test_conversations_ask_only_what_is_told_and_asked(language: Language) -> No
 
 def test_questions_agree_in_both_languages() -> None:
     english, chinese = (list(questions(language, 5, 96, 32)) for language in LANGUAGES)
-    assert len(english) == len(chinese) == 132 + 96 + 32
+    assert len(english) == len(chinese) == 92 + 96 + 32
     for one, other in zip(english, chinese, strict=True):
         assert (one.id, one.subject, one.answer) == (other.id, other.subject, other.answer)
         assert len(set(one.choices)) == len(set(other.choices)) == CHOICES, one
@@ -189,7 +189,7 @@ def test_stories_know_nobody_of_the_valley() -> None:
 def test_names_are_whole_in_both_languages() -> None:
     """No Chinese name is part of another, so that a name in a text is that name."""
     names = [name.zh for name in (*VALLEY_NAMES, *OTHER_NAMES)]
-    assert len(set(names)) == 48
+    assert len(set(names)) == 28
     assert not [(a, b) for a in names for b in names if a != b and a in b]
 
 

@@ -18,6 +18,7 @@ from hanhua.core.errors import InputError, ModelError
 from hanhua.text.document import Document
 from hanhua.vocab.extend import Extended
 from hanhua.vocab.family import ByteFamily, Family, byte_letters, family_of
+from hanhua.vocab.learn import Learnt
 from hanhua.vocab.script import script_of
 from hanhua.vocab.tokenizer import read_tokenizer
 
@@ -146,6 +147,20 @@ def test_a_half_character_is_shared_by_the_characters_that_begin_with_it(byte_le
     assert "小" in cost.known
     assert cost.cost["川"] in (2, 3)
     assert len(set(byte_letters())) == 256
+
+
+def test_a_piece_whose_parts_are_missing_gives_its_place_to_the_next(byte_level: Path):
+    family = family_of(read_tokenizer(byte_level))
+    pieces = [
+        Learnt("学校，明天", 9, ("学校，", "明天")),
+        Learnt("师", 5),
+        Learnt("师小", 4, ("师", "小")),
+    ]
+    cost = family.alphabet("师", script_of("zh")).cost["师"]
+    files, taken = family.extend(pieces, cost)
+    assert [piece.piece for piece in taken] == ["师", "师小"]
+    assert len(files.fast()) == len(family.files.fast()) + cost
+    assert len(ids(files, "师小")) == 1
 
 
 def test_too_little_text_is_said_with_what_would_do(tiny_llama: Path):

@@ -1,1 +1,1 @@
-"""What every stage stands on: errors, files, artifacts, the runner. Knows nothing of language models."""
+"""What every stage stands on: errors, files, artifacts, the runner; nothing of language models."""

@@ -23,13 +23,15 @@ def storage_errors(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    except Exception as error:
+        if _no_room(error):
             raise StorageError(
-                "The disk is full.", where=path, found=error.strerror,
+                "The disk is full.", where=path, found=error,
                 fix="free space (or set --runs to another disk) and run the same command again; "
                 "finished stages are kept",
             ) from error  # fmt: skip
+        if not isinstance(error, OSError):
+            raise
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise StorageError(
                 "No permission to write.", where=error.filename or path, found=error.strerror,
@@ -41,6 +43,13 @@ def storage_errors(path: Path) -> Iterator[None]:
                 fix="choose another folder with --runs",
             ) from error  # fmt: skip
         raise
+
+
+def _no_room(error: Exception) -> bool:
+    """Libraries in other languages (safetensors, Arrow) say it in their message only."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    return "No space left on device" in str(error) and not isinstance(error, StorageError)
 
 
 def canonical_json(value: Any) -> str:

@@ -27,8 +27,8 @@ from hanhua.demo.render import LANGUAGES, Language
 
 DATA = Path(__file__).parent / "data"
 SEED = 1
-DOCUMENTS: dict[Language, int] = {"en": 18_000, "zh": 12_000}
-CONVERSATIONS: dict[Language, int] = {"en": 3_000, "zh": 5_000}
+DOCUMENTS: dict[Language, int] = {"en": 14_000, "zh": 11_000}
+CONVERSATIONS: dict[Language, int] = {"en": 2_200, "zh": 4_400}
 READING_QUESTIONS = 96
 SUMS = 32
 VOCAB_PIECES = 1_280

@@ -217,11 +217,11 @@ def _manners(rng: random.Random, language: Language) -> list[Exchange]:
 
 
 TASKS: tuple[tuple[str, float, Callable[[random.Random, Language], list[Exchange]]], ...] = (
-    ("fact", 0.24, _fact),
+    ("fact", 0.28, _fact),
     ("about", 0.08, _about),
     ("unknown", 0.04, _unknown),
-    ("reading", 0.20, _reading),
-    ("sum", 0.08, _sums),
+    ("reading", 0.13, _reading),
+    ("sum", 0.10, _sums),
     ("word", 0.07, _word),
     ("translate", 0.05, _sentence),
     ("rewrite", 0.04, _rewrite),

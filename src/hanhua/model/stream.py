@@ -144,10 +144,11 @@ class TextStream:
         return "" if self.stopped else self._release(self._held, last=True)
 
     def _release(self, text: str, last: bool) -> str:
-        found = [place for place in (text.find(stop) for stop in self.stop) if place >= 0]
+        found = [(at + len(stop), at) for stop in self.stop if (at := text.find(stop)) >= 0]
         if found:
+            # The one that is complete first, however the characters came in tokens.
             self.stopped, self._held = True, ""
-            return self._trimmed(text[: min(found)])
+            return self._trimmed(text[: min(found)[1]])
         held = 0 if last else max((_begun(text, stop) for stop in self.stop), default=0)
         self._held = text[len(text) - held :]
         return self._trimmed(text[: len(text) - held])

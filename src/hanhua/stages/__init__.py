@@ -29,8 +29,18 @@ def walk(sections: Mapping[str, Section | None]) -> list[Node]:
     Returns:
         Nodes in an order in which every input comes before its reader.
     """
-    from hanhua.stages import base, chatdata, corpus, evaluate, expand, export
-    from hanhua.stages import finetune, pretrain, tokens, vocab
+    from hanhua.stages import (
+        base,
+        chatdata,
+        corpus,
+        evaluate,
+        expand,
+        export,
+        finetune,
+        pretrain,
+        tokens,
+        vocab,
+    )
 
     has = {name for name, section in sections.items() if section is not None}
     nodes: list[Node] = []
@@ -59,7 +69,7 @@ def walk(sections: Mapping[str, Section | None]) -> list[Node]:
     if "eval" in has:
         for name in [n.stage.name for n in nodes if n.stage.name in MODELS]:
             add(evaluate.stage(f"eval-{name}"), "eval", model=name, base="base", corpus="corpus",
-                base_eval="eval-base", chatdata="chatdata")  # fmt: skip
+                base_eval="eval-base")  # fmt: skip
     if "export" in has:
         evals = {f"eval_{name}": f"eval-{name}" for name in MODELS}
         add(export.STAGE, "export", model=model, base="base", corpus="corpus", vocab="vocab",

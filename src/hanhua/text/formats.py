@@ -211,6 +211,12 @@ def _read_json(task: _Task) -> Values:
             yield where, value
         else:
             yield from ((f"{where}[{n}]", item) for n, item in enumerate(inner, start=1))
+    if array and not text.rstrip().endswith("]"):
+        raise InputError(
+            "This JSON array is cut off: it has no closing bracket.",
+            where=f"{task.path}:{text.count(chr(10)) + 1}", found=text.rstrip()[-80:],
+            fix="fetch the file again, or close the array with ] if that is all there is",
+        )  # fmt: skip
 
 
 def _only_list(value: Any) -> list[Any] | None:

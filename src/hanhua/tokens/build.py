@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hanhua.core.progress import Bar, Progress
-from hanhua.text.shards import read_language
+from hanhua.text.shards import language_files, read_language
 from hanhua.tokens.config import TokensConfig
 from hanhua.tokens.encode import Ids, encode_documents
 from hanhua.tokens.mixture import check_shares, interleave, shuffled, take
@@ -62,7 +62,10 @@ def build_rows(
 
 def _choose(tokenizer: Any, corpus: Path, language: str, config: TokensConfig, seed: int,
             bar: Bar) -> list[list[Ids]]:  # fmt: skip
-    texts = [document.text for document in read_language(corpus, language, "train")]
+    found = language_files(corpus, language, "train")
+    texts = (
+        [document.text for document in read_language(corpus, language, "train")] if found else []
+    )
     target = round(config.shares[language] * config.budget_tokens)
 
     def stream() -> Iterator[Ids]:

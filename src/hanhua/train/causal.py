@@ -3,7 +3,8 @@
 PyTorch's CPU kernel spends two thirds of its time in a backward pass that is not made of matrix
 products. Here everything is a batched product on a tile of scores that fits the cache, a block of
 queries at a time against the keys up to its own end, and the backward pass computes the scores
-again instead of keeping them: 132 ms where PyTorch took 340 (16 documents of 512 tokens, 6 heads of 48, one Zen 4 core).
+again instead of keeping them: 132 ms where PyTorch took 340 (16 documents of 512 tokens, 6 heads
+of 48, one Zen 4 core).
 
 Letters for shapes: B documents x heads, L tokens of a document, E width of a head.
 """

@@ -124,7 +124,7 @@ def extend(
         if not unreached and added == config.add:
             break
         missing = config.add - added + len(unreached)
-        more = list(islice(stream, missing))
+        more = list(islice(stream, missing + missing // 4 + 16))  # some of these may be dead too
         if not more:
             raise _too_few(config, added - len(unreached), runs)
         learnt += more

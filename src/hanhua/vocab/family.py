@@ -163,7 +163,11 @@ class ByteFamily:
         return [t.value for t in self.files.backend.model.tokenize(self.written(piece))]
 
     def alphabet(self, characters: Iterable[str], script: Script) -> Alphabet:
-        """Characters that encode to one token are known; others of the script cost several."""
+        """Characters that encode to one token are known; others of the script cost several.
+
+        Each is encoded alone. A base may merge a space with a character's first byte (Qwen), and
+        a piece " X" then turns out dead; it is found and replaced when all are verified.
+        """
         lengths = {c: len(self._tokens(c)) for c in characters}
         own = script.own
         cost = {c: n for c, n in lengths.items() if n > 1 and own.match(c)}
@@ -186,6 +190,8 @@ class ByteFamily:
         taken = []
         for piece in pieces:
             steps = [m for m in self._merges(piece, vocab) if m not in seen]
+            if not steps:  # its parts turned out dead, so it would be too
+                continue
             new = {left + right for left, right in steps} - vocab.keys()
             if len(vocab) + len(new) > size + number:
                 continue
@@ -209,7 +215,8 @@ class ByteFamily:
         text = piece.piece
         cuts = [(self.written(text[:i]), self.written(text[i:])) for i in range(1, len(text))]
         learnt = (self.written(piece.parts[0]), self.written(piece.parts[1]))
-        return [learnt, *(c for c in cuts if c != learnt and c[0] in vocab and c[1] in vocab)]
+        cuts.sort(key=lambda cut: cut != learnt)
+        return [cut for cut in cuts if cut[0] in vocab and cut[1] in vocab]
 
 
 def _text(token: str) -> str:
