@@ -222,14 +222,14 @@ TASKS: tuple[tuple[str, float, Callable[[random.Random, Language], list[Exchange
     ("unknown", 0.04, _unknown),
     ("reading", 0.13, _reading),
     ("sum", 0.10, _sums),
-    ("word", 0.07, _word),
-    ("translate", 0.05, _sentence),
-    ("rewrite", 0.04, _rewrite),
+    ("word", 0.12, _word),
+    ("translate", 0.03, _sentence),
+    ("rewrite", 0.03, _rewrite),
     ("opposite", 0.03, _opposite),
     ("kind", 0.03, _kind),
     ("order", 0.02, _order),
-    ("story", 0.05, _story),
-    ("manners", 0.10, _manners),
+    ("story", 0.04, _story),
+    ("manners", 0.09, _manners),
 )
 """Every task with its share."""
 

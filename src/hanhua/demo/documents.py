@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hanhua.demo.lessons import glossary, lesson, question_sum
-from hanhua.demo.questions import fact_question, story_question
+from hanhua.demo.questions import short_answer, story_question
 from hanhua.demo.render import LANGUAGES, Language, joined
 from hanhua.demo.scene import Story, tell
 from hanhua.demo.scenes import SCENES
@@ -60,20 +60,20 @@ def _quiz(rng: random.Random, language: Language) -> str:
     """Questions with short answers: about a story, the valley, or sums."""
     ask, answer = QUIZ[language]
     kind, lines = rng.random(), []
-    if kind < 0.45:
+    if kind < 0.35:
         story = tell(rng.choice(SCENES), rng)
         lines.append(joined(story.sentences(language, rng), language))
         asks = [ask for ask in story.scene.asks if ask.key != "_"]
         for chosen in rng.sample(asks, min(len(asks), rng.randint(1, 2))):
             question, choices, place = story_question(story, chosen, language, rng)
             lines += [ask.format(question), answer.format(choices[place])]
-    elif kind < 0.85:
+    elif kind < 0.75:
         facts = [fact for fact in valley().facts if fact.asked and fact.told_in(language)]
         for fact in rng.sample(facts, rng.randint(2, 4)):
-            item = fact_question(fact, language, rng, any_form=True)
-            lines += [ask.format(item.question), answer.format(item.choices[item.answer])]
+            question, value = short_answer(fact, language, rng)
+            lines += [ask.format(question), answer.format(value)]
     else:
-        for _ in range(rng.randint(2, 4)):
+        for _ in range(rng.randint(3, 6)):
             question, _, result = question_sum(rng, language)
             lines += [ask.format(question), answer.format(result)]
     return "\n".join(lines)
@@ -92,9 +92,9 @@ def both(told: Story | ValleyText, rng: random.Random) -> tuple[list[str], list[
 def _parallel(rng: random.Random, language: Language) -> str:
     """The same text in both languages: line by line, or one after the other, or word by word."""
     kind = rng.random()
-    if kind < 0.2:
-        return glossary(rng)
     if kind < 0.3:
+        return glossary(rng)
+    if kind < 0.36:
         english, chinese = (list(side) for side in zip(*lesson(rng), strict=True))
     else:
         told = tell(rng.choice(SCENES), rng) if kind < 0.6 else valley_text(rng, LANGUAGES)

@@ -13,16 +13,17 @@ Pair = tuple[str, str]
 
 
 def sum_of(rng: random.Random) -> tuple[int, str, int, int]:
-    """A small sum: left, sign, right, result."""
-    if rng.random() < 0.5:
-        left, right = rng.randint(1, 12), rng.randint(1, 9)
-        return left, "+", right, left + right
-    if rng.random() < 0.7:
-        left = rng.randint(3, 20)
+    """A sum that a child knows by heart: left, sign, right, result."""
+    sign = rng.choice("++--x")
+    if sign == "+":
+        left, right = rng.randint(1, 9), rng.randint(1, 9)
+        return left, sign, right, left + right
+    if sign == "-":
+        left = rng.randint(2, 12)
         right = rng.randint(1, left - 1)
-        return left, "-", right, left - right
-    left, right = rng.randint(2, 9), rng.randint(2, 6)
-    return left, "x", right, left * right
+        return left, sign, right, left - right
+    left, right = rng.randint(2, 5), rng.randint(2, 5)
+    return left, sign, right, left * right
 
 
 SIGNS: dict[str, Pair] = {"+": ("plus", "加"), "-": ("minus", "减"), "x": ("times", "乘")}
@@ -31,7 +32,7 @@ SIGNS: dict[str, Pair] = {"+": ("plus", "加"), "-": ("minus", "减"), "x": ("ti
 def _sum(rng: random.Random) -> Pair:
     left, sign, right, result = sum_of(rng)
     en, zh = SIGNS[sign]
-    if rng.random() < 0.5 and max(left, right, result) < 40:
+    if rng.random() < 0.3:
         return (
             f"{number_en(left)} {en} {number_en(right)} is {number_en(result)}.".capitalize(),
             f"{number_zh(left)}{zh}{number_zh(right)}等于{number_zh(result)}。",
@@ -85,14 +86,14 @@ def _trade(rng: random.Random) -> Pair:
     ))  # fmt: skip
 
 
-_LESSONS = (_sum, _sum, _opposite, _kind, _day, _season, _trade)
+_LESSONS = (_sum, _sum, _sum, _opposite, _kind, _day, _season, _trade)
 
 
 def lesson(rng: random.Random) -> list[Pair]:
-    """Three to seven sentences of one kind, or of several."""
+    """Four to eight sentences of one kind, or of several."""
     maker = rng.choice(_LESSONS)
     mixed = rng.random() < 0.3
-    return [(rng.choice(_LESSONS) if mixed else maker)(rng) for _ in range(rng.randint(3, 7))]
+    return [(rng.choice(_LESSONS) if mixed else maker)(rng) for _ in range(rng.randint(4, 8))]
 
 
 Term = Name | Noun | Word | Trade

@@ -20,7 +20,7 @@ from hanhua.demo.render import LANGUAGES, Count, Entity, Language, fill, joined
 from hanhua.demo.scene import Ask, Entities, Story, counts, tell
 from hanhua.demo.scenes import SCENES
 from hanhua.demo.tellings import PHRASES
-from hanhua.demo.world import VALUES, Fact, valley
+from hanhua.demo.world import VALUES, Fact, Value, valley
 
 CHOICES = 4
 SUBJECTS = {"both": "told-in-both", "en": "told-in-english", "zh": "told-in-chinese"}
@@ -53,24 +53,35 @@ def _deal(right: Entity, wrong: Sequence[Entity], rng: random.Random) -> tuple[l
     return options, options.index(right)
 
 
-def fact_question(
-    fact: Fact, language: Language, rng: random.Random, any_form: bool = False
-) -> Question:
-    """A fact of the valley as a question; wrong options are other values of its kind.
+def _wrong_values(fact: Fact, rng: random.Random) -> list[Value]:
+    """Three other values of the fact's kind.
 
-    Args:
-        fact: what is asked.
-        language: "en" or "zh".
-        rng: for the options and their order.
-        any_form: any wording of the question; else the first.
+    Where a fact is told in one language only, its value is the rarer in the other one, which
+    alone would speak against it: there the wrong values are those that are as rare.
     """
     wrong = [value for value in VALUES[fact.kind] if value != fact.value]
-    options, place = _deal(fact.value, rng.sample(wrong, CHOICES - 1), rng)
+    rng.shuffle(wrong)
+    if fact.told != "both":
+        other: Language = "zh" if fact.told == "en" else "en"
+        seen = [f.value for f in valley().facts if f.kind == fact.kind and f.told_in(other)]
+        wrong.sort(key=lambda value: abs(seen.count(value) - seen.count(fact.value)))
+    return wrong[: CHOICES - 1]
+
+
+def short_answer(fact: Fact, language: Language, rng: random.Random) -> tuple[str, str]:
+    """A fact as a question, in any wording, with its short answer."""
     phrases = PHRASES[fact.kind][language]
-    form = rng.choice(phrases.ask) if any_form else phrases.ask[0]
+    ask = fill(rng.choice(phrases.ask), {"s": fact.about, "v": fact.value}, language)
+    return ask, _shown(phrases.choice, fact.value, language)
+
+
+def fact_question(fact: Fact, language: Language, rng: random.Random) -> Question:
+    """A fact of the valley as a question with options."""
+    options, place = _deal(fact.value, _wrong_values(fact, rng), rng)
+    phrases = PHRASES[fact.kind][language]
     return Question(
         id=f"fact-{fact.id}", subject=SUBJECTS[fact.told], language=language,
-        question=fill(form, {"s": fact.about, "v": fact.value}, language),
+        question=fill(phrases.ask[0], {"s": fact.about, "v": fact.value}, language),
         choices=tuple(_shown(phrases.choice, option, language) for option in options),
         answer=place,
     )  # fmt: skip
@@ -155,5 +166,11 @@ def questions(language: Language, seed: int, reading: int, sums: int) -> Iterato
         yield fact_question(fact, language, random.Random(f"{seed}/{fact.id}"))
     for number in range(reading):
         yield _reading(number, seed)[place]
-    for number in range(sums):
-        yield _sum(number, seed)[place]
+    asked: set[str] = set()
+    number = 0
+    while len(asked) < sums:
+        item = _sum(number, seed)[place]
+        number += 1
+        if item.question not in asked:
+            asked.add(item.question)
+            yield item
