@@ -28,9 +28,9 @@ from hanhua.demo.render import LANGUAGES, Language
 DATA = Path(__file__).parent / "data"
 SEED = 1
 DOCUMENTS: dict[Language, int] = {"en": 14_000, "zh": 11_000}
-CONVERSATIONS: dict[Language, int] = {"en": 2_200, "zh": 4_400}
+CONVERSATIONS: dict[Language, int] = {"en": 1_500, "zh": 3_600}
 READING_QUESTIONS = 96
-SUMS = 32
+SUMS = 40
 VOCAB_PIECES = 1_280
 LICENCE = "Apache-2.0"
 

@@ -60,14 +60,14 @@ def _quiz(rng: random.Random, language: Language) -> str:
     """Questions with short answers: about a story, the valley, or sums."""
     ask, answer = QUIZ[language]
     kind, lines = rng.random(), []
-    if kind < 0.35:
+    if kind < 0.33:
         story = tell(rng.choice(SCENES), rng)
         lines.append(joined(story.sentences(language, rng), language))
         asks = [ask for ask in story.scene.asks if ask.key != "_"]
         for chosen in rng.sample(asks, min(len(asks), rng.randint(1, 2))):
             question, choices, place = story_question(story, chosen, language, rng)
             lines += [ask.format(question), answer.format(choices[place])]
-    elif kind < 0.75:
+    elif kind < 0.7:
         facts = [fact for fact in valley().facts if fact.asked and fact.told_in(language)]
         for fact in rng.sample(facts, rng.randint(2, 4)):
             question, value = short_answer(fact, language, rng)
@@ -92,12 +92,12 @@ def both(told: Story | ValleyText, rng: random.Random) -> tuple[list[str], list[
 def _parallel(rng: random.Random, language: Language) -> str:
     """The same text in both languages: line by line, or one after the other, or word by word."""
     kind = rng.random()
-    if kind < 0.3:
-        return glossary(rng)
     if kind < 0.36:
+        return glossary(rng)
+    if kind < 0.42:
         english, chinese = (list(side) for side in zip(*lesson(rng), strict=True))
     else:
-        told = tell(rng.choice(SCENES), rng) if kind < 0.6 else valley_text(rng, LANGUAGES)
+        told = tell(rng.choice(SCENES), rng) if kind < 0.64 else valley_text(rng, LANGUAGES)
         english, chinese = both(told, rng)
     if rng.random() < 0.5:
         pairs = zip(english, chinese, strict=True)
