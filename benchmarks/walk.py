@@ -36,7 +36,7 @@ def interval(score: dict[str, Any], digits: int = 3) -> str:
     return f"{score['value']:.{digits}f} ({score['low']:.{digits}f}–{score['high']:.{digits}f})"
 
 
-def page(ledger: dict[str, Any], command: str, weights: str) -> str:
+def page(ledger: dict[str, Any], command: str, weights: str, note: str) -> str:
     machine, summary, stages = ledger["machine"], ledger["summary"], ledger["stages"]
     seconds = sum(stage["seconds"] for stage in stages.values())
     cpu = sum(stage["cpu_seconds"] for stage in stages.values())
@@ -49,6 +49,7 @@ def page(ledger: dict[str, Any], command: str, weights: str) -> str:
         f"Whole walk: {seconds / 60:.1f} min of wall time, {cpu / 60:.1f} CPU-minutes, peak memory "
         f"{max(s['peak_rss_bytes'] for s in stages.values()) / 2**20:,.0f} MB.", "",
         weights, "",
+        *([note, ""] if note else []),
     ]  # fmt: skip
     lines += bits_table(summary) + other_tables(summary) + cost_table(stages)
     return "\n".join(lines) + "\n"
@@ -114,15 +115,15 @@ def main() -> None:
     parser.add_argument("recipe", nargs="?", help="a recipe; the built-in demo when left out")
     parser.add_argument("--runs", default="runs")
     parser.add_argument("--out", help="where to write the page; printed when left out")
+    parser.add_argument("--note", default="", help="what a reader must know of this run")
     parser.add_argument("--quick", action="store_true", help="the demo with small budgets")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as aside:
         runs = aside if given.quick else given.runs
         what = ["run", given.recipe] if given.recipe else ["demo"]
         ledger = run([*what, "--runs", runs, *(QUICK if given.quick else [])])
-        text = page(
-            ledger, "hanhua " + " ".join(what), weights_line(Path(runs) / ledger["name"], ledger)
-        )
+        weights = weights_line(Path(runs) / ledger["name"], ledger)
+        text = page(ledger, "hanhua " + " ".join(what), weights, given.note)
     if given.out:
         Path(given.out).write_text(text, encoding="utf-8")
     else:

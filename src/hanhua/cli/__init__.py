@@ -95,4 +95,4 @@ def _stderr(text: str) -> None:
 def emit(value: object, as_json: bool) -> None:
     """Print the result object last, as one line of JSON, when --json was given."""
     if as_json:
-        typer.echo(json.dumps(value, ensure_ascii=False, sort_keys=True))
+        typer.echo(json.dumps(value, ensure_ascii=False))
