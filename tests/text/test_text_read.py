@@ -134,10 +134,19 @@ def test_a_damaged_json_array_costs_one_record(tmp_path):
     rows = [json.dumps({"text": f"{n}{ZH}"}, ensure_ascii=False, indent=2) for n in range(9)]
     rows[4] = rows[4].replace('"text"', "text")
     path = tmp_path / "a.json"
-    path.write_text("[\n" + ",\n".join(rows) + ",\n", encoding="utf-8")
+    path.write_text("[\n" + ",\n".join(rows) + ",\n]\n", encoding="utf-8")
     records = list(read_records(path))
     assert [r.text[0] for r in records if r.text] == list("01235678")
     assert [(r.where, r.problem) for r in records if not r.text] == [("a.json:14", "broken_json")]
+
+
+def test_a_json_array_without_its_end_is_an_error(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('[\n{"text": "one"},\n{"text": "two"},\n', encoding="utf-8")
+    records = read_records(path)
+    assert [next(records).text, next(records).text] == ["one", "two"], "what is there is read"
+    with pytest.raises(InputError, match=r"a\.json:4[\s\S]*close the array"):
+        next(records)
 
 
 def test_json_objects_one_after_the_other_and_inside_one(tmp_path):

@@ -73,7 +73,7 @@ def test_tokens_come_in_the_asked_shares(walk):
     found = walk["tokens"]
     assert found.metrics["shares"]["counted"]["zh"] == pytest.approx(0.7, abs=0.02)
     assert found.counts["tokens"] == sum(found.counts["tokens_by_language"].values())
-    assert found.metrics["padding_share"] < 0.02  # a small corpus; see tests/tokens for real ones
+    assert found.metrics["padding_share"] < 0.05  # a small corpus; see tests/tokens for real ones
 
 
 def test_training_lowers_the_loss_and_is_logged(walk):

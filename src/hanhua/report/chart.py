@@ -51,7 +51,7 @@ class Stack:
 
 def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
     """Round numbers that span low to high."""
-    if not high > low:
+    if not high - low > 1e-9 * max(abs(low), abs(high)):  # nearer than rounding can tell apart
         high = low + (abs(low) or 1.0)
     raw = (high - low) / wanted
     size = 10.0 ** math.floor(math.log10(raw))
