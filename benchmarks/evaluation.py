@@ -32,7 +32,7 @@ from hanhua.eval import choose
 from hanhua.eval.forward import CausalModel
 from hanhua.eval.tasks.exams import EXAMS, read_exam
 from hanhua.eval.tasks.question import Question, Task
-from hanhua.model.tokenizer import read_tokenizer
+from hanhua.vocab.tokenizer import read_tokenizer
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHOTS, CONTEXT, SHAPE = 5, 2048, "dim 288, 6 layers, 6 heads, tied, 32,000 rows"
