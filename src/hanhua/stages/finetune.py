@@ -16,6 +16,7 @@ def run(context: Context[FinetuneConfig]) -> Result:
     from hanhua.model.checkpoint import save_model, set_template
     from hanhua.model.load import load_model, load_tokenizer
     from hanhua.tokens.conversations import build_chat_rows
+    from hanhua.tokens.rehearsal import add_rehearsal
     from hanhua.tokens.rows import PackedRows
     from hanhua.train.loop import train
     from hanhua.train.record import training_result
@@ -28,8 +29,16 @@ def run(context: Context[FinetuneConfig]) -> Result:
         context.work / "rows", seq_len_tokens=context.config.seq_len_tokens, seed=context.seed,
         progress=context.progress,
     )  # fmt: skip
+    rows, share, text = PackedRows.open(context.work / "rows"), 0.0, context.inputs.get("tokens")
+    if text is not None and context.config.rehearsal_share:
+        add_rehearsal(
+            rows, PackedRows.open(text.path / "rows"), context.work / "mixed",
+            share=context.config.rehearsal_share, seed=context.seed,
+        )  # fmt: skip
+        rows = PackedRows.open(context.work / "mixed")
+        share = rows.meta["rehearsal"]["counted"]
     result = train(
-        model, PackedRows.open(context.work / "rows"), context.config, work=context.work,
+        model, rows, context.config, work=context.work,
         seed=context.seed, machine=context.machine, progress=context.progress, title="finetuning",
     )  # fmt: skip
     set_template(model, tokenizer, template.stop)
@@ -38,10 +47,9 @@ def run(context: Context[FinetuneConfig]) -> Result:
         chat_template=template.jinja,
     )  # fmt: skip
     done = training_result(result, saved, context.out)
-    counts = {"conversations": meta["conversations"], "rows": meta["n_rows"]}
-    return Result(
-        counts={**done.counts, **counts}, metrics={**done.metrics, "template": template.name}
-    )
+    counts = {"conversations": meta["conversations"], "rows": len(rows)}
+    facts = {"template": template.name, "rehearsal_share": share}
+    return Result(counts={**done.counts, **counts}, metrics={**done.metrics, **facts})
 
 
 def estimate(config: FinetuneConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,4 +58,4 @@ def estimate(config: FinetuneConfig, facts: Mapping[str, Any]) -> dict[str, Any]
     return estimate_training(config, known)
 
 
-STAGE = Stage(name="finetune", version=1, title="teach it to answer", run=run, estimate=estimate)
+STAGE = Stage(name="finetune", version=2, title="teach it to answer", run=run, estimate=estimate)

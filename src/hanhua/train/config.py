@@ -90,3 +90,8 @@ class FinetuneConfig(OptimConfig):
     seq_len_tokens: Annotated[
         int, Field(ge=16, description="longest conversation; a longer one loses its last turns")
     ] = 512
+    rehearsal_share: Annotated[
+        float,
+        Field(ge=0, lt=1, description="part of the predicted tokens that is pretraining text (the "
+              "tokens stage's rows), so that the languages are not unlearnt; 0: none"),
+    ] = 0.25  # fmt: skip

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 IGNORE = -100
-BUFFER_BYTES = 160 * 1024 * 1024
+BUFFER_BYTES = 320 * 1024 * 1024
 """Room for the gradients of a chunk's logits: large, so that the weight's gradient, itself V x D,
 is made in few and large products."""
-TILE_BYTES = 16 * 1024 * 1024
+TILE_BYTES = 32 * 1024 * 1024
 """Room for the logits between two products: small, so that softmax finds them in the cache."""
 
 
