@@ -72,7 +72,7 @@ def test_readme_tree_is_the_tree(readme: Path) -> None:
     tree = text.split("src/hanhua/\n")[1].split("```")[0]
     listed = set(re.findall(r"^  (\w+(?:/|\.py)) ", tree, re.MULTILINE))
     there = {f"{p.name}/" for p in PACKAGE.iterdir() if (p / "__init__.py").exists()}
-    there |= {p.name for p in PACKAGE.glob("*.py") if p.name != "__init__.py"}
+    there |= {p.name for p in PACKAGE.glob("*.py") if not p.name.startswith("__")}
     assert listed == there
     assert len(there) >= 15
     top = re.findall(r"^(\w+)/ ", tree, re.MULTILINE)
@@ -97,12 +97,15 @@ def test_exit_codes_are_those_of_the_errors(readme: Path) -> None:
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
 def test_commands_are_those_of_the_command_line(readme: Path) -> None:
-    from hanhua.cli import app, models, runs
+    from hanhua.cli import app, models, runs, vocab
 
     assert models
     assert runs
-    there = {c.name or (c.callback.__name__ if c.callback else "") for c in app.registered_commands}
-    rows = re.findall(r"^\| `hanhua (\w+)", readme.read_text(encoding="utf-8"), re.MULTILINE)
+    there = {c.name or c.callback.__name__ for c in app.registered_commands}
+    there |= {f"vocab {c.name or c.callback.__name__}" for c in vocab.vocab.registered_commands}
+    assert "vocab extend" in there
+    listed = r"^\| `hanhua ((?:vocab )?\w+)"
+    rows = re.findall(listed, readme.read_text(encoding="utf-8"), re.MULTILINE)
     assert set(rows) == there
     assert len(rows) == len(there)
 

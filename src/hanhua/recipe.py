@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -128,6 +128,39 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         return Recipe.model_validate(data, context={"root": str(path.parent.resolve())})
     except ValidationError as error:
         raise _explain(error, path, root, data, given) from error
+
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+def section_from(kind: type[SectionT], name: str, overrides: Sequence[str]) -> SectionT:
+    """One section from ``key=value`` alone, for commands that need no recipe.
+
+    Args:
+        kind: the section's model.
+        name: of the section, for messages.
+        overrides: ``key=value``, values read as YAML.
+
+    Raises:
+        RecipeError: naming the first mistake.
+    """
+    data: dict[str, Any] = {}
+    for override in overrides:
+        _override(data, override)
+    try:
+        return kind.model_validate(data, context={"root": str(Path.cwd())})
+    except ValidationError as error:
+        first = min(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
+        key = ".".join(map(str, first["loc"][:1]))
+        if first["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(key, kind.model_fields, n=1, cutoff=0.5)
+            fix = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(kind.model_fields)}"
+            raise RecipeError("Unknown key.", where=f"--set {key}", found=key, fix=fix) from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise RecipeError(
+            f"The setting does not hold: {message}.", where=f"{name}.{key}",
+            found=repr(first.get("input")), fix="see its meaning with `hanhua schema`",
+        ) from error  # fmt: skip
 
 
 def _read(path: Path) -> str:

@@ -16,11 +16,13 @@ from transformers import AutoTokenizer
 
 from hanhua.core.errors import InputError, ModelError
 from hanhua.text.document import Document
-from hanhua.vocab.extend import Extended
+from hanhua.vocab.config import VocabConfig
+from hanhua.vocab.extend import Extended, extend, gather
 from hanhua.vocab.family import ByteFamily, Family, byte_letters, family_of
 from hanhua.vocab.learn import Learnt
 from hanhua.vocab.script import script_of
 from hanhua.vocab.tokenizer import read_tokenizer
+from hanhua.vocab.variants import guarded
 
 from .conftest import learnt_on
 
@@ -206,3 +208,19 @@ def test_the_bytes_do_not_depend_on_the_hash_seed(tiny_llama, documents, tmp_pat
         )  # fmt: skip
     for name in ("tokenizer.json", "tokenizer.model"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["tiny_llama", "byte_level"])
+def test_guarded_characters_are_all_there(kind, request, documents):
+    family, script = family_of(read_tokenizer(request.getfixturevalue(kind))), script_of("zh")
+    lacking = family.alphabet(guarded("common"), script).cost
+    assert len(lacking) > 3000
+    for guard, add in (("none", 200), ("common", len(lacking) + 300)):
+        config = VocabConfig(add=add, guard=guard, traditional_share=0.1, min_count=1)
+        runs = gather(family, script, config, lambda: iter(documents))
+        found = extend(family, script, config, runs)
+        model = found.files.backend.model
+        whole = [c for c in guarded("common") if len(model.tokenize(family.written(c))) == 1]
+        assert len(found.pieces) == add
+        assert (len(whole) == 3755) == (guard == "common")
+        assert any(len(piece.piece) > 1 and piece.count for piece in found.pieces)

@@ -29,7 +29,7 @@ def plan_facts(recipe: Recipe) -> dict[str, Any]:
     facts = base_facts(recipe.base)
     facts["cores"] = recipe.machine.threads or os.cpu_count() or 1
     if "vocab_size" in facts and recipe.vocab is not None:
-        facts["vocab_size"] += recipe.vocab.add
+        facts["vocab_size"] += 0 if recipe.vocab.add == "auto" else recipe.vocab.add
         facts["n_params"] = parameters(facts)
     if recipe.tokens is not None:
         facts["tokens"] = recipe.tokens.budget_tokens

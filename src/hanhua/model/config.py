@@ -60,15 +60,24 @@ class BaseConfig(Section):
         return self
 
 
+InputMethod = Literal["mean", "weighted", "random", "similar", "omp", "distill", "auto"]
+OutputMethod = Literal["mean", "weighted", "random", "similar", "omp", "auto"]
+Candidate = Literal["mean", "weighted", "random", "similar", "omp", "distill"]
+
+
 class ExpandConfig(Section):
     """How the rows of new pieces start."""
 
     input: Annotated[
-        Literal["mean", "random"],
-        Field(description="input rows: mean of the piece's base tokens, or base mean plus noise"),
-    ] = "mean"
+        InputMethod,
+        Field(description="input rows. mean: of the piece's base tokens; weighted: that mean by "
+              "length and place; similar, omp: from old tokens that stand in like places of the "
+              "text; distill: learnt from the base's hidden states; random: like any old row; "
+              "auto: try auto_methods, keep the best"),
+    ] = "mean"  # fmt: skip
     output: Annotated[
-        Literal["mean", "random"], Field(description="output rows, where the head is not tied")
+        OutputMethod,
+        Field(description="output rows, where the head is not tied; auto: as the input, if it can"),
     ] = "mean"
     noise: Annotated[
         float, Field(ge=0.0, le=1.0, description="seeded noise, as a part of each row's norm")
@@ -76,3 +85,41 @@ class ExpandConfig(Section):
     pad_to: Annotated[
         int, Field(gt=0, description="round the number of rows up to a multiple; 1: none")
     ] = 64
+    position_decay: Annotated[
+        float,
+        Field(gt=0.0, le=1.0, description="weighted: a token one place further from the end that "
+              "matters counts so much less; 1: length alone"),
+    ] = 0.8  # fmt: skip
+    similar_tokens: Annotated[
+        int, Field(ge=1, le=256, description="similar: most old tokens that make a row")
+    ] = 32
+    omp_tokens: Annotated[
+        int, Field(ge=1, le=64, description="omp: old tokens that make a row")
+    ] = 16
+    text_chars: Annotated[
+        int, Field(gt=0, description="similar, omp, distill: characters of each language to read")
+    ] = 5_000_000
+    vector_dims: Annotated[
+        int, Field(ge=8, le=1024, description="similar, omp: width of the auxiliary vectors")
+    ] = 128
+    distill_steps: Annotated[
+        int, Field(gt=0, description="distill: optimiser steps of 16 short stretches of text")
+    ] = 200
+    auto_methods: Annotated[
+        tuple[Candidate, ...],
+        Field(strict=False, min_length=1, description="auto: what to try; the first wins a tie"),
+    ] = ("mean", "weighted", "similar", "omp", "distill")
+    auto_steps: Annotated[
+        int, Field(ge=0, description="auto: training steps before the deciding measurement")
+    ] = 20
+    auto_learning_rate: Annotated[
+        float, Field(gt=0, description="auto: of the training steps, for all weights")
+    ] = 5e-4
+    auto_docs: Annotated[
+        int, Field(gt=0, description="auto: held-out documents of each language to measure on")
+    ] = 40
+    measure_docs: Annotated[
+        int,
+        Field(ge=0, description="held-out documents of each language on which the probability of "
+              "new rows is measured; 0, or a base of over 5e8 parameters: not measured"),
+    ] = 20  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hanhua.model.config import BaseConfig
+from hanhua.vocab.cost import Cost
 
 
 def base_facts(config: BaseConfig) -> dict[str, Any]:
@@ -28,6 +29,15 @@ def base_facts(config: BaseConfig) -> dict[str, Any]:
             return {}
     raw["n_params"] = parameters(raw)
     return raw
+
+
+def rows_cost(folder: Path) -> Cost:
+    """What a model pays for new rows; LLaMA-2-7B's shapes where no config.json tells."""
+    facts = base_facts(BaseConfig(model=str(folder)))
+    if not facts:
+        return Cost()
+    rows = facts["vocab_size"] * facts["hidden_size"] * (1 if facts["tied"] else 2)
+    return Cost(facts["n_params"] - rows, facts["hidden_size"], facts["tied"], assumed=False)
 
 
 def _from_scratch(config: BaseConfig) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """Rows for new pieces: the base's weights with a longer embedding and head, all else untouched.
 
 A new piece starts where its meaning was spelt before: at the mean of the base tokens that it
-replaces. The mean of k vectors is shorter than each, so the input row is stretched to the length
-that rows of the target's script have; a little seeded noise tells apart the pieces whose means
-coincide (permuted bytes). The first base token alone would be a bad start for output rows: most
-Chinese pieces begin with one of six lead bytes.
+replaces, or at another combination of old rows (see :class:`hanhua.model.config.ExpandConfig`).
+The mean of k vectors is shorter than each, so input rows are stretched to the length that rows of
+the target's script have; a little seeded noise tells apart the pieces whose rows coincide
+(permuted bytes). The first base token alone would be a bad start for output rows: most Chinese
+pieces begin with one of six lead bytes.
 
 Weights are streamed from safetensors to safetensors: no model is built, old rows keep their bits,
-and files without an embedding are linked. Of the tensors, only the embedding is held in float32.
+files without an embedding are linked, and of the others no tensor is ever whole in memory.
 """
 
 from __future__ import annotations
@@ -15,26 +16,42 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
-from torch.nn.functional import embedding_bag
 
 from hanhua.core.errors import ModelError
 from hanhua.core.files import read_json, storage_errors, write_json
+from hanhua.core.progress import Progress, Silent
+from hanhua.model.auxiliary import Texts
 from hanhua.model.config import ExpandConfig
-from hanhua.model.load import INDEX, read_config, weight_files
+from hanhua.model.ends import Ends, Found, find_ends, locate, open_config
+from hanhua.model.init_combine import (
+    Combination,
+    Statistics,
+    combine,
+    combined_rows,
+    random_rows,
+    statistics,
+)
+from hanhua.model.init_methods import Methods
+from hanhua.model.init_padding import NEVER_BIAS, impossible_ids, padding_row
+from hanhua.model.load import INDEX, weight_files
+from hanhua.model.tensor_file import (
+    NAMES,
+    FileRows,
+    Part,
+    Stretch,
+    TensorFile,
+    copied,
+    write_tensors,
+)
 from hanhua.vocab.tokenizer import read_tokenizer
-
-INPUT, OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
-_CHUNK_ROWS = 4096
-_FEW_ROWS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,74 +74,6 @@ class Plan:
     def rows(self) -> int:
         """All rows of the new matrix."""
         return self.old_rows + self.new_rows + self.padded_rows
-
-
-def mean_rows(weight: Tensor, base_ids: Sequence[Sequence[int]]) -> Tensor:
-    """The mean of each piece's base rows.
-
-    Args:
-        weight: [V, D], any float type.
-        base_ids: for each of N pieces, at least one id.
-
-    Returns:
-        [N, D] in float32.
-    """
-    table = weight.float()
-    found = []
-    for start in range(0, len(base_ids), _CHUNK_ROWS):
-        chunk = base_ids[start : start + _CHUNK_ROWS]
-        lengths = torch.tensor([len(ids) for ids in chunk])
-        flat = torch.tensor([i for ids in chunk for i in ids])
-        found.append(embedding_bag(flat, table, lengths.cumsum(0) - lengths, mode="mean"))
-    return torch.cat(found) if found else table[:0]
-
-
-def new_rows(
-    weight: Tensor,
-    base_ids: Sequence[Sequence[int]],
-    plan: Plan,
-    *,
-    method: str,
-    noise: float,
-    stretch: bool,
-    seed: int,
-) -> Tensor:
-    """The rows of the new pieces and of the padding.
-
-    Args:
-        weight: the base's rows, [old_rows, D].
-        base_ids: base tokens of each new piece.
-        plan: how many rows, and which old ones spell the target's letters.
-        method: "mean" of the base tokens, or "random": like the old rows' mean and spread.
-        noise: length of the noise as a part of the row's.
-        stretch: give mean rows the median length of the plan's script rows.
-        seed: of the noise.
-
-    Returns:
-        [new_rows + padded_rows, D], float32.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    table = weight.float()
-    centre = table.mean(0)
-    draw = torch.randn(plan.new_rows, table.shape[1], generator=generator)
-    if method == "random":
-        rows = centre + draw * table.std(0)
-    else:
-        rows = mean_rows(weight, base_ids)
-        if stretch:
-            length = rows.norm(dim=1, keepdim=True).clamp_min(1e-12)
-            rows = rows * (median_length(table, plan.script_rows) / length)
-        rows += draw * (noise * rows.norm(dim=1, keepdim=True) / table.shape[1] ** 0.5)
-    return torch.cat([rows, centre.expand(plan.padded_rows, -1)])
-
-
-def median_length(table: Tensor, rows: Sequence[int]) -> Tensor:
-    """The median norm of some rows, or of all that aren't zero where those are too few."""
-    lengths = table.norm(dim=1)
-    if len(rows) >= _FEW_ROWS:
-        lengths = lengths[torch.tensor(rows)]
-    median: Tensor = lengths[lengths > 0].median()
-    return median
 
 
 def make_plan(base: Path, pieces: Sequence[dict[str, Any]], pad_to: int) -> Plan:
@@ -153,90 +102,173 @@ def make_plan(base: Path, pieces: Sequence[dict[str, Any]], pad_to: int) -> Plan
 
 
 def expand_model(
-    base: Path, vocab: Path, out: Path, config: ExpandConfig, seed: int
+    base: Path,
+    vocab: Path,
+    out: Path,
+    config: ExpandConfig,
+    seed: int,
+    *,
+    texts: Texts | None = None,
+    padding: Tensor | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Write the expanded model folder.
+    """Write the expanded model folder. ``config.json`` comes last: a folder without it is no model.
 
     Args:
-        base: model folder of the base.
+        base: model folder of the base, of any decoder-only type that transformers knows.
         vocab: folder with ``tokenizer/`` and ``pieces.jsonl``.
         out: the folder to make.
-        config: how rows start.
-        seed: of the noise.
+        config: how rows start; "auto" is for :mod:`hanhua.train.pick_init`.
+        seed: of the noise and of all drawing.
+        texts: the user's text, for the methods that learn from it.
+        padding: ``[D]`` the head's row for ids that no token has; None: the one that needs no
+            model, see :mod:`hanhua.model.init_padding`.
+        progress: bars.
 
     Returns:
         What goes into ``rows.json``.
+
+    Raises:
+        ModelError: the base can't be expanded, or the pieces belong to another.
+        InputError: the method needs text and there is none.
     """
     out.mkdir(parents=True, exist_ok=True)
     with (vocab / "pieces.jsonl").open(encoding="utf-8") as file:
         pieces = [json.loads(line) for line in file]
     plan = make_plan(base, pieces, config.pad_to)
-    found = read_config(base)
-    _write_weights(base, out, plan, [p["base_ids"] for p in pieces], config, seed)
-    _write_configs(base, out, plan)
+    ends = find_ends(open_config(base))
+    methods = Methods(
+        base=base, tokenizer=vocab / "tokenizer", old=plan.old_rows, config=config, seed=seed,
+        base_ids=[piece["base_ids"] for piece in pieces], texts=texts, tied=ends.tied,
+        progress=progress or Silent(),
+    )  # fmt: skip
+    _write_weights(base, out, plan, ends, methods, padding)
     with storage_errors(out):
         for path in sorted((vocab / "tokenizer").iterdir()):
             shutil.copyfile(path, out / path.name)
+    _write_configs(base, out, plan)
     method = {"input": config.input, "output": config.output, "noise": config.noise}
-    facts = {k: v for k, v in asdict(plan).items() if k != "script_rows"}
-    tied = bool(found.tie_word_embeddings)
-    return {**facts, "method": method, "tied": tied, "script_rows": len(plan.script_rows)}
+    return {
+        "old_rows": plan.old_rows, "new_rows": plan.new_rows, "padded_rows": plan.padded_rows,
+        "method": method, "tied": ends.tied, "script_rows": len(plan.script_rows),
+        "padding": "impossible bytes" if padding is None else "fitted", "notes": methods.notes,
+    }  # fmt: skip
 
 
 def _write_configs(base: Path, out: Path, plan: Plan) -> None:
-    config = read_json(base / "config.json")
-    write_json(out / "config.json", config | {"vocab_size": plan.rows})
-    generation = read_json(base / "generation_config.json")
+    path = base / "generation_config.json"
+    generation = read_json(path) if path.exists() else {}
     if plan.padded_rows:
-        # The padding rows' logits are the mean logit, far below the best; sampling must not
-        # meet them at all, and a linear head has no row that says never.
+        # Their probability is next to nothing, but sampling must not meet them at all.
         first = plan.old_rows + plan.new_rows
         generation["suppress_tokens"] = list(range(first, plan.rows))
     write_json(out / "generation_config.json", generation)
+    config = read_json(base / "config.json")
+    write_json(out / "config.json", config | {"vocab_size": plan.rows})
 
 
 def _write_weights(
-    base: Path,
-    out: Path,
-    plan: Plan,
-    base_ids: Sequence[Sequence[int]],
-    config: ExpandConfig,
-    seed: int,
+    base: Path, out: Path, plan: Plan, ends: Ends, methods: Methods, padding: Tensor | None
 ) -> None:
-    tied = bool(read_config(base).tie_word_embeddings)
-    for path in weight_files(base):
-        with safe_open(path, framework="pt") as file:
-            names = list(file.keys())
-            if not {INPUT, OUTPUT} & set(names):
-                _link(path, out / path.name)
+    files = [TensorFile.open(path) for path in weight_files(base)]
+    shapes = {name: entry.shape for file in files for name, entry in file.entries.items()}
+    found = locate(ends, shapes, base)
+    at = {name: file for file in files for name in file.entries}
+    with ExitStack() as stack:
+        rows = {
+            name: stack.enter_context(FileRows(at[name], name, plan.old_rows))
+            for name in found.names
+        }
+        grown = Grown(plan, found, ends.tied, methods, rows, base, padding)
+        for file in files:
+            longer = [name for name in found.names if name in file.entries]
+            if not longer:
+                _link(file.path, out / file.path.name)
                 continue
-            tensors = {name: file.get_tensor(name) for name in names}
-            metadata = file.metadata()
-        for name in sorted({INPUT, OUTPUT} & set(names)):
-            as_input = name == INPUT or tied
-            old = tensors[name][: plan.old_rows]
-            added = new_rows(
-                old, base_ids, plan, noise=config.noise, stretch=as_input,
-                method=config.input if as_input else config.output,
-                seed=seed if as_input else seed + 1,
-            )  # fmt: skip
-            tensors[name] = torch.cat([old, added.to(old.dtype)])
-        with storage_errors(out):
-            save_file(tensors, out / path.name, metadata=metadata)
-            (out / path.name).chmod(0o644)
-    _write_index(base, out)
+            parts = [
+                grown.part(file, name) if name in longer else copied(file, name)
+                for name in sorted(file.entries, key=lambda n: file.entries[n].begin)
+            ]
+            write_tensors(out / file.path.name, parts, file.metadata)
+    if (base / INDEX).exists():
+        _write_index(base, out)
+
+
+@dataclass(slots=True)
+class Grown:
+    """The longer tensors of one model, made when they are written.
+
+    Args:
+        plan: how many rows.
+        found: the names of the ends.
+        tied: embedding and head are one matrix, even where a file holds both.
+        methods: says how rows start.
+        rows: the old rows by name.
+        base: the base's folder.
+        padding: the head's row for padding, where it was fitted.
+    """
+
+    plan: Plan
+    found: Found
+    tied: bool
+    methods: Methods
+    rows: dict[str, FileRows]
+    base: Path
+    padding: Tensor | None
+
+    def part(self, file: TensorFile, name: str) -> Part:
+        """A tensor with its old rows copied and new ones behind them."""
+        rows, entry = self.rows[name], file.entries[name]
+        kept = Stretch(file.path, entry.begin, entry.begin + self.plan.old_rows * rows.row_bytes)
+        shape = (self.plan.rows, *entry.shape[1:])
+        return Part(name, NAMES[rows.dtype], shape, self._data(kept, name))
+
+    def _data(self, kept: Stretch, name: str) -> Iterator[Stretch | Tensor]:
+        yield kept
+        rows = self.rows[name]
+        added = self._bias(rows) if name == self.found.bias else self._matrix(rows, name)
+        for chunk in added:
+            yield chunk.to(rows.dtype)
+
+    def _matrix(self, rows: FileRows, name: str) -> Iterator[Tensor]:
+        as_input = name == self.found.input or self.tied
+        known = statistics(rows)
+        yield from self._new(rows, known, as_input)
+        if not self.plan.padded_rows:
+            return
+        row = known.centre  # an input row of padding is never looked up; tied, it is the head's
+        if self.tied or not as_input:
+            impossible = impossible_ids(read_tokenizer(self.base).backend)
+            row = padding_row(rows, known, impossible) if self.padding is None else self.padding
+        yield row.expand(self.plan.padded_rows, -1)
+
+    def _new(self, rows: FileRows, known: Statistics, as_input: bool) -> Iterable[Tensor]:
+        seed = self.methods.seed + (not as_input)
+        length = known.typical_length(self.plan.script_rows) if as_input else None
+        start = self.methods.start("input" if as_input else "output", rows, known, length)
+        if start is None:
+            return random_rows(self.plan.new_rows, known, seed)
+        if isinstance(start, Combination):
+            noise = self.methods.config.noise
+            return combined_rows(start, rows, known, noise=noise, seed=seed, length=length)
+        return [start]
+
+    def _bias(self, rows: FileRows) -> Iterator[Tensor]:
+        """A bias is combined as the head's rows are; padding's makes its logit hopeless."""
+        known = statistics(rows)
+        found = self.methods.combination("output")
+        if found is None:
+            yield from random_rows(self.plan.new_rows, known, self.methods.seed + 2)
+        else:
+            yield combine(found, rows, known.centre)
+        yield torch.full((self.plan.padded_rows, 1), NEVER_BIAS)
 
 
 def _write_index(base: Path, out: Path) -> None:
-    if not (base / INDEX).exists():
-        return
+    """The index of the shards, with the new size."""
     index = read_json(base / INDEX)
-    total = 0
-    for path in weight_files(base):
-        with safe_open(out / path.name, framework="pt") as file:
-            for name in file.keys():
-                tensor = file.get_tensor(name)
-                total += tensor.numel() * tensor.element_size()
+    files = [TensorFile.open(out / path.name) for path in weight_files(base)]
+    total = sum(e.end - e.begin for file in files for e in file.entries.values())
     index.setdefault("metadata", {})["total_size"] = total
     write_json(out / INDEX, index)
 

@@ -56,7 +56,7 @@ def walk(sections: Mapping[str, Section | None]) -> list[Node]:
     model = "base"
     if "vocab" in has:
         add(vocab.STAGE, "vocab", base="base", corpus="corpus")
-        add(expand.STAGE, "expand", base="base", vocab="vocab")
+        add(expand.STAGE, "expand", base="base", vocab="vocab", corpus="corpus")
         model = "expand"
     if "pretrain" in has:
         add(tokens.STAGE, "tokens", model=model, corpus="corpus")
@@ -64,7 +64,7 @@ def walk(sections: Mapping[str, Section | None]) -> list[Node]:
         model = "pretrain"
     if "finetune" in has:
         add(chatdata.STAGE, "chatdata")
-        add(finetune.STAGE, "finetune", model=model, chatdata="chatdata")
+        add(finetune.STAGE, "finetune", model=model, chatdata="chatdata", tokens="tokens")
         model = "finetune"
     if "eval" in has:
         for name in [n.stage.name for n in nodes if n.stage.name in MODELS]:

@@ -8,9 +8,10 @@ from hanhua.vocab.config import VocabConfig
 
 def run(context: Context[VocabConfig]) -> Result:
     """Learn the pieces."""
+    from hanhua.model.facts import rows_cost
     from hanhua.vocab.build import build_vocab
 
-    return build_vocab(context)
+    return build_vocab(context, rows_cost(context.inputs["base"].path / "model"))
 
 
-STAGE = Stage(name="vocab", version=1, title="learn new pieces", run=run)
+STAGE = Stage(name="vocab", version=2, title="learn new pieces", run=run)

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hanhua.core.errors import ArtifactError, ModelError
-from hanhua.core.files import write_json, write_text
+from hanhua.core.files import write_json
 from hanhua.core.stage import Context, Result
 from hanhua.text.document import Document
 from hanhua.text.shards import read_language
+from hanhua.vocab.choose import as_rows, sized
+from hanhua.vocab.command import write_pieces
 from hanhua.vocab.config import VocabConfig
-from hanhua.vocab.extend import Extended, extend, gather
+from hanhua.vocab.cost import Cost
+from hanhua.vocab.extend import Extended, gather
 from hanhua.vocab.family import family_of
 from hanhua.vocab.report import Measured, build_report, measure
 from hanhua.vocab.script import Script, script_of
 from hanhua.vocab.tokenizer import read_tokenizer
 
 
-def build_vocab(context: Context[VocabConfig]) -> Result:
+def build_vocab(context: Context[VocabConfig], cost: Cost | None = None) -> Result:
     """Extend the base's tokenizer with pieces learnt from the corpus.
+
+    Args:
+        context: the stage's.
+        cost: the model that pays for new rows, where ``add`` is "auto".
 
     Writes ``tokenizer/``, ``pieces.jsonl`` and ``report.json`` into ``context.out``.
 
@@ -37,20 +42,20 @@ def build_vocab(context: Context[VocabConfig]) -> Result:
     runs = gather(
         family, script, config, lambda: read_language(corpus, context.target), context.progress
     )
-    extended = extend(family, script, config, runs, context.progress)
+    held_out = _spread(_held_out(corpus, context.target), config.report_docs)
+    extended, points = sized(
+        family, script, config, runs, [d.text for d in held_out], cost or Cost(), context.progress
+    )
     extended.files.save(context.out / "tokenizer")
-    _write_pieces(context.out / "pieces.jsonl", extended)
+    write_pieces(context.out / "pieces.jsonl", extended)
     measured = _measure(context, script, extended, corpus)
-    report = build_report(family, extended, measured)
+    report = build_report(family, extended, measured) | {"curve": as_rows(points)}
     write_json(context.out / "report.json", report)
     _check(measured)
-    counts = {"added": config.add, "tokens": len(extended.files.fast())}
-    return Result(counts=counts, metrics=report["metrics"])
-
-
-def _write_pieces(path: Path, extended: Extended) -> None:
-    lines = (json.dumps(asdict(piece), ensure_ascii=False) for piece in extended.pieces)
-    write_text(path, "".join(line + "\n" for line in lines))
+    added = len(extended.files.fast()) - extended.base_tokens
+    return Result(
+        counts={"added": added, "tokens": len(extended.files.fast())}, metrics=report["metrics"]
+    )
 
 
 def _measure(
@@ -59,13 +64,17 @@ def _measure(
     before = read_tokenizer(context.inputs["base"].path / "model").backend
     found = {}
     for language in dict.fromkeys((context.target, context.source)):
-        documents = list(_held_out(corpus, language))
-        step = -(-len(documents) // context.config.report_docs) or 1  # all sources stay in
-        documents = documents[::step]
+        documents = _spread(_held_out(corpus, language), context.config.report_docs)
         measured = measure(before, extended.files.backend, documents, script)
         if measured.total.documents:
             found[language] = measured
     return found
+
+
+def _spread(documents: Iterable[Document], most: int) -> list[Document]:
+    """At most so many, from all over, so that all sources stay in."""
+    found = list(documents)
+    return found[:: -(-len(found) // most) or 1]
 
 
 def _held_out(corpus: Path, language: str) -> Iterator[Document]:

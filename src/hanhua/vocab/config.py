@@ -12,7 +12,11 @@ from hanhua.core.config import Section
 class VocabConfig(Section):
     """Continue the base tokenizer's own BPE on text of the target language."""
 
-    add: Annotated[int, Field(gt=0, description="pieces to add, exactly")] = 4096
+    add: Annotated[
+        Annotated[int, Field(gt=0)] | Literal["auto"],
+        Field(description="pieces to add, exactly; auto: chosen from the curve of what they save "
+              "and what their rows cost this model"),
+    ] = 4096  # fmt: skip
     min_count: Annotated[
         int, Field(ge=1, description="weighted occurrences that a piece must have when it is made")
     ] = 2
@@ -37,3 +41,18 @@ class VocabConfig(Section):
     report_docs: Annotated[
         int, Field(gt=0, description="held-out documents a language for the report, at most")
     ] = 1000
+    traditional_share: Annotated[
+        float,
+        Field(ge=0.0, le=0.5, description="part of the Chinese text that is learnt from in "
+              "traditional characters, converted where the corpus is simplified"),
+    ] = 0.12  # fmt: skip
+    guard: Annotated[
+        Literal["auto", "none", "common", "full"],
+        Field(description="Chinese characters that become pieces however rare: common: GB 2312 "
+              "level 1; full: all of GB 2312 and Big5 level 1; auto: common from 16,000 pieces on"),
+    ] = "auto"  # fmt: skip
+    min_gain: Annotated[
+        float,
+        Field(gt=0, lt=1, description="for add: auto: part of the tokens that the last thousand "
+              "pieces must save"),
+    ] = 0.004  # fmt: skip

@@ -23,6 +23,10 @@ import numpy.typing as npt
 from hanhua.vocab.count import WEIGHT_UNIT, Runs
 
 Ints = npt.NDArray[np.int64]
+Places = npt.NDArray[np.int32]
+_CHUNK = 1 << 22  # positions looked at together while all of the text is gone through
+_SIEVE_FROM = 1 << 20
+_SIEVE_BITS = 22
 _GONE = -1
 _FREE = -(1 << 62)
 _FLOOR_DIVISOR = 20  # the last of N pieces is made at 1/3 to 1/10 of (characters / N)
@@ -63,21 +67,29 @@ class _Text:
     """The text as linked symbols. Positions are where each symbol began."""
 
     symbol: npt.NDArray[np.int32]
-    before: npt.NDArray[np.int32]
-    after: npt.NDArray[np.int32]
-    weight: Ints
+    before: Places
+    after: Places
+    run: Places
+    run_weight: Ints
     mark: npt.NDArray[np.bool_] = field(init=False)
 
     def __post_init__(self) -> None:
         self.mark = np.zeros(len(self.symbol), dtype=np.bool_)
 
+    def weight(self, at: Places) -> Ints:
+        """What an occurrence at these places counts."""
+        found: Ints = self.run_weight[self.run[at]]
+        return found
+
 
 def _lay_out(runs: Runs) -> tuple[_Text, list[str]]:
     """All runs in one array, with a gap before, between and after; characters by code point."""
-    joined = "\n" + "".join(text + "\n" for text in runs.texts)
-    codes = np.frombuffer(joined.encode("utf-32-le"), dtype=np.uint32)
-    lengths = np.fromiter((len(t) + 1 for t in runs.texts), np.int64, len(runs.texts))
-    weight = np.concatenate([[0], np.repeat(np.array(runs.weights, np.int64), lengths)])
+    codes = np.frombuffer(
+        ("\n" + "\n".join(runs.texts) + "\n").encode("utf-32-le"), dtype=np.uint32
+    )
+    ends = np.flatnonzero(codes == ord("\n"))
+    run = np.zeros(len(codes), dtype=np.int32)
+    run[1:] = np.repeat(np.arange(len(ends) - 1, dtype=np.int32), np.diff(ends))
     there = np.bincount(codes, minlength=ord("\n") + 1) > 0
     there[ord("\n")] = False
     found = np.flatnonzero(there)
@@ -85,7 +97,8 @@ def _lay_out(runs: Runs) -> tuple[_Text, list[str]]:
     number[found] = np.arange(len(found))
     symbol = number[codes]
     places = np.arange(len(codes), dtype=np.int32)
-    text = _Text(symbol, places - 1, places + 1, weight)
+    weights = np.array(runs.weights, np.int64)
+    text = _Text(symbol, places - np.int32(1), places + np.int32(1), run, weights)
     return text, [chr(code) for code in found]
 
 
@@ -106,7 +119,7 @@ class Learner:
         self.table = {string: i for i, string in enumerate(self.strings)}
         self.active = np.array([c in alphabet.known for c in self.strings], dtype=np.bool_)
         self.counts: dict[int, int] = {}
-        self.places: dict[int, list[Ints]] = {}
+        self.places: dict[int, list[Places]] = {}
         self.heap: list[tuple[int, int]] = []
         self._singles(alphabet)
         self._begin()
@@ -115,24 +128,40 @@ class Learner:
     # A pair is one key: left symbol << 32 | right symbol. A single is a key below zero.
 
     def _singles(self, alphabet: Alphabet) -> None:
-        symbol, size = self.text.symbol, len(self.strings)
-        order = np.argsort(symbol, kind="stable")
-        self.char_order = order.astype(np.int64)
-        self.char_start = np.searchsorted(symbol[order], np.arange(size + 1))
-        live = symbol >= 0
-        totals = np.bincount(symbol[live], weights=self.text.weight[live], minlength=size)
+        """Count the characters, and note where those stand that may become pieces."""
+        size = len(self.strings)
+        totals = np.zeros(size)
+        shut: list[Places] = []
+        for at in self._everywhere():
+            symbol = self.text.symbol[at]
+            totals += np.bincount(symbol, weights=self.text.weight(at), minlength=size)
+            shut.append(at[~self.active[symbol]])
         self.single_count = totals.astype(np.int64)
+        where = np.concatenate(shut) if shut else np.zeros(0, np.int32)
+        symbol = self.text.symbol[where]
+        order = np.argsort(symbol, kind="stable")
+        self.char_order = where[order]
+        self.char_start = np.searchsorted(symbol[order], np.arange(size + 1))
         for i, char in enumerate(self.strings):
             cost, count = alphabet.cost.get(char, 0), int(self.single_count[i])
             if not self.active[i] and cost > 1 and count >= self.floor:
                 heapq.heappush(self.heap, (-count * (cost - 1), -1 - i))
 
+    def _everywhere(self) -> Iterator[Places]:
+        """All places of characters, a chunk at a time."""
+        symbol = self.text.symbol
+        for lo in range(0, len(symbol), _CHUNK):
+            yield (np.flatnonzero(symbol[lo : lo + _CHUNK] >= 0) + lo).astype(np.int32)
+
     def _begin(self) -> None:
         """Index the pairs of characters that the base knows."""
         symbol = self.text.symbol
-        left = np.flatnonzero((symbol[:-1] >= 0) & (symbol[1:] >= 0))
-        left = left[self.active[symbol[left]] & self.active[symbol[left + 1]]]
-        self._add(left)
+        found: list[Places] = []
+        for at in self._everywhere():
+            at = at[self.active[symbol[at]]]
+            found.append(at[self._usable(at + np.int32(1))])
+        if found:
+            self._add(np.concatenate(found))
 
     def _replay(self, pieces: Sequence[str]) -> None:
         for piece in pieces:
@@ -179,10 +208,10 @@ class Learner:
         left = text.before[at]
         left = left[self._usable(left)]
         right = at[self._usable(text.after[at]) & (text.symbol[text.after[at]] != symbol)]
-        self._add(np.concatenate([left, right]).astype(np.int64))
+        self._add(np.concatenate([left, right]))
         return Learnt(self.strings[symbol], round(int(self.single_count[symbol]) / WEIGHT_UNIT))
 
-    def _usable(self, at: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    def _usable(self, at: Places) -> npt.NDArray[np.bool_]:
         symbol = self.text.symbol[at]
         return (symbol >= 0) & self.active[symbol]
 
@@ -217,18 +246,18 @@ class Learner:
         before = before[self._usable(before)]
         after = at[self._usable(beyond) & ~text.mark[beyond]]
         text.mark[at] = False
-        self._add(np.concatenate([before, after]).astype(np.int64))
+        self._add(np.concatenate([before, after]))
 
-    def _without_overlaps(self, at: Ints) -> Ints:
+    def _without_overlaps(self, at: Places) -> Places:
         """In a chain aaaa take the first, third, ... place."""
         chained = np.zeros(len(at), dtype=np.bool_)
         chained[1:] = self.text.after[at[:-1]] == at[1:]
         starts = np.flatnonzero(~chained)
         within = np.arange(len(at)) - np.repeat(starts, np.diff(np.append(starts, len(at))))
-        first: Ints = at[within % 2 == 0]
+        first: Places = at[within % 2 == 0]
         return first
 
-    def _forget(self, at: Ints, second: npt.NDArray[np.int32]) -> None:
+    def _forget(self, at: Places, second: Places) -> None:
         """Take the pairs that a merge breaks out of the counts, each once."""
         text = self.text
         text.mark[at] = True
@@ -237,7 +266,7 @@ class Learner:
         text.mark[at] = False
         first = np.concatenate([text.symbol[before[left]], text.symbol[second[right]]])
         then = np.concatenate([text.symbol[at[left]], text.symbol[beyond[right]]])
-        weights = np.concatenate([text.weight[at[left]], text.weight[at[right]]])
+        weights = np.concatenate([text.weight(at[left]), text.weight(at[right])])
         keys = first.astype(np.int64) << 32 | then.astype(np.int64)
         found, inverse = np.unique(keys, return_inverse=True)
         lost = np.bincount(inverse, weights=weights, minlength=len(found)).astype(np.int64)
@@ -245,23 +274,48 @@ class Learner:
             if key in self.counts:
                 self.counts[key] -= number
 
-    def _add(self, at: Ints) -> None:
+    def _add(self, at: Places) -> None:
         """Count the pairs that begin at these places; rare and overlong ones are left out."""
+        if len(at) > _SIEVE_FROM:
+            at = self._sieve(at)
         if not len(at):
             return
-        text = self.text
-        keys = text.symbol[at].astype(np.int64) << 32 | text.symbol[text.after[at]]
-        order = np.argsort(keys, kind="stable")
+        keys = self._keys(at)
+        order = np.argsort(keys)
         keys, at = keys[order], at[order]
         starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-        sums = np.add.reduceat(text.weight[at], starts)
+        sums = np.add.reduceat(self.text.weight(at), starts)
         ends = np.append(starts[1:], len(at))
         keep = np.flatnonzero(sums >= self.floor)
         rows = (keys[starts[keep]], sums[keep], starts[keep], ends[keep])
         for key, number, start, end in zip(*(row.tolist() for row in rows), strict=True):
             self._pair(key, number, at[start:end])
 
-    def _pair(self, key: int, number: int, at: Ints) -> None:
+    def _keys(self, at: Places) -> Ints:
+        symbol = self.text.symbol
+        found: Ints = symbol[at].astype(np.int64) << 32 | symbol[self.text.after[at]]
+        return found
+
+    def _sieve(self, at: Places) -> Places:
+        """Leave out places whose pair is surely rare: its whole hash bucket weighs too little.
+
+        Most pairs of a text are rare, and sorting them all would take most of the time and memory.
+        """
+        weights = np.zeros(1 << _SIEVE_BITS)
+        chunks = [at[lo : lo + _CHUNK] for lo in range(0, len(at), _CHUNK)]
+        for chunk in chunks:
+            bucket = self._bucket(chunk)
+            weights += np.bincount(bucket, self.text.weight(chunk), minlength=1 << _SIEVE_BITS)
+        common = weights >= self.floor
+        return np.concatenate([chunk[common[self._bucket(chunk)]] for chunk in chunks])
+
+    def _bucket(self, at: Places) -> Places:
+        symbol = self.text.symbol
+        mixed = symbol[at] * np.int32(40_503) + symbol[self.text.after[at]]
+        found: Places = mixed & np.int32((1 << _SIEVE_BITS) - 1)
+        return found
+
+    def _pair(self, key: int, number: int, at: Places) -> None:
         piece = self.strings[key >> 32] + self.strings[key & 0xFFFFFFFF]
         if len(piece) > self.max_piece_chars and piece not in self.table:
             return

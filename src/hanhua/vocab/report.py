@@ -145,8 +145,17 @@ def build_report(
     for found in measured.values():
         used.update(found.used)
         letters.update(found.letters)
+    figures = metrics(extended, measured)
     return {
-        "metrics": metrics(extended, measured),
+        "pieces_added": figures["added"],
+        "changed_lines": figures["english_ids_changed"]["changed"],
+        "lines_checked": figures["english_ids_changed"]["lines"],
+        "tokens_per_char": {
+            name: {when: round(value, 6) for when, value in tally.rate("chars").items()}
+            for code in sorted(measured)
+            for name, tally in sorted(measured[code].sources.items())
+        },
+        "metrics": figures,
         "sources": [row for code in sorted(measured) for row in _sources(code, measured[code])],
         "pieces": describe(extended.pieces, used),
         "coverage": coverage(family, extended, letters),
@@ -202,6 +211,9 @@ def describe(pieces: Sequence[Piece], used: Mapping[int, int]) -> dict[str, Any]
             [p.piece, p.count] for p in sorted(pieces, key=lambda p: (p.count, p.id))[:_LISTED]
         ],
         "longest": [[p.piece, p.count] for p in longest[:_LISTED]],
+        "repeating": [
+            [p.piece, p.count] for p in pieces if len(p.piece) > 2 and len(set(p.piece)) == 1
+        ][:_LISTED],
     }
 
 

@@ -86,9 +86,15 @@ def read_tokenizer(path: Path) -> TokenizerFiles:
             add_bos = settings.pop("add_bos_token", True)
             _append_added(proto, _added_tokens(folder), model_file)
             return TokenizerFiles(convert(proto, add_bos), proto, _named(settings, proto), chat)
+    settings.pop("add_bos_token", None)
     if json_file.suffix == ".json" and json_file.exists():
-        settings.pop("add_bos_token", None)
         return TokenizerFiles(_read_json_tokenizer(json_file), None, settings, chat)
+    for ranks in [path] if path.is_file() else [model_file, *sorted(path.glob("*.tiktoken"))]:
+        if ranks.exists():
+            from hanhua.vocab.tiktoken import from_ranks  # it needs this module's neighbours
+
+            backend, named = from_ranks(ranks)
+            return TokenizerFiles(backend, None, {**named, **settings}, chat)
     raise ModelError(
         "No tokenizer here.", where=path, found=_listing(folder),
         fix="give a folder with tokenizer.model (SentencePiece BPE) or tokenizer.json",

@@ -1,0 +1,5 @@
+"""``python -m hanhua``: the same as the ``hanhua`` command."""
+
+from hanhua.cli import main
+
+main()

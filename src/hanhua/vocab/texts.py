@@ -1,0 +1,89 @@
+"""Raw text files to documents, divided into text to learn from and text to measure on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hanhua.core.artifact import outside_files
+from hanhua.core.errors import InputError
+from hanhua.core.files import sha256_text
+from hanhua.text.document import Document
+from hanhua.text.normalise import normalise
+from hanhua.text.read import read_records
+from hanhua.text.split import split_text
+
+HELD_OUT = 50
+"""One document in so many is measured on instead of learnt from."""
+LONG_CHARS = 20_000
+"""A longer text (a book in one file) counts as several documents."""
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Files of text, read anew each time.
+
+    Args:
+        files: what to read.
+        language: of the text.
+    """
+
+    files: tuple[Path, ...]
+    language: str
+
+    def documents(self, keep: Callable[[str], bool] = lambda _: True) -> Iterator[Document]:
+        """All documents whose id is wanted; their source is the file's name.
+
+        Raises:
+            InputError: when a file can't be read or holds no text.
+        """
+        for path, name in zip(self.files, names(self.files), strict=True):
+            for number, record in enumerate(read_records(path)):
+                for part, text in enumerate(split_text(record.text or "", LONG_CHARS)):
+                    # By content, so that a copy of a document falls on the same side.
+                    key = sha256_text(text)
+                    if text.strip() and keep(key):
+                        yield Document(
+                            f"{key[:16]}/{number}.{part}", normalise(text), self.language, name, ""
+                        )
+
+    def __iter__(self) -> Iterator[Document]:
+        """All documents, read anew."""
+        return self.documents()
+
+    def learnt(self) -> Iterator[Document]:
+        """What is learnt from."""
+        return self.documents(lambda key: not _held_out(key))
+
+    def held_out(self) -> Iterator[Document]:
+        """What is measured on."""
+        return self.documents(_held_out)
+
+
+def _held_out(key: str) -> bool:
+    return int(key[:8], 16) % HELD_OUT == 0
+
+
+def find_texts(patterns: Sequence[str], language: str, option: str = "--text") -> Texts:
+    """The files that paths, folders and globs name.
+
+    Raises:
+        InputError: when one names no file.
+    """
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        found.update(dict.fromkeys(outside_files(pattern, option)))
+    if not found:
+        raise InputError("No text was given.", where=option, fix=f"name files with {option}")
+    return Texts(tuple(found), language)
+
+
+def names(files: Sequence[Path]) -> list[str]:
+    """A short name of each file: its own, with folders in front where two are called the same."""
+    depth = 1
+    while True:
+        found = ["/".join(path.parts[-depth:]) for path in files]
+        if len(set(found)) == len(found) or depth > max(len(path.parts) for path in files):
+            return found
+        depth += 1

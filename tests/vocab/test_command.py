@@ -1,0 +1,172 @@
+"""``hanhua vocab extend | learn | report`` on real files, through the real command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sentencepiece
+from transformers import AutoTokenizer
+
+ADD = 80
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory, sentences: dict[str, list[str]]) -> Path:
+    """Two Chinese files and an English one, in three formats."""
+    folder = tmp_path_factory.mktemp("texts")
+    zh, en = sentences["zh"], sentences["en"]
+    with (folder / "news.jsonl").open("w", encoding="utf-8") as file:
+        for i in range(0, 240, 2):
+            text = "。".join(zh[i : i + 2]) + "\nplain English line\nx = [1, 2]"
+            file.write(json.dumps({"id": str(i), "text": text}, ensure_ascii=False) + "\n")
+    (folder / "book.txt").write_text("\n".join(zh[200:]), encoding="utf-8")
+    (folder / "english.txt").write_text("\n".join(en), encoding="utf-8")
+    return folder
+
+
+def listed(path: Path) -> list[str]:
+    return [json.loads(x)["piece"] for x in path.read_text(encoding="utf-8").splitlines()]
+
+
+def hanhua(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "hanhua", *map(str, arguments)], capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(files: Path, tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory):
+    out = tmp_path_factory.mktemp("made") / "tok"
+    done = hanhua(
+        "vocab", "extend", "--base", tiny_llama, "--text", files / "news.jsonl",
+        files / "book.txt", "--add", ADD, "--check", files / "english.txt", "--out", out,
+        "--set", "traditional_share=0.2", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return out, json.loads(done.stdout.splitlines()[-1])
+
+
+def test_report_has_the_promised_figures(made, files: Path):
+    out, report = made
+    assert report == json.loads((out / "report.json").read_text(encoding="utf-8"))
+    assert (report["pieces_added"], report["dead_pieces"], report["changed_lines"]) == (ADD, 0, 0)
+    english = [line for line in (files / "english.txt").read_text().split("\n") if line.strip()]
+    assert report["lines_checked"] >= len(english)
+    rates = report["tokens_per_char"]
+    assert set(rates) == {"news.jsonl", "book.txt", "english.txt"}
+    assert rates["english.txt"]["before"] == rates["english.txt"]["after"]
+    for name in ("news.jsonl", "book.txt"):
+        assert rates[name]["after"] < rates[name]["before"]
+    assert report["verified"]["sentencepiece_differences"] == 0
+    assert report["verified"]["lines"] > 0
+
+
+def test_curve_falls_to_the_size_asked(made):
+    curve = made[1]["curve"]
+    assert [curve[0]["pieces"], curve[-1]["pieces"]] == [0, ADD]
+    rates = [point["tokens_per_char"] for point in curve]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < rates[0]
+
+
+def test_the_folder_loads_in_every_reader(made, tiny_llama: Path, sentences):
+    out, _ = made
+    base, new = (AutoTokenizer.from_pretrained(p) for p in (tiny_llama, out))
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(out / "tokenizer.model"))
+    assert len(new) == len(base) + ADD
+    lines = [
+        *sentences["zh"][:100],
+        "  x = 'Tom'",
+        "GPT说：好。",
+        "２０２４年\t",
+        "👩\u200d👩\u200d👧 𠀀",
+    ]
+    for line in lines:
+        ids = new(line, add_special_tokens=False)["input_ids"]
+        assert ids == processor.encode(line)
+        assert new.decode(ids) == line
+    assert any(i >= len(base) for i in new("".join(lines))["input_ids"])
+
+
+def test_traditional_characters_are_learnt_from_simplified_text(made):
+    pieces = listed(made[0] / "pieces.jsonl")
+    assert len(pieces) == ADD
+    from hanhua.vocab.variants import is_traditional
+
+    assert any(is_traditional(piece) for piece in pieces)
+
+
+def test_learn_lists_the_same_pieces(made, files: Path, tiny_llama: Path, tmp_path: Path):
+    out = tmp_path / "pieces.jsonl"
+    done = hanhua("vocab", "learn", "--base", tiny_llama, "--text", files / "news.jsonl",
+                  files / "book.txt", "--add", ADD, "--out", out, "--set",
+                  "traditional_share=0.2")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert set(listed(out)) == set(listed(made[0] / "pieces.jsonl"))
+
+
+def test_report_compares_tokenizers(made, files: Path, tiny_llama: Path):
+    done = hanhua("vocab", "report", tiny_llama, made[0], "--text", files / "book.txt", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    before, after = found["tokenizers"].values()
+    assert after["size"] == before["size"] + ADD
+    assert after["geometric_mean"] < before["geometric_mean"]
+    text = (files / "book.txt").read_text(encoding="utf-8")
+    tokenizer = AutoTokenizer.from_pretrained(made[0])
+    n = len(tokenizer(text, add_special_tokens=False)["input_ids"])
+    assert after["tokens_per_char"]["book.txt"] == pytest.approx(n / len(text), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--text", "nowhere.jsonl"], "nowhere.jsonl"),
+        (["--add", "many"], "--add takes a number or auto"),
+        (["--set", "min_cout=3"], "did you mean 'min_count'"),
+        (["--set", "source_alpha=7"], "vocab.source_alpha"),
+        (["--add", "900000"], "vocab.add"),
+        (["--base", "nowhere"], "nowhere"),
+        (["--target", "tlh"], "vocab.script"),
+    ],
+)
+def test_mistakes_are_one_message(arguments, message, files, tiny_llama, tmp_path):
+    given = {"--base": tiny_llama, "--text": files / "book.txt", "--add": 16}
+    given |= dict([arguments])
+    flat = [str(x) for pair in given.items() for x in pair]
+    done = hanhua("vocab", "extend", *flat, "--out", tmp_path / "out", "--quiet")
+    assert done.returncode not in (0, 1)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_there_is_not_overwritten(made, files, tiny_llama):
+    before = (made[0] / "tokenizer.json").read_bytes()
+    done = hanhua("vocab", "extend", "--base", tiny_llama, "--text", files / "book.txt",
+                  "--add", 16, "--out", made[0])  # fmt: skip
+    assert done.returncode not in (0, 1)
+    assert "there already" in done.stderr
+    assert (made[0] / "tokenizer.json").read_bytes() == before
+
+
+def test_prune_drops_what_the_text_never_uses(files, tiny_llama, tmp_path):
+    out, few = tmp_path / "pruned", tmp_path / "few.txt"
+    lines = (files / "english.txt").read_text("utf-8").split("\n")[:8]
+    few.write_text("\n".join(lines), "utf-8")
+    done = hanhua("vocab", "prune", "--base", tiny_llama, "--text", few, "--others",
+                  files / "book.txt", "--out", out, "--json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["kept_text"]["changed_lines"] == 0
+    assert report["pieces"]["after"] < report["pieces"]["before"]
+    old, new = (AutoTokenizer.from_pretrained(path) for path in (tiny_llama, out))
+    ids = json.loads((out / "ids.json").read_text())
+    for line in lines:
+        before = old(line)["input_ids"]
+        assert new(line)["input_ids"] == [ids[i] for i in before]
