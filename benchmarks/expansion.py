@@ -211,6 +211,8 @@ def main() -> None:
         "python": platform.python_version(), "torch": torch.__version__,
         "transformers": transformers.__version__, "cores": os.cpu_count(), "threads": asked.threads,
     }  # fmt: skip
+    if asked.dir is not None:
+        asked.dir.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="expansion-", dir=asked.dir))
     try:
         if asked.plan:

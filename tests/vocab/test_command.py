@@ -170,3 +170,24 @@ def test_prune_drops_what_the_text_never_uses(files, tiny_llama, tmp_path):
     for line in lines:
         before = old(line)["input_ids"]
         assert new(line)["input_ids"] == [ids[i] for i in before]
+
+
+def test_rows_make_a_model_of_the_tokenizer(made, tiny_llama, tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    out = tmp_path / "model"
+    done = hanhua("vocab", "rows", "--base", tiny_llama, "--tokenizer", made[0], "--out", out)
+    assert done.returncode == 0, done.stderr
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(out), AutoTokenizer.from_pretrained(out)
+    base = AutoModelForCausalLM.from_pretrained(tiny_llama)
+    assert model.config.vocab_size % 64 == 0
+    assert model.config.vocab_size >= len(tokenizer) > base.config.vocab_size
+    old, new = (m.get_input_embeddings().weight for m in (base, model))
+    assert new[: len(old)].equal(old)
+    ids = tokenizer("小明和老师在学校。", return_tensors="pt")["input_ids"]
+    assert int(ids.max()) >= base.config.vocab_size
+    assert model(ids).logits.isfinite().all()
+    wrong = hanhua("vocab", "rows", "--base", tiny_llama, "--tokenizer", tiny_llama, "--out",
+                   tmp_path / "x")  # fmt: skip
+    assert wrong.returncode == 5
+    assert "pieces.jsonl" in wrong.stderr

@@ -3,26 +3,27 @@ from __future__ import annotations
 import pytest
 
 from hanhua.core.errors import RecipeError
-from hanhua.vocab.script import LETTERS, script_of
+from hanhua.vocab.script import LETTERS, Pattern, script_of
 
 
 @pytest.mark.parametrize(
-    ("text", "lead", "runs"),
+    ("text", "pattern", "runs"),
     [
-        ("我们。他说：“好”！ok", True, ["我们", "。他说", "：", "“好", "！"]),
-        ("我们。他说：“好”！ok", False, ["我们", "。", "他说", "：", "好", "！"]),
-        ("▁你好▁世界", True, ["▁你好", "▁世界"]),
-        ("他。」她", True, ["他", "。", "」她"]),
-        ("第3章 a股…", True, ["第", "章", "股"]),
-        ("English, “quoted” — text…", True, []),
+        ("我们。他说：“好”！ok", "punct_letters", ["我们", "。他说", "：", "“好", "！"]),
+        ("我们。他说：“好”！ok", "letters_marks", ["我们", "。", "他说", "：", "好", "！"]),
+        ("我们。他说：“好”！ok", "letters", ["我们", "他说", "好"]),
+        ("▁你好▁世界", "punct_letters", ["▁你好", "▁世界"]),
+        ("他。」她", "punct_letters", ["他", "。", "」她"]),
+        ("第3章 a股…", "punct_letters", ["第", "章", "股"]),
+        ("English, “quoted” — text…", "punct_letters", []),
     ],
 )
-def test_runs(text: str, lead: bool, runs: list[str]):
-    assert script_of("zh").runs("▁", lead).findall(text) == runs
+def test_runs(text: str, pattern: Pattern, runs: list[str]):
+    assert script_of("zh").runs("▁", pattern).findall(text) == runs
 
 
 def test_no_run_is_made_of_what_english_writes_too():
-    pattern = script_of("zh").runs("▁", True)
+    pattern = script_of("zh").runs("▁")
     assert not any(pattern.search(chr(code)) for code in range(0x2000))
 
 
@@ -35,7 +36,7 @@ def test_every_language_of_the_table_compiles_and_leaves_ascii_alone(language: s
     ("language", "text"), [("ja", "ひらカナ漢字"), ("ko", "한국어"), ("th", "ไทย")]
 )
 def test_other_languages_have_their_letters(language: str, text: str):
-    assert script_of(language).runs("▁", True).findall(text) == [text]
+    assert script_of(language).runs("▁").findall(text) == [text]
 
 
 def test_a_variety_is_its_language():

@@ -81,6 +81,40 @@ def learn(
 
 
 @vocab.command()
+def rows(
+    base: Annotated[str, typer.Option(help="the model that gets the rows: folder or hub id")],
+    tokenizer: Annotated[Path, typer.Option(help="a folder that `vocab extend` made from it")],
+    out: Out, init: Annotated[
+        str, typer.Option(help="how rows start: mean, weighted or random; others need a recipe")
+    ] = "mean",
+    pad_to: Annotated[int, typer.Option(min=1, help="round the rows up to a multiple")] = 64,
+    seed: Annotated[int, typer.Option(help="of the noise")] = 17,
+    quiet: Quiet = False, json_: Json = False,
+) -> None:  # fmt: skip
+    """Give a model the rows that an extended tokenizer needs; weights are streamed, never held."""
+    from hanhua.core.files import write_json
+    from hanhua.core.progress import default_progress
+    from hanhua.model.config import ExpandConfig
+    from hanhua.model.rows import expand_model
+    from hanhua.recipe import section_from
+    from hanhua.vocab.command import begin, finish
+
+    settings = [f"input={init}", f"output={init}", f"pad_to={pad_to}"]
+    config = section_from(ExpandConfig, "expand", settings)
+    source = resolve(base)
+    aside = begin(out)
+    found = expand_model(source, tokenizer, aside, config, seed, progress=default_progress(quiet))
+    write_json(aside / "rows.json", found)
+    finish(aside, out)
+    if not json_:
+        typer.echo(
+            f"{found['old_rows']} rows kept, {found['new_rows']} new, {found['padded_rows']} "
+            f"padding; wrote {out}"
+        )
+    emit(found, json_)
+
+
+@vocab.command()
 def report(
     tokenizers: Annotated[
         list[str], typer.Argument(help="tokenizers to compare: folders, files or hub ids")

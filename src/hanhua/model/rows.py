@@ -116,7 +116,8 @@ def expand_model(
 
     Args:
         base: model folder of the base, of any decoder-only type that transformers knows.
-        vocab: folder with ``tokenizer/`` and ``pieces.jsonl``.
+        vocab: folder with ``pieces.jsonl`` and the tokenizer's files, these in ``tokenizer/``
+            (the vocab stage) or beside it (``hanhua vocab extend``).
         out: the folder to make.
         config: how rows start; "auto" is for :mod:`hanhua.train.pick_init`.
         seed: of the noise and of all drawing.
@@ -133,18 +134,17 @@ def expand_model(
         InputError: the method needs text and there is none.
     """
     out.mkdir(parents=True, exist_ok=True)
-    with (vocab / "pieces.jsonl").open(encoding="utf-8") as file:
-        pieces = [json.loads(line) for line in file]
+    pieces, tokenizer = _read_pieces(vocab), tokenizer_files(vocab)
     plan = make_plan(base, pieces, config.pad_to)
     ends = find_ends(open_config(base))
     methods = Methods(
-        base=base, tokenizer=vocab / "tokenizer", old=plan.old_rows, config=config, seed=seed,
+        base=base, tokenizer=tokenizer[0].parent, old=plan.old_rows, config=config, seed=seed,
         base_ids=[piece["base_ids"] for piece in pieces], texts=texts, tied=ends.tied,
         progress=progress or Silent(),
     )  # fmt: skip
     _write_weights(base, out, plan, ends, methods, padding)
     with storage_errors(out):
-        for path in sorted((vocab / "tokenizer").iterdir()):
+        for path in tokenizer:
             shutil.copyfile(path, out / path.name)
     _write_configs(base, out, plan)
     method = {"input": config.input, "output": config.output, "noise": config.noise}
@@ -153,6 +153,23 @@ def expand_model(
         "method": method, "tied": ends.tied, "script_rows": len(plan.script_rows),
         "padding": "impossible bytes" if padding is None else "fitted", "notes": methods.notes,
     }  # fmt: skip
+
+
+def tokenizer_files(vocab: Path) -> list[Path]:
+    """The files of a tokenizer with new pieces, however it was made."""
+    folder = vocab / "tokenizer" if (vocab / "tokenizer").is_dir() else vocab
+    return sorted(p for p in folder.iterdir() if p.name not in ("pieces.jsonl", "report.json"))
+
+
+def _read_pieces(vocab: Path) -> list[dict[str, Any]]:
+    try:
+        lines = (vocab / "pieces.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            "The new pieces can't be read.", where=vocab / "pieces.jsonl", found=error,
+            fix="name a folder that `hanhua vocab extend` made",
+        ) from error  # fmt: skip
 
 
 def _write_configs(base: Path, out: Path, plan: Plan) -> None:

@@ -27,13 +27,19 @@ class VocabConfig(Section):
         float,
         Field(ge=0.0, le=1.0, description="weight of a source: its size to this power; 1: as is"),
     ] = 0.3
+    source_affinity: Annotated[
+        float,
+        Field(ge=0.0, le=8.0, description="weight of a source: its overlap with the others to this "
+              "power, so that poems and statutes don't shape the pieces; 0: off"),
+    ] = 2.0  # fmt: skip
     sample_chars: Annotated[
         int, Field(gt=0, description="learn from at most so many characters, whole documents")
     ] = 50_000_000
     pattern: Annotated[
-        Literal["punct_letters", "letters"],
-        Field(description="punct_letters: a piece may begin with one punctuation mark or a space"),
-    ] = "punct_letters"
+        Literal["punct_letters", "letters_marks", "letters"],
+        Field(description="what a piece may be: letters: letters alone; letters_marks: or marks "
+              "alone; punct_letters: letters may also begin with one mark or space"),
+    ] = "punct_letters"  # fmt: skip
     script: Annotated[
         str | None,
         Field(description="letters of the target as a regex class body; null: by target language"),
@@ -45,7 +51,7 @@ class VocabConfig(Section):
         float,
         Field(ge=0.0, le=0.5, description="part of the Chinese text that is learnt from in "
               "traditional characters, converted where the corpus is simplified"),
-    ] = 0.12  # fmt: skip
+    ] = 0.1  # fmt: skip
     guard: Annotated[
         Literal["auto", "none", "common", "full"],
         Field(description="Chinese characters that become pieces however rare: common: GB 2312 "

@@ -1,9 +1,7 @@
 """Count the runs of target text, each source weighted so that no large one drowns the rest.
 
-A source of c characters counts as c ** alpha (alpha 1: as is; 0: all sources alike), which
-brings 4 % fewer tokens on unseen domains than plain counts (measured at +23,296 pieces). The
-price is that a phrase which a small source repeats in every document looks frequent, so a long
-line counts only where it first stands.
+The weights come from affinity.py. The price of raising small sources is that a phrase which one
+repeats in every document looks frequent, so a long line counts only where it first stands.
 """
 
 from __future__ import annotations
@@ -42,22 +40,6 @@ class Runs:
     documents: int
 
 
-def source_sizes(documents: Iterable[Document]) -> Counter[str]:
-    """Characters in each source."""
-    sizes: Counter[str] = Counter()
-    for document in documents:
-        sizes[document.source] += len(document.text)
-    return sizes
-
-
-def source_weights(sizes: Mapping[str, int], alpha: float) -> dict[str, int]:
-    """What an occurrence in each source counts, in 1 / WEIGHT_UNIT; the mean character counts 1."""
-    total = sum(sizes.values())
-    raw = {name: size ** (alpha - 1.0) for name, size in sizes.items() if size}
-    scale = total / sum(raw[name] * sizes[name] for name in raw) if raw else 1.0
-    return {name: max(1, round(value * scale * WEIGHT_UNIT)) for name, value in raw.items()}
-
-
 def sampled(documents: Iterable[Document], share: float) -> Iterator[Document]:
     """Keep about this share of the documents, chosen by their ids alone."""
     limit = share * 2.0**32
@@ -77,7 +59,7 @@ def count_runs(
     Args:
         documents: text to learn from.
         pattern: see :meth:`hanhua.vocab.script.Script.runs`.
-        weights: from :func:`source_weights`.
+        weights: from :func:`hanhua.vocab.affinity.source_weights`.
         prepare: writes a whole document as the tokenizer sees it (spaces as ▁).
     """
     by_source: dict[str, Counter[str]] = {}

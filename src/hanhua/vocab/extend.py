@@ -15,8 +15,9 @@ from itertools import islice
 from hanhua.core.errors import InputError
 from hanhua.core.progress import Progress, Silent
 from hanhua.text.document import Document
+from hanhua.vocab.affinity import source_weights, survey
 from hanhua.vocab.config import VocabConfig
-from hanhua.vocab.count import Runs, count_runs, sampled, source_sizes, source_weights
+from hanhua.vocab.count import WEIGHT_UNIT, Runs, count_runs, sampled
 from hanhua.vocab.family import Family
 from hanhua.vocab.learn import Learnt, learn
 from hanhua.vocab.script import HAN, Script
@@ -74,11 +75,13 @@ def gather(
         read: yields the corpus from its beginning; called twice.
         progress: shows the characters read.
     """
-    sizes = source_sizes(read())
-    total = sum(sizes.values())
+    pattern = script.runs(family.space, config.pattern)
+    found = survey(read(), pattern)
+    total = found.sizes.total()
     share = min(1.0, config.sample_chars / max(total, 1))
-    pattern = script.runs(family.space, lead=config.pattern == "punct_letters")
-    weights = source_weights(sizes, config.source_alpha)
+    weights = source_weights(
+        found.sizes, config.source_alpha, found.affinity(), config.source_affinity, WEIGHT_UNIT
+    )
     variants = config.traditional_share if script.letters == HAN else 0.0
     with (progress or Silent()).bar("counting", total * share, "char") as bar:
 

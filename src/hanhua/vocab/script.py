@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from hanhua.core.errors import RecipeError
 
@@ -23,6 +24,8 @@ CJK_MARKS = (
 )
 SHARED_MARKS = "“”‘’—…·"
 """Marks that English writes too: they may lead a piece, never make one."""
+
+Pattern = Literal["punct_letters", "letters_marks", "letters"]
 
 LETTERS = {
     "zh": HAN,
@@ -62,16 +65,18 @@ class Script:
         """One letter, without punctuation."""
         return re.compile(f"[{self.letters}]")
 
-    def runs(self, space: str, lead: bool) -> re.Pattern[str]:
+    def runs(self, space: str, pattern: Pattern = "punct_letters") -> re.Pattern[str]:
         """Stretches of text in which pieces are learnt.
 
         Args:
             space: how the tokenizer writes a space.
-            lead: let a run begin with one mark or space.
+            pattern: ``letters``: of letters alone; ``letters_marks``: marks among themselves too;
+                ``punct_letters``: letters may also begin with one mark or space.
         """
+        lead = pattern == "punct_letters"
         first = f"[{re.escape(space)}{self.marks}{SHARED_MARKS}]?" if lead else ""
         letters = f"{first}[{self.letters}]+"
-        if not self.marks:
+        if not self.marks or pattern == "letters":
             return re.compile(letters)
         free = f"(?![{self.letters}])" if lead else ""  # the last mark leads what follows
         return re.compile(f"{letters}|[{self.marks}]+{free}")
