@@ -155,17 +155,17 @@ def test_what_is_there_is_not_overwritten(made, files, tiny_llama):
     assert (made[0] / "tokenizer.json").read_bytes() == before
 
 
-def test_prune_drops_what_the_text_never_uses(files, tiny_llama, tmp_path):
+def test_prune_drops_what_the_text_never_uses(made, files, tmp_path):
     out, few = tmp_path / "pruned", tmp_path / "few.txt"
     lines = (files / "english.txt").read_text("utf-8").split("\n")[:8]
     few.write_text("\n".join(lines), "utf-8")
-    done = hanhua("vocab", "prune", "--base", tiny_llama, "--text", few, "--others",
+    done = hanhua("vocab", "prune", "--base", made[0], "--text", few, "--others",
                   files / "book.txt", "--out", out, "--json")  # fmt: skip
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
     assert report["kept_text"]["changed_lines"] == 0
     assert report["pieces"]["after"] < report["pieces"]["before"]
-    old, new = (AutoTokenizer.from_pretrained(path) for path in (tiny_llama, out))
+    old, new = (AutoTokenizer.from_pretrained(path) for path in (made[0], out))
     ids = json.loads((out / "ids.json").read_text())
     for line in lines:
         before = old(line)["input_ids"]
@@ -191,3 +191,43 @@ def test_rows_make_a_model_of_the_tokenizer(made, tiny_llama, tmp_path):
                    tmp_path / "x")  # fmt: skip
     assert wrong.returncode == 5
     assert "pieces.jsonl" in wrong.stderr
+
+
+def test_a_base_that_was_extended_already_grows_on(made, files, tmp_path):
+    out = tmp_path / "again"
+    done = hanhua("vocab", "extend", "--base", made[0], "--text", files / "news.jsonl", "--add", 24,
+                  "--out", out, "--json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert (report["pieces_added"], report["dead_pieces"], report["changed_lines"]) == (24, 0, 0)
+    assert report["verified"]["sentencepiece_differences"] == 0
+    old, new = (json.loads((p / "tokenizer.json").read_text())["model"]["vocab"] for p in
+                (made[0], out))  # fmt: skip
+    assert old.items() <= new.items()
+    assert len(new) == len(old) + 24
+
+
+def test_pieces_that_a_base_has_but_cannot_reach_are_not_added_twice(tiny_llama, documents):
+    """Projects appended whole words with no way to merge them; we must not append them again."""
+    from dataclasses import replace
+
+    from hanhua.vocab.config import VocabConfig
+    from hanhua.vocab.extend import extend, gather
+    from hanhua.vocab.family import family_of
+    from hanhua.vocab.script import script_of
+    from hanhua.vocab.tokenizer import NORMAL, convert, read_tokenizer
+
+    files, script = read_tokenizer(tiny_llama), script_of("zh")
+    config = VocabConfig(add=40, traditional_share=0)
+    runs = gather(family_of(files), script, config, lambda: iter(documents))
+    dead = [p.piece for p in extend(family_of(files), script, config, runs).pieces if
+            len(p.piece) > 2][:3]  # fmt: skip
+    proto = type(files.proto)()
+    proto.CopyFrom(files.proto)
+    for piece in dead:
+        proto.pieces.add(piece=piece, score=0.0, type=NORMAL)
+    family = family_of(replace(files, backend=convert(proto, add_bos=False), proto=proto))
+    found = extend(family, script, config, runs)
+    assert len(found.pieces) == 40
+    assert not {p.piece for p in found.pieces} & set(dead)
+    assert dead

@@ -15,7 +15,7 @@ from hanhua.text.document import Document
 from hanhua.vocab.extend import Extended
 from hanhua.vocab.family import Family
 from hanhua.vocab.script import Script
-from hanhua.vocab.tokenizer import SPACE
+from hanhua.vocab.tokenizer import SPACE, TokenizerFiles
 
 _BATCH = 4096
 
@@ -29,6 +29,8 @@ class Verdict:
         dead_pieces: new pieces whose own text doesn't encode to their id alone.
         reload_differences: lines that the reloaded tokenizer encodes otherwise than the one made.
         sentencepiece_differences: lines that tokenizer.model encodes otherwise; None without one.
+        base_sentencepiece_differences: the same of the base, whose scores may tie (pieces that a
+            project appended with score 0): today's tokenizers can't follow such a model exactly.
         not_lossless: lines that don't decode to themselves.
     """
 
@@ -36,6 +38,7 @@ class Verdict:
     dead_pieces: int
     reload_differences: int
     sentencepiece_differences: int | None
+    base_sentencepiece_differences: int | None
     not_lossless: int
 
 
@@ -60,7 +63,10 @@ def verify(folder: Path, family: Family, extended: Extended, lines: Sequence[str
         lines=len(lines),
         dead_pieces=len(found),
         reload_differences=sum(a != b for a, b in zip(ids, made, strict=True)),
-        sentencepiece_differences=_sentencepiece(folder / "tokenizer.model", lines, ids),
+        sentencepiece_differences=_sentencepiece(extended.files, lines, ids),
+        base_sentencepiece_differences=_sentencepiece(
+            family.files, lines, _encode(family.files.backend, lines)
+        ),
         not_lossless=sum(
             text != line for text, line in zip(reloaded.decode_batch(ids), lines, strict=True)
         ),
@@ -77,10 +83,12 @@ def _spelt(family: Family, piece: str, tokenizer: Tokenizer) -> list[int]:
     return [token.id for token in tokenizer.model.tokenize(written)]
 
 
-def _sentencepiece(model: Path, lines: Sequence[str], ids: Sequence[list[int]]) -> int | None:
-    if not model.exists():
+def _sentencepiece(
+    files: TokenizerFiles, lines: Sequence[str], ids: Sequence[list[int]]
+) -> int | None:
+    if files.proto is None:
         return None
-    processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
+    processor = sentencepiece.SentencePieceProcessor(model_proto=files.proto.SerializeToString())
     found = 0
     for start in range(0, len(lines), _BATCH):
         part = processor.encode(list(lines[start : start + _BATCH]))

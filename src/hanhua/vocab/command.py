@@ -237,13 +237,12 @@ def summary(report: Mapping[str, Any]) -> str:
         if rate:
             rows.append(f"{name[:33]:<34}{rate['before']:>9.3f}{rate['after']:>9.3f}")
     checked = report["verified"]
-    spm = checked["sentencepiece_differences"]
     rows += [
         "",
         f"{report['pieces_added']} pieces added, {report['dead_pieces']} dead; "
         f"{report['changed_lines']} of {report['lines_checked']} lines without them changed",
         f"{checked['lines']} lines read back: {checked['reload_differences']} differ after "
-        f"loading, {'no tokenizer.model' if spm is None else f'{spm} differ in SentencePiece'}",
+        f"loading, {_in_sentencepiece(checked)}",
     ]
     points = report["curve"]
     if points:
@@ -253,3 +252,11 @@ def summary(report: Mapping[str, Any]) -> str:
             for p in points
         ]
     return "\n".join(rows)
+
+
+def _in_sentencepiece(checked: Mapping[str, Any]) -> str:
+    new, old = (checked[f"{of}sentencepiece_differences"] for of in ("", "base_"))
+    if new is None:
+        return "no tokenizer.model"
+    tied = f" ({old} did with the base: its scores tie)" if old else ""
+    return f"{new} differ in SentencePiece{tied}"

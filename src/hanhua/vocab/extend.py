@@ -132,10 +132,13 @@ class Pool:
         missing = number - len(self.learnt)
         if missing <= 0:
             return
+        there = self.family.files.backend.get_vocab()
         with (progress or Silent()).bar("learning pieces", missing, "piece") as bar:
             for piece in islice(self.stream, missing):
                 self.learnt.append(piece)
                 bar.advance()
+                if self.family.written(piece.piece) in there:  # one that the base can't reach
+                    self.dead.add(piece.piece)
 
     def alive(self) -> list[Learnt]:
         """Learnt and not known to be dead; the guarded characters stand in front of all."""
