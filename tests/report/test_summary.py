@@ -11,6 +11,7 @@ from walked import BITS, DOCS, MODELS, write_run
 from hanhua.core.files import read_json
 from hanhua.report.headline import change
 from hanhua.report.summary import summarise, text_summary
+from hanhua.report.verdict import judge_choice
 
 
 def test_summary_holds_the_figures_of_every_model(tmp_path: Path) -> None:
@@ -71,3 +72,20 @@ def test_verdict_follows_the_intervals(after: dict[str, Any], judged: str | None
 def test_no_change_without_a_base_or_a_later_model() -> None:
     assert change({"bits_per_byte": {"base": scores(3.0, 2.9, 3.1)}}, "en") is None
     assert change({"bits_per_byte": {"finetune": scores(3.0, 2.9, 3.1)}}, "en") is None
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "moved", "judged"),
+    [
+        (0.21, -0.06, "even"),  # both guess: the favourite letter changed
+        (0.27, 0.05, "even"),
+        (0.40, -0.10, "lost"),
+        (0.26, -0.10, "lost"),  # fell to chance
+        (0.40, 0.14, "gained"),  # rose from it
+    ],
+)
+def test_two_models_at_chance_neither_gain_nor_lose(accuracy, moved, judged) -> None:
+    difference = {"value": moved, "low": moved - 0.01, "high": moved + 0.01, "p": 0.001}
+    task = {"accuracy": accuracy, "chance": 0.25, "stderr": 0.02, "difference": difference}
+    assert judge_choice(task) == judged
+    assert judge_choice({"accuracy": accuracy}) is None

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import resource
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,18 +15,29 @@ from typing import Any
 from hanhua import __version__
 from hanhua.core.artifact import Artifact, file_digests
 from hanhua.core.config import Machine
-from hanhua.core.files import canonical_json, sha256_text
+from hanhua.core.errors import HanhuaError
+from hanhua.core.files import canonical_json, read_json, sha256_text, write_json
 from hanhua.core.stage import Result, Stage
 
+KEEP_EVERY_SECONDS = 2.0
 PACKAGES = ("torch", "transformers", "tokenizers", "sentencepiece", "numpy", "pyarrow")
 
 
 class Meter:
-    """Wall seconds, CPU seconds (children too) and peak memory of a with block."""
+    """Wall seconds, CPU seconds (children too) and peak memory of a with block.
 
-    seconds = 0.0
-    cpu_seconds = 0.0
-    peak_rss_bytes = 0
+    Args:
+        path: where the cost so far is kept every few seconds; what an earlier, killed go left
+            there is counted in.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        self.seconds = self.cpu_seconds = 0.0
+        self.peak_rss_bytes = 0
+        self._before = _spent(path)
+        self._done = threading.Event()
+        self._writer = threading.Thread(target=self._keep, daemon=True)
 
     def __enter__(self) -> Meter:
         """Start the clocks; on Linux the kernel's peak mark is set back to now."""
@@ -34,13 +46,39 @@ class Meter:
         except OSError:
             pass
         self._wall, self._cpu = time.monotonic(), _cpu_seconds()
+        if self.path is not None:
+            self._writer.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Read them."""
-        self.seconds = time.monotonic() - self._wall
-        self.cpu_seconds = _cpu_seconds() - self._cpu
-        self.peak_rss_bytes = _peak_rss_bytes()
+        self._done.set()
+        if self.path is not None:
+            self._writer.join()
+        self._read()
+
+    def _read(self) -> None:
+        self.seconds = self._before[0] + time.monotonic() - self._wall
+        self.cpu_seconds = self._before[1] + _cpu_seconds() - self._cpu
+        self.peak_rss_bytes = max(int(self._before[2]), _peak_rss_bytes())
+
+    def _keep(self) -> None:
+        assert self.path is not None
+        while not self._done.wait(KEEP_EVERY_SECONDS):
+            self._read()
+            try:
+                write_json(self.path, [self.seconds, self.cpu_seconds, self.peak_rss_bytes])
+            except HanhuaError:
+                return  # a full disk is for the stage itself to report
+
+
+def _spent(path: Path | None) -> list[float]:
+    """What earlier goes at the same stage cost: seconds, CPU seconds, peak bytes."""
+    try:
+        found = read_json(path) if path is not None else None
+    except (OSError, ValueError):
+        found = None
+    return found if isinstance(found, list) and len(found) == 3 else [0.0, 0.0, 0]
 
 
 def _cpu_seconds() -> float:

@@ -24,6 +24,7 @@ from hanhua.core.record import Meter, make_record
 from hanhua.core.stage import Context, Node
 
 LEDGER = "ledger.json"
+SPENT = "spent.json"
 BUILDING = ".building"
 FOLDER_DIGITS = 12
 """Hex digits of the fingerprint in a folder's name; the record holds all 64."""
@@ -223,7 +224,7 @@ def _carry_out(
             config=step.node.config, inputs=inputs, out=out, work=work, seed=walk.seed,
             target=walk.target, source=walk.source, machine=walk.machine, progress=progress,
         )  # fmt: skip
-        with Meter() as meter:
+        with Meter(aside / SPENT) as meter:
             result = step.node.stage.run(context)
         record = make_record(
             stage=step.node.stage, fingerprint=step.fingerprint, identity=step.identity,

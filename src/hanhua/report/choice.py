@@ -9,7 +9,7 @@ from hanhua.report.chart import Bar, bars
 from hanhua.report.html import Html, Words, count, join, percent, table, tag
 from hanhua.report.page import Section, beside, more, note, sources
 from hanhua.report.run import Run, dig, listing, mapping, model, models, real
-from hanhua.report.verdict import badge, judge
+from hanhua.report.verdict import badge, judge_choice
 
 Rows = Sequence[tuple[str, Mapping[str, Any]]]
 """(model, score of one task)"""
@@ -102,7 +102,7 @@ def _task_table(task: str, rows: Rows) -> Html:
             difference = mapping(score.get("difference"))
             lines.append(
                 (model(name), count(score.get("n")), accuracy, percent(score.get("chance")),
-                 _difference(difference), badge(judge(difference, True)) if difference else "–")
+                 _difference(difference), badge(judge_choice(score)) if difference else "–")
             )  # fmt: skip
     return table(head, lines)
 

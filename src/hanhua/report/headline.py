@@ -10,7 +10,7 @@ from hanhua.report.drift import PLACES
 from hanhua.report.html import Html, Words, count, interval, join, number, percent, tag
 from hanhua.report.page import paragraph
 from hanhua.report.run import Run, dig, language, listing, mapping, model, models, real
-from hanhua.report.verdict import Verdict, badge, judge
+from hanhua.report.verdict import Verdict, badge, judge, judge_choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def exams(summary: Mapping[str, Any]) -> list[Exam]:
         if new is not None and moved is not None:
             told = f"{percent(new - moved)} → {percent(new)}"
             n, chance = count(task.get("n")), percent(task.get("chance"))
-            result.append(Exam(str(task.get("task")), judge(paired, True), told, n, chance))
+            result.append(Exam(str(task.get("task")), judge_choice(task), told, n, chance))
     return result
 
 

@@ -39,6 +39,31 @@ def judge(difference: Mapping[str, Any], higher_is_better: bool) -> Verdict | No
     return "gained" if (low > 0) == higher_is_better else "lost"
 
 
+def judge_choice(task: Mapping[str, Any]) -> Verdict | None:
+    """The verdict on a multiple-choice set against the base.
+
+    Where both models are at chance there is nothing to gain or lose: a model that guesses by
+    letter moves many points when its favourite letter changes, and a paired test sees that.
+
+    Args:
+        task: ``accuracy``, ``chance``, ``stderr`` and the paired ``difference`` from the base.
+    """
+    paired = dict(task.get("difference") or {})
+    said = judge(paired, higher_is_better=True)
+    new, moved, chance, stderr = (
+        real(value) for value in
+        (task.get("accuracy"), paired.get("value"), task.get("chance"), task.get("stderr"))
+    )  # fmt: skip
+    if said is None or None in (new, moved, chance, stderr):
+        return said
+    assert new is not None
+    assert moved is not None
+    assert chance is not None
+    assert stderr is not None
+    clear = max(new, new - moved) > chance + 1.96 * stderr
+    return said if clear else "even"
+
+
 def badge(judged: Verdict | None) -> Html:
     """The verdict as a small framed word."""
     words, style = BADGES[judged]
