@@ -94,8 +94,9 @@ def test_completions_take_texts_and_ids(client, served):
     both = texts(["Tom", "hill"])
     assert texts("Tom") == texts(ids) == [both[0]]
     assert texts([ids, ids]) == [both[0]] * 2
-    default = client.post(TEXT, json={"prompt": "Tom"}).json()
-    assert default["usage"]["completion_tokens"] == 16
+    default = client.post(TEXT, json={"prompt": "Tom", "temperature": 0}).json()
+    ends = default["choices"][0]["finish_reason"], default["usage"]["completion_tokens"]
+    assert ends == ("length", 16)  # greedy: what is drawn may end sooner
 
 
 def test_content_parts_and_developer_are_read(client):

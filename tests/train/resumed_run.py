@@ -22,7 +22,7 @@ class Slow:
         self.pause_s = pause_s
 
     @contextmanager
-    def bar(self, title: str, total: float | None, unit: str) -> Iterator[Slow]:
+    def bar(self, title: str, total: float | None, unit: str, *, done: float = 0) -> Iterator[Slow]:
         yield self
 
     def advance(self, amount: float = 1, **notes: object) -> None:

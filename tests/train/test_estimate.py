@@ -29,8 +29,9 @@ def test_an_untied_input_embedding_only_looks_up():
 def test_parameters_agree_with_a_real_model():
     model = make_llama()
     n = sum(p.numel() for p in model.parameters())
-    found = estimate(TrainConfig(), {"n_params": n, "tokens": 1000})
-    assert found["memory_bytes"] == n * 18
+    for precision, a_parameter in (("bf16", 18), ("fp32", 16)):
+        found = estimate(TrainConfig(precision=precision), {"n_params": n, "tokens": 1000})
+        assert found["memory_bytes"] == n * a_parameter
     assert found["steps"] == 1
 
 

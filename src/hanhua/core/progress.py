@@ -23,8 +23,15 @@ class Progress(Protocol):
     """What a stage tells the person who waits."""
 
     @contextmanager
-    def bar(self, title: str, total: float | None, unit: str) -> Iterator[Bar]:
-        """A bar for the time of the with block; total None where it isn't known."""
+    def bar(self, title: str, total: float | None, unit: str, *, done: float = 0) -> Iterator[Bar]:
+        """A bar for the time of the with block.
+
+        Args:
+            title: what is going on.
+            total: how much there is; None where it isn't known.
+            unit: of the count.
+            done: what an earlier go did: counted, but not in the rate.
+        """
         yield _Silent()
 
     def say(self, text: str) -> None:
@@ -40,7 +47,7 @@ class Silent:
     """Shows nothing: for tests and for use as a library."""
 
     @contextmanager
-    def bar(self, title: str, total: float | None, unit: str) -> Iterator[Bar]:
+    def bar(self, title: str, total: float | None, unit: str, *, done: float = 0) -> Iterator[Bar]:
         """A bar that is not drawn."""
         yield _Silent()
 
@@ -68,9 +75,11 @@ def human(number: float) -> str:
 class _Line:
     """A bar as plain lines: at most one every few seconds, and one at the end."""
 
-    def __init__(self, title: str, total: float | None, unit: str, out: TextIO, every_s: float):
+    def __init__(
+        self, title: str, total: float | None, unit: str, out: TextIO, every_s: float, before: float
+    ) -> None:
         self.title, self.total, self.unit, self.out, self.every_s = title, total, unit, out, every_s
-        self.done = 0.0
+        self.done = self.before = before
         self.notes: dict[str, Any] = {}
         self.start = self.last = time.monotonic()
 
@@ -85,7 +94,7 @@ class _Line:
 
     def show(self, now: float) -> None:
         """Print the line."""
-        rate = self.done / max(now - self.start, 1e-9)
+        rate = (self.done - self.before) / max(now - self.start, 1e-9)
         count = human(self.done) + (f" of {human(self.total)}" if self.total else "")
         left = ""
         if self.total and rate > 0 and self.done < self.total:
@@ -109,9 +118,9 @@ class Lines:
         self.every_s = every_s
 
     @contextmanager
-    def bar(self, title: str, total: float | None, unit: str) -> Iterator[Bar]:
+    def bar(self, title: str, total: float | None, unit: str, *, done: float = 0) -> Iterator[Bar]:
         """A bar drawn as lines."""
-        line = _Line(title, total, unit, self.out, self.every_s)
+        line = _Line(title, total, unit, self.out, self.every_s, done)
         yield line
         if time.monotonic() - line.start >= self.every_s:
             line.show(time.monotonic())
@@ -126,12 +135,10 @@ class _RichBar:
     def __init__(self, live: Any, task: Any, unit: str) -> None:
         self.live, self.task, self.unit = live, task, unit
         self.notes: dict[str, Any] = {}
-        self.done = 0.0
 
     def advance(self, amount: float = 1, **notes: Any) -> None:
         """Add to the count."""
         self.notes.update(notes)
-        self.done += amount
         speed = self.live.tasks[self.task].speed or 0.0
         text = "".join(f" {key} {_note(value)}" for key, value in self.notes.items())
         rate = f"{human(speed)} {self.unit}/s" if speed else ""
@@ -147,7 +154,7 @@ class Terminal:
         self.console = Console(stderr=True)
 
     @contextmanager
-    def bar(self, title: str, total: float | None, unit: str) -> Iterator[Bar]:
+    def bar(self, title: str, total: float | None, unit: str, *, done: float = 0) -> Iterator[Bar]:
         """A live bar that goes when it is done."""
         from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
@@ -162,7 +169,7 @@ class Terminal:
             transient=True,
         )
         with live:
-            task = live.add_task(title, total=total, rate="", notes="")
+            task = live.add_task(title, total=total, completed=int(done), rate="", notes="")
             yield _RichBar(live, task, unit)
 
     def say(self, text: str) -> None:

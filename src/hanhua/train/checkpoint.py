@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from hanhua.core.errors import TrainingError
 from hanhua.core.files import read_json, storage_errors, write_json
 from hanhua.train.optim import Masters
+from hanhua.train.precision import Precision
 
 
 def save_checkpoint(work: Path, step: int, masters: Masters, state: Mapping[str, Any]) -> Path:
@@ -53,6 +54,12 @@ def save_checkpoint(work: Path, step: int, masters: Masters, state: Mapping[str,
 def checkpoints(work: Path) -> list[Path]:
     """Whole checkpoints, oldest first."""
     return sorted(work.glob("checkpoint-*"))
+
+
+def kept_precision(work: Path) -> Precision | None:
+    """The arithmetic of the newest checkpoint; None where there is none (or an old one)."""
+    found = checkpoints(work)
+    return read_json(found[-1] / "state.json").get("precision") if found else None
 
 
 def load_checkpoint(work: Path, masters: Masters, identity: str) -> dict[str, Any] | None:

@@ -56,9 +56,10 @@ class OptimConfig(Section):
         float, Field(gt=0, description="learning rate of embeddings and head, times this")
     ] = 1.0
     precision: Annotated[
-        Literal["bf16", "fp32"],
-        Field(description="of the arithmetic; master weights and optimiser are always fp32"),
-    ] = "bf16"
+        Literal["auto", "bf16", "fp32"],
+        Field(description="of the arithmetic; auto: bf16 where the processor multiplies it, fp32 "
+              "elsewhere; master weights and optimiser are always fp32"),
+    ] = "auto"  # fmt: skip
     phases: Annotated[
         tuple[PhaseConfig, ...],
         Field(strict=False, min_length=1, description="one after another"),

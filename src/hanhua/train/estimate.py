@@ -7,10 +7,11 @@ from math import ceil
 from typing import Any
 
 from hanhua.train.config import OptimConfig
+from hanhua.train.precision import choose_precision
 
-FLOPS_PER_S = 1.3e11
-"""Useful FLOP/s of one core in bf16 end to end, measured with a 15M-parameter LLaMA
-(benchmarks/training.py); ``facts["flops_per_s"]`` overrides it."""
+FLOPS_PER_S = {"bf16": 1.3e11, "fp32": 4e10}
+"""Useful FLOP/s of one core end to end, measured with a 15M-parameter LLaMA: bf16 on Zen 4, fp32
+on Zen 3 (benchmarks/training.py); ``facts["flops_per_s"]`` overrides it."""
 SAVE_FACTOR = 14
 """A checkpoint's bytes a parameter: fp32 master and two averages, and the saved model."""
 
@@ -33,7 +34,8 @@ def estimate(config: OptimConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
     if facts.get("n_params"):
         flops = tokens * flops_per_token(facts)
         found["flops"] = flops
-        rate = facts.get("flops_per_s") or FLOPS_PER_S * (facts.get("cores") or 1)
+        precision = choose_precision(config.precision, "cpu")
+        rate = facts.get("flops_per_s") or FLOPS_PER_S[precision] * (facts.get("cores") or 1)
         found["seconds"] = flops / rate
         found["bytes"] = SAVE_FACTOR * int(facts["n_params"])
         found["memory_bytes"] = memory_bytes(config, facts)
@@ -55,5 +57,5 @@ def flops_per_token(facts: Mapping[str, Any]) -> float:
 
 def memory_bytes(config: OptimConfig, facts: Mapping[str, Any]) -> int:
     """Peak memory of training without activations: weights, masters, gradients, Adam's averages."""
-    working = 2 if config.precision == "bf16" else 0
+    working = 2 if choose_precision(config.precision, "cpu") == "bf16" else 0
     return int(facts["n_params"]) * (working + 4 + 4 + 8)

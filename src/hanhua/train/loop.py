@@ -25,11 +25,12 @@ from hanhua.core.progress import Bar, Progress
 from hanhua.tokens.loader import Batch, LoaderState, read_batch
 from hanhua.tokens.rows import PackedRows
 from hanhua.train.attention import enable
-from hanhua.train.checkpoint import load_checkpoint, save_checkpoint
+from hanhua.train.checkpoint import kept_precision, load_checkpoint, save_checkpoint
 from hanhua.train.config import OptimConfig
 from hanhua.train.memory import keep_freed_memory
 from hanhua.train.objective import check_head, check_rows, flatten, next_token_loss
 from hanhua.train.optim import Masters
+from hanhua.train.precision import Precision, choose_precision
 from hanhua.train.schedule import Phase, lay_out, learning_rate, phase_at
 
 
@@ -43,6 +44,7 @@ class TrainResult:
         steps: optimiser steps taken in all.
         tokens: tokens trained on in all, padding not counted.
         loss: the mean loss of the last tenth of the steps.
+        precision: of the arithmetic.
     """
 
     weights: dict[str, torch.Tensor]
@@ -50,6 +52,7 @@ class TrainResult:
     steps: int
     tokens: int
     loss: float
+    precision: Precision
 
 
 @dataclass(slots=True)
@@ -125,14 +128,18 @@ def train(
     model.to(device_of(machine)).train()
     torch.manual_seed(seed)
     plan = make_plan(config, len(rows), rows.seq_len_tokens)
-    masters = Masters(model, config, old_rows)
     identity = run_identity(config, rows, seed)
+    precision = choose_precision(config.precision, device_of(machine), kept_precision(work))
+    config = config.model_copy(update={"precision": precision})
+    masters = Masters(model, config, old_rows)
     state, log = _resume(work, masters, identity)
     if state.step:
         progress.say(f"  {title}: going on behind step {state.step} of {plan.steps}")
     total = plan.total_rows * rows.n_tokens / len(rows)
-    with progress.bar(title, total, "tok") as bar, log.open("a", encoding="utf-8") as file:
-        bar.advance(state.tokens)
+    with (
+        progress.bar(title, total, "tok", done=state.tokens) as bar,
+        log.open("a", encoding="utf-8") as file,
+    ):
         saved = time.monotonic()
         phase = None
         while state.step < plan.steps:
@@ -150,7 +157,7 @@ def train(
             if late or state.step == phase.stop:
                 _save(work, masters, state, identity, file)
                 saved = time.monotonic()
-    return TrainResult(masters.weights, log, state.step, state.tokens, _last_loss(log))
+    return TrainResult(masters.weights, log, state.step, state.tokens, _last_loss(log), precision)
 
 
 def device_of(machine: Machine) -> str:
@@ -216,7 +223,10 @@ def _save(work: Path, masters: Masters, state: State, identity: str, log: Any) -
     if log is not None:
         log.flush()
         os.fsync(log.fileno())
-    facts = {"identity": identity, "tokens": state.tokens, "data": asdict(state.data)}
+    facts = {
+        "identity": identity, "tokens": state.tokens, "data": asdict(state.data),
+        "precision": masters.config.precision,
+    }  # fmt: skip
     return save_checkpoint(work, state.step, masters, facts)
 
 

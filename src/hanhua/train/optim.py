@@ -1,8 +1,8 @@
 """Master weights in fp32, the model's own weights in the precision of the arithmetic.
 
-The module computes in bf16; gradients are added up in fp32 (so any number of micro-batches adds
-up exactly as well), AdamW steps the fp32 masters, and the module gets the rounded result. With
-fp32 arithmetic the module's weights are the masters.
+Where the module computes in bf16, gradients are added up in fp32 (so any number of micro-batches
+adds up exactly as well), AdamW steps the fp32 masters, and the module gets the rounded result.
+With fp32 arithmetic the module's weights are the masters.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from hanhua.core.errors import TrainingError
 from hanhua.train.config import OptimConfig, PhaseConfig
+from hanhua.train.precision import choose_precision
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -31,7 +32,7 @@ class Masters:
         self.config = config
         self.old_rows = old_rows
         self.only_new_rows = False
-        dtype = DTYPES[config.precision]
+        dtype = DTYPES[choose_precision(config.precision, str(model.device))]
         self.working: dict[str, nn.Parameter] = dict(model.named_parameters())
         self.weights: dict[str, Tensor] = {}
         for name, parameter in self.working.items():

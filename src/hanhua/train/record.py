@@ -32,6 +32,7 @@ def training_result(result: TrainResult, saved: Mapping[str, Any], out: Path) ->
         metrics={
             "loss": result.loss, "first_loss": lines[0]["loss"],
             "losses": last_losses(lines), "dtype": saved["dtype"],
+            "precision": result.precision,
             "reload_max_difference": saved["reload_max_difference"],
         },
     )  # fmt: skip
