@@ -12,8 +12,8 @@ help: ## this list
 # The stamp makes a second `make` start at once; pyproject.toml decides when to install again.
 .venv/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q --disable-pip-version-check "$(TORCH)"
-	$(BIN)/pip install -q --disable-pip-version-check -e ".[serve,dev]"
+	$(BIN)/pip install -q --no-compile --disable-pip-version-check "$(TORCH)"
+	$(BIN)/pip install -q --no-compile --disable-pip-version-check -e ".[serve,dev]"
 	@touch .venv/.ready
 
 setup: .venv/.ready ## build .venv with hanhua in it

@@ -17,8 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn import functional
+from transformers import DynamicCache
 
 from hanhua.core.errors import ModelError
+from hanhua.model.cache import cached
 from hanhua.model.load import load_model, load_tokenizer
 from hanhua.tokens.encode import text_encoder
 
@@ -88,17 +90,20 @@ class CausalModel:
         """Token ids of each text, without any special token; "<s>" in a text is just text."""
         return [e.ids for e in self.core.encode_batch_fast(list(texts), add_special_tokens=False)]
 
-    def hidden(self, ids_BS: torch.Tensor, **arguments: Any) -> torch.Tensor:
+    def hidden(
+        self, ids_BS: torch.Tensor, cache: DynamicCache | None = None, **arguments: Any
+    ) -> torch.Tensor:
         """Last hidden states.
 
         Args:
             ids_BS: token ids; right padding needs no mask, since attention is causal.
-            arguments: of the model's body (past_key_values, attention_mask, position_ids, …).
+            cache: what came before; grows by these ids.
+            arguments: of the model's body (attention_mask, position_ids, …).
 
         Returns:
             ``[B, S, D]``.
         """
-        arguments.setdefault("use_cache", "past_key_values" in arguments)
+        arguments |= {"use_cache": False} if cache is None else cached(self.body, cache)
         states: torch.Tensor = self.body(input_ids=ids_BS, **arguments).last_hidden_state
         return states
 

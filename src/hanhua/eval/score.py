@@ -99,7 +99,7 @@ def score_options(
 
 def _prefill(model: CausalModel, ids: Sequence[int]) -> DynamicCache:
     cache = DynamicCache()
-    model.hidden(model.tensor([ids]), past_key_values=cache)
+    model.hidden(model.tensor([ids]), cache)
     return cache
 
 
@@ -128,16 +128,14 @@ def _batches(rows: Sequence[_Row], shared: int, tokens: int) -> list[list[_Row]]
 def _score_batch(
     model: CausalModel, batch: Sequence[_Row], prefix: DynamicCache | None, shared: int
 ) -> list[list[float]]:
-    arguments = {}
-    if prefix is not None:
-        cache = copy.deepcopy(prefix)
+    cache, arguments = copy.deepcopy(prefix), {}
+    if cache is not None:
         cache.batch_repeat_interleave(len(batch))
-        arguments["past_key_values"] = cache
     ids_BS = model.tensor([row.ids for row in batch])
     if any(len(row.ids) > row.n_own for row in batch):
         mask, at = _tree(batch, shared, ids_BS.shape[1])
-        arguments |= {"attention_mask": mask.to(model.device), "position_ids": at.to(model.device)}
-    hidden_ND = model.hidden(ids_BS, **arguments).flatten(0, 1)
+        arguments = {"attention_mask": mask.to(model.device), "position_ids": at.to(model.device)}
+    hidden_ND = model.hidden(ids_BS, cache, **arguments).flatten(0, 1)
     return _read(model, hidden_ND, batch, ids_BS.shape[1])
 
 

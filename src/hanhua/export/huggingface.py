@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 from hanhua.chat.encode import template_of
 from hanhua.core.errors import ArtifactError
 from hanhua.core.files import read_json, storage_errors, write_json
 from hanhua.export.config import ExportConfig
+from hanhua.model.cache import cached
 from hanhua.model.load import load_model, load_tokenizer, quiet_transformers
 from hanhua.vocab.tokenizer import read_tokenizer
 
@@ -155,11 +156,11 @@ def _texts(tokenizer: Any) -> list[str]:
 def _greedy(model: Any, ids: Sequence[int], count: int) -> list[int]:
     """The model's most probable continuation, end tokens not minded."""
     found: list[int] = []
-    cache, step = None, torch.tensor([list(ids)])
+    cache, step = DynamicCache(), torch.tensor([list(ids)])
     with torch.inference_mode():
         for _ in range(count):
-            out = model(input_ids=step, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            cache, step = out.past_key_values, out.logits[:, -1].argmax(-1, keepdim=True)
+            out = model(input_ids=step, logits_to_keep=1, **cached(model, cache))
+            step = out.logits[:, -1].argmax(-1, keepdim=True)
             found.append(int(step))
     return found
 

@@ -18,6 +18,7 @@ import torch
 from transformers import DynamicCache
 
 from hanhua.core.errors import InputError
+from hanhua.model.cache import cached
 from hanhua.model.stream import TextStream, TokenBytes, decode
 
 __all__ = ["Generation", "Sampling", "TextStream", "TokenBytes", "decode", "generate", "stop_ids"]
@@ -157,7 +158,7 @@ class _Maker:
         while True:
             logits_BV = self.model(
                 input_ids=ids_BS, attention_mask=mask_BS, position_ids=at_BS,
-                past_key_values=cache, use_cache=True, logits_to_keep=1,
+                logits_to_keep=1, **cached(self.model, cache),
             ).logits[:, -1, : self.n_ids].float()  # fmt: skip
             for row, token in zip(rows, self.choose(logits_BV, rows), strict=True):
                 row.take(token)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
+from hanhua.model.cache import cached
+
 _BLOCK_TOKENS = 64
 
 
@@ -152,9 +154,8 @@ class SlotPool:
                 input_ids=torch.tensor(ids, device=self.device),
                 attention_mask=mask_B1TL,
                 position_ids=positions_BT,
-                past_key_values=self.cache,
-                use_cache=True,
                 logits_to_keep=torch.tensor(last, device=self.device),
+                **cached(self.model, self.cache),
             )
             column = torch.tensor([last.index(count - 1) for count in counts])
             logits: torch.Tensor = out.logits[torch.arange(len(counts)), column]
