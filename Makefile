@@ -9,8 +9,9 @@ TORCH ?= torch==2.13.0
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
 
-# The stamp makes a second `make` start at once; pyproject.toml decides when to install again.
-.venv/.ready: pyproject.toml
+# The stamp makes a second `make` start at once; pyproject.toml and the compiled part decide when to
+# install again. Without a C compiler the package goes without its compiled part.
+.venv/.ready: pyproject.toml setup.py $(wildcard src/hanhua/vocab/native/*.[ch])
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -q --no-compile --disable-pip-version-check "$(TORCH)"
 	$(BIN)/pip install -q --no-compile --disable-pip-version-check -e ".[serve,dev]"

@@ -45,7 +45,7 @@ def made(files: Path, tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory
     done = hanhua(
         "vocab", "extend", "--base", tiny_llama, "--text", files / "news.jsonl",
         files / "book.txt", "--add", ADD, "--check", files / "english.txt", "--out", out,
-        "--set", "traditional_share=0.2", "--json",
+        "--set", "traditional_share=0.4", "--json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return out, json.loads(done.stdout.splitlines()[-1])
@@ -105,7 +105,7 @@ def test_learn_lists_the_same_pieces(made, files: Path, tiny_llama: Path, tmp_pa
     out = tmp_path / "pieces.jsonl"
     done = hanhua("vocab", "learn", "--base", tiny_llama, "--text", files / "news.jsonl",
                   files / "book.txt", "--add", ADD, "--out", out, "--set",
-                  "traditional_share=0.2")  # fmt: skip
+                  "traditional_share=0.4")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert set(listed(out)) == set(listed(made[0] / "pieces.jsonl"))
 

@@ -1,15 +1,22 @@
-"""The array learner against a plain one that recounts everything at every step."""
+"""The learners against a plain one that recounts everything at every step."""
 
 from __future__ import annotations
 
 import itertools
+import random
 from collections import Counter
+from dataclasses import replace
 
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hanhua.vocab.count import WEIGHT_UNIT, Runs
-from hanhua.vocab.learn import Alphabet, Learner, learn
+from hanhua.vocab.count import WEIGHT_UNIT, Runs, Source
+from hanhua.vocab.learn import CompiledLearner, Learning
+from hanhua.vocab.learn_array import ArrayLearner
+from hanhua.vocab.native import NATIVE
+from hanhua.vocab.symbols import Alphabet
 
 
 class Plain:
@@ -19,8 +26,9 @@ class Plain:
         self.strings = sorted(set("".join(runs.texts)))
         self.table = {s: i for i, s in enumerate(self.strings)}
         self.active = {i for i, s in enumerate(self.strings) if s in alphabet.known}
+        weights = runs.row_weights.tolist()
         self.runs = [([self.table[c] for c in t], w)
-                     for t, w in zip(runs.texts, runs.weights, strict=True)]  # fmt: skip
+                     for t, w in zip(runs.texts, weights, strict=True)]  # fmt: skip
         self.alphabet, self.max_chars, self.floor = alphabet, max_chars, floor
         for piece in alphabet.pieces:
             cuts = [(piece[:i], piece[i:]) for i in range(1, len(piece))]
@@ -86,32 +94,94 @@ class Plain:
             self.join(piece)
             return piece, -rank
 
+    def uses(self) -> Counter[str]:
+        found: Counter[str] = Counter()
+        for run, weight in self.runs:
+            for symbol in run:
+                found[self.strings[symbol]] += weight
+        return found
 
+
+LEARNERS = [
+    ArrayLearner,
+    pytest.param(
+        CompiledLearner,
+        marks=pytest.mark.skipif(NATIVE is None, reason="no C compiler was there"),
+    ),
+]
 runs_of = st.dictionaries(
     st.text("一二三，▁x", min_size=1, max_size=9), st.integers(1, 6), min_size=1, max_size=12
 )
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.parametrize("kind", LEARNERS)
+@settings(max_examples=200, deadline=None)
 @given(runs_of, st.sampled_from([(), ("一二",), ("一一", "一二三"), ("二三", "一二三")]))
-def test_the_array_learner_gives_what_the_plain_one_gives(texts, base_pieces):
+def test_a_learner_gives_what_the_plain_one_gives(kind, texts, base_pieces):
     keys = sorted(texts)
-    runs = Runs(keys, [texts[k] * WEIGHT_UNIT for k in keys], 0, 0)
+    runs = Runs.of(keys, [texts[k] * WEIGHT_UNIT for k in keys])
     known = frozenset("，▁一二") if base_pieces else frozenset("，▁")
     cost = {c: 3 for c in "一二三" if c not in known}
     alphabet = Alphabet(known, cost, base_pieces)
-    ours, plain = (kind(runs, alphabet, 5, WEIGHT_UNIT) for kind in (Learner, Plain))
+    ours, plain = (kind(runs, alphabet, 5, WEIGHT_UNIT) for kind in (kind, Plain))
     for _ in range(60):
         one, two = ours.next(), plain.next()
         assert (one and (one.piece, one.count * WEIGHT_UNIT)) == two
         if one is None:
             break
+    found = {piece: int(use.sum()) for piece, use in ours.uses().items() if use.sum()}
+    assert found == plain.uses()
+
+
+@pytest.mark.parametrize("kind", LEARNERS)
+def test_uses_are_told_by_source_and_parts_of_a_run_count_as_it(kind):
+    runs = Runs.of(["一二", "一二三", "三"], [5, 3, 2])
+    runs = replace(
+        runs, facts=(Source("a", 1, 1), Source("b", 1, 1)), rows=np.array([0, 1, 1]),
+        starts=np.array([0, 2, 3], np.uint32), sources=np.array([0, 1, 1], np.uint32),
+        counts=np.array([5, 2, 3], np.uint32),
+    )  # fmt: skip
+    learner = kind(runs, Alphabet(frozenset("一二三"), {}), 2, 1)
+    assert learner.next().piece == "一二"
+    found = {piece: use.tolist() for piece, use in learner.uses().items() if use.sum()}
+    assert found == {"一二": [5, 5], "三": [0, 6]}
+
+
+@pytest.mark.skipif(NATIVE is None, reason="no C compiler was there")
+@pytest.mark.parametrize("seed", range(3))
+def test_both_learners_agree_on_a_larger_text(seed):
+    rng = random.Random(seed)
+    letters = [chr(0x4E00 + i) for i in range(60)]
+    texts = ["".join(rng.choices(letters, range(60, 0, -1), k=rng.randint(1, 30)))
+             for _ in range(3000)]  # fmt: skip
+    texts += ["哈" * n for n in range(1, 40)]
+    runs = Runs.of(texts, [rng.randint(1, 900) for _ in texts])
+    alphabet = Alphabet(frozenset(letters[:40]), dict.fromkeys([*letters[40:], "哈"], 3),
+                        [letters[0] + letters[1], letters[0] * 3])  # fmt: skip
+    one, two = (kind(runs, alphabet, 8, 500) for kind in (CompiledLearner, ArrayLearner))
+    count = 0
+    while (piece := one.next()) is not None:
+        assert piece == two.next()
+        count += 1
+    assert two.next() is None
+    assert count > 500
+    there, expected = one.uses(), two.uses()
+    assert there.keys() == expected.keys()
+    assert all((there[name] == expected[name]).all() for name in there)
+
+
+def learn(runs, alphabet, expected, **values):
+    """Every piece, by the compiled learner and by the one in numpy."""
+    found = [list(Learning(runs, alphabet, expected, native=native, **values))
+             for native in ([False, True] if NATIVE else [False])]  # fmt: skip
+    assert all(one == found[0] for one in found)
+    return found[0]
 
 
 def test_pieces_come_best_first_and_characters_compete_with_merges():
-    runs = Runs(["一二", "三"], [100 * WEIGHT_UNIT, 30 * WEIGHT_UNIT], 0, 0)
+    runs = Runs.of(["一二", "三"], [100 * WEIGHT_UNIT, 30 * WEIGHT_UNIT])
     alphabet = Alphabet(frozenset(), {"一": 3, "二": 3, "三": 3})
-    found = list(learn(runs, alphabet, 10))
+    found = learn(runs, alphabet, 10)
     assert [(p.piece, p.count) for p in found] == [
         ("二", 100),
         ("一", 100),
@@ -123,7 +193,7 @@ def test_pieces_come_best_first_and_characters_compete_with_merges():
 
 def test_more_pieces_than_expected_come_from_a_second_pass_without_repeats():
     texts = [chr(0x4E00 + i) + chr(0x4E00 + i * 7 % 97) for i in range(97)]
-    runs = Runs(sorted(texts), [(i + 3) * WEIGHT_UNIT for i in range(97)], 0, 0)
+    runs = Runs.of(sorted(texts), [(i + 3) * WEIGHT_UNIT for i in range(97)])
     alphabet = Alphabet(frozenset(), {c: 3 for t in texts for c in t})
     few = [p.piece for p in learn(runs, alphabet, 1)]
     many = [p.piece for p in learn(runs, alphabet, 1000)]
@@ -132,7 +202,7 @@ def test_more_pieces_than_expected_come_from_a_second_pass_without_repeats():
 
 
 def test_rare_and_overlong_pieces_are_not_made():
-    runs = Runs(["一" * 12, "二三"], [5 * WEIGHT_UNIT, WEIGHT_UNIT], 0, 0)
+    runs = Runs.of(["一" * 12, "二三"], [5 * WEIGHT_UNIT, WEIGHT_UNIT])
     alphabet = Alphabet(frozenset("一二三"), {})
     found = [p.piece for p in learn(runs, alphabet, 10, max_piece_chars=4, min_count=2)]
     assert max(map(len, found)) == 4
@@ -140,4 +210,4 @@ def test_rare_and_overlong_pieces_are_not_made():
 
 
 def test_a_text_with_nothing_to_learn_gives_nothing():
-    assert list(learn(Runs([], [], 0, 0), Alphabet(frozenset(), {}), 5)) == []
+    assert learn(Runs.of([], []), Alphabet(frozenset(), {}), 5) == []

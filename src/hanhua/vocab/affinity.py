@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-
-from hanhua.text.document import Document
 
 SAMPLE_CHARS = 600_000
 """Characters of each source that are looked at: the same for all, as overlap grows with text."""
@@ -31,12 +29,24 @@ class Survey:
     """The sources at a first reading.
 
     Args:
+        pattern: the runs that pieces are learnt from.
         sizes: characters of each source.
         pairs: neighbouring characters in each source's sample, by hash.
     """
 
+    pattern: re.Pattern[str]
     sizes: Counter[str] = field(default_factory=Counter)
     pairs: dict[str, Counts] = field(default_factory=dict)
+    _waiting: dict[str, list[str]] = field(default_factory=dict)
+
+    def see(self, source: str, text: str) -> None:
+        """Take note of a document."""
+        if self.sizes[source] < SAMPLE_CHARS:
+            waiting = self._waiting.setdefault(source, [])
+            waiting.extend(self.pattern.findall(text))
+            if len(waiting) >= _BATCH_RUNS:
+                self.add(source, self._waiting.pop(source))
+        self.sizes[source] += len(text)
 
     def add(self, source: str, runs: Sequence[str]) -> None:
         """Count the pairs of neighbours in some runs."""
@@ -52,6 +62,8 @@ class Survey:
 
         1 for a source that is alone.
         """
+        for name in list(self._waiting):
+            self.add(name, self._waiting.pop(name))
         shares = {name: found / max(found.sum(), 1) for name, found in self.pairs.items()}
         if len(shares) < 2:
             return dict.fromkeys(self.sizes, 1.0)
@@ -59,27 +71,6 @@ class Survey:
         others = {name: (total - own) / (len(shares) - 1) for name, own in shares.items()}
         found = {name: float(np.minimum(own, others[name]).sum()) for name, own in shares.items()}
         return {name: found.get(name, 0.0) for name in self.sizes}
-
-
-def survey(documents: Iterable[Document], pattern: re.Pattern[str]) -> Survey:
-    """Read a corpus once: sizes of the sources, and a sample of each for the overlap.
-
-    Args:
-        documents: the corpus.
-        pattern: the runs that pieces are learnt from.
-    """
-    found = Survey()
-    waiting: dict[str, list[str]] = {}
-    for document in documents:
-        name = document.source
-        if found.sizes[name] < SAMPLE_CHARS:
-            waiting.setdefault(name, []).extend(pattern.findall(document.text))
-            if len(waiting[name]) >= _BATCH_RUNS:
-                found.add(name, waiting.pop(name))
-        found.sizes[name] += len(document.text)
-    for name, runs in waiting.items():
-        found.add(name, runs)
-    return found
 
 
 def source_weights(

@@ -95,7 +95,7 @@ def choose(
     Returns:
         The extension by the chosen number, and the curve that it was chosen from.
     """
-    pool = open_pool(family, script, config, runs, MOST)
+    pool = open_pool(family, script, config, runs, MOST, overshoot=1.0)
     pool.draw(MOST, progress)
     most = _available(pool)
     widest = grow(pool, most)

@@ -83,7 +83,9 @@ def learn_pieces(
     """Learn and extend in memory."""
     script = script_of(request.target, request.config.script)
     family = family_of(read_tokenizer(request.base), request.base)
-    runs = gather(family, script, request.config, request.texts.learnt, progress)
+    runs = gather(
+        family, script, request.config, request.texts.learnt, progress, request.texts.collections()
+    )
     texts = _sample(request.texts, CURVE_CHARS)
     extended, points = sized(family, script, request.config, runs, texts, request.cost, progress)
     return family, script, extended, points

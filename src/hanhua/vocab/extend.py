@@ -1,31 +1,47 @@
 """From a corpus and a base tokenizer to one with exactly N more pieces, every one of them alive.
 
-A learnt piece can be out of reach: merges ranked before it may always take its characters apart.
-So each is encoded alone; those that don't come back as one id are dropped and the next best
-learnt take their place, until exactly N are there.
+Twice as many pieces are learnt as wanted, and the most useful ones are taken (rank.py); they keep
+the order learnt among themselves. A piece can be out of reach: merges ranked before it may always
+take its characters apart. So each is encoded alone; those that don't come back as one id are
+dropped and the next best take their place, until exactly N are there.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import islice
+
+import numpy as np
 
 from hanhua.core.errors import InputError
 from hanhua.core.progress import Progress, Silent
 from hanhua.text.document import Document
-from hanhua.vocab.affinity import source_weights, survey
+from hanhua.vocab.affinity import Survey, source_weights
 from hanhua.vocab.config import VocabConfig
-from hanhua.vocab.count import WEIGHT_UNIT, Runs, count_runs, sampled
+from hanhua.vocab.count import (
+    GAP,
+    WEIGHT_UNIT,
+    RunCounter,
+    Runs,
+    Source,
+    make_runs,
+    run_counter,
+    sampled,
+)
+from hanhua.vocab.cut import cut_runs
 from hanhua.vocab.family import Family
-from hanhua.vocab.learn import Learnt, learn
+from hanhua.vocab.learn import Learning
+from hanhua.vocab.rank import rank
 from hanhua.vocab.script import HAN, Script
+from hanhua.vocab.symbols import Learnt
 from hanhua.vocab.tokenizer import TokenizerFiles
 from hanhua.vocab.variants import guarded, with_variants
 
 GUARD_FROM = 16_000
 """From so many pieces on, the guarded characters are nearly all among them anyway."""
+OVERSHOOT = 2.0
+"""So many times the pieces wanted are learnt; three times gains nothing more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +51,8 @@ class Extended:
     Args:
         files: the tokenizer.
         pieces: new pieces in the order of their ids, with count and base ids.
-        learnt: the same in the order learnt, best first.
+        learnt: the same, most useful first.
+        order: when each piece was learnt.
         dropped: learnt pieces that encoding could not reach.
         runs: what they were learnt from.
         base_tokens: ids that the base's tokenizer knows.
@@ -44,6 +61,7 @@ class Extended:
     files: TokenizerFiles
     pieces: list[Piece]
     learnt: list[Learnt]
+    order: dict[str, int]
     dropped: list[str]
     runs: Runs
     base_tokens: int
@@ -59,72 +77,106 @@ class Piece:
     base_ids: tuple[int, ...]
 
 
+@dataclass(slots=True)
+class _Reading:
+    """What one reading of the corpus gathers."""
+
+    counter: RunCounter
+    chars: dict[str, int] = field(default_factory=dict)
+    number: dict[str, int] = field(default_factory=dict)
+    documents: int = 0
+
+    def add(self, family: Family, source: str, text: str) -> None:
+        number = self.number.setdefault(source, len(self.number))
+        self.counter.add(family.prepare(text), number)
+        self.chars[source] = self.chars.get(source, 0) + len(text)
+        self.documents += 1
+
+
 def gather(
-    family: Family,
-    script: Script,
-    config: VocabConfig,
-    read: Callable[[], Iterable[Document]],
-    progress: Progress | None = None,
-) -> Runs:
+    family: Family, script: Script, config: VocabConfig, read: Callable[[], Iterable[Document]],
+    progress: Progress | None = None, collections: Mapping[str, str] | None = None,
+) -> Runs:  # fmt: skip
     """Count the runs of the target's text.
 
     Args:
         family: writes text as the tokenizer sees it.
         script: which runs.
         config: sample size, weights, pattern, share of traditional characters.
-        read: yields the corpus from its beginning; called twice.
+        read: yields the corpus from its beginning; called again where it is larger than the
+            sample, since only then its size tells what part of it to take.
         progress: shows the characters read.
+        collections: for a document's source the collection it counts for; None: the source.
     """
-    pattern = script.runs(family.space, config.pattern)
-    found = survey(read(), pattern)
-    total = found.sizes.total()
-    share = min(1.0, config.sample_chars / max(total, 1))
-    weights = source_weights(
-        found.sizes, config.source_alpha, found.affinity(), config.source_affinity, WEIGHT_UNIT
-    )
-    variants = config.traditional_share if script.letters == HAN else 0.0
-    with (progress or Silent()).bar("counting", total * share, "char") as bar:
+    found = Survey(script.runs(family.space, config.pattern))
+    name = (collections or {}).get
+    with (progress or Silent()).bar("counting", None, "char") as bar:
 
-        def documents() -> Iterable[Document]:
-            for document in sampled(read(), share):
+        def documents(seen: bool) -> Iterator[Document]:
+            for document in read():
+                document = replace(document, source=name(document.source, document.source))
+                if not seen:
+                    found.see(document.source, document.text)
+                    bar.advance(len(document.text))
                 yield document
-                bar.advance(len(document.text))
 
-        text = with_variants(documents(), variants) if variants else documents()
-        runs = count_runs(text, pattern, weights, family.prepare)
-    return _cut(runs, family) if family.cuts else runs
+        reading = _read(family, script, config, documents(False), config.sample_chars)
+        if (total := found.sizes.total()) > config.sample_chars:
+            part = sampled(documents(True), config.sample_chars / total)
+            reading = _read(family, script, config, part, None)
+    runs = make_runs(reading.counter, _sources(config, found, reading), reading.documents)
+    return cut_runs(runs, family) if family.cuts else runs
 
 
-def _cut(runs: Runs, family: Family) -> Runs:
-    """Cut the runs where the base never merges across."""
-    total: Counter[str] = Counter()
-    for text, weight in zip(runs.texts, runs.weights, strict=True):
-        for part in family.split(text):
-            total[part] += weight
-    texts = sorted(total)
-    return Runs(texts, [total[t] for t in texts], runs.chars, runs.documents)
+def _read(
+    family: Family, script: Script, config: VocabConfig, documents: Iterable[Document],
+    most: int | None,
+) -> _Reading:  # fmt: skip
+    """Count documents, with traditional copies; behind so many characters only read on."""
+    reading = _Reading(run_counter(script, family.space, config.pattern))
+    variants = config.traditional_share if script.letters == HAN else 0.0
+    room = float("inf") if most is None else most * (1 + variants)
+    for document in with_variants(documents, variants) if variants else documents:
+        if room >= 0:
+            reading.add(family, document.source, document.text)
+            room -= len(document.text)
+    return reading
+
+
+def _sources(config: VocabConfig, found: Survey, reading: _Reading) -> list[Source]:
+    affinity = found.affinity()
+    weights = source_weights(
+        found.sizes, config.source_alpha, affinity, config.source_affinity, WEIGHT_UNIT
+    )
+    return [
+        Source(name, weights[name], reading.chars[name], affinity[name]) for name in reading.number
+    ]
 
 
 @dataclass(slots=True)
 class Pool:
-    """Pieces as they are learnt, best first; more are learnt when more are wanted.
+    """Pieces as they are learnt; more are learnt when more are wanted.
 
     Args:
         family: the base.
         runs: what is learnt from.
         config: limits.
-        stream: from :func:`hanhua.vocab.learn.learn`.
+        wanted: how many to learn before the best are taken.
+        learning: gives them.
         guarded: characters that become pieces however rare.
         learnt: what has come so far.
+        ranked: the same, most useful first; empty until asked for.
         dead: what encoding could not reach.
     """
 
     family: Family
     runs: Runs
     config: VocabConfig
-    stream: Iterator[Learnt]
+    wanted: int
+    learning: Learning
     guarded: list[Learnt]
     learnt: list[Learnt] = field(default_factory=list)
+    ranked: list[Learnt] = field(default_factory=list)
     dead: set[str] = field(default_factory=set)
 
     def draw(self, number: int, progress: Progress | None = None) -> None:
@@ -134,24 +186,42 @@ class Pool:
             return
         there = self.family.files.backend.get_vocab()
         with (progress or Silent()).bar("learning pieces", missing, "piece") as bar:
-            for piece in islice(self.stream, missing):
+            for piece in islice(self.learning, missing):
                 self.learnt.append(piece)
                 bar.advance()
+                self.ranked = []
                 if self.family.written(piece.piece) in there:  # one that the base can't reach
                     self.dead.add(piece.piece)
 
     def alive(self) -> list[Learnt]:
-        """Learnt and not known to be dead; the guarded characters stand in front of all."""
+        """Most useful first, those known to be dead left out; guarded characters before all."""
+        if not self.ranked:
+            chars = np.array([source.chars for source in self.runs.facts], float)
+            affinity = np.array([source.affinity for source in self.runs.facts])
+            power = self.config.source_affinity
+            self.ranked = rank(self.learnt, self.learning.uses(), chars, affinity**power)
         forced = {piece.piece for piece in self.guarded}
-        rest = (piece for piece in self.learnt if piece.piece not in forced)
+        rest = (piece for piece in self.ranked if piece.piece not in forced)
         return [p for p in (*self.guarded, *rest) if p.piece not in self.dead]
 
+    def place(self) -> dict[str, int]:
+        """When each piece was learnt; guarded ones that were not come last."""
+        found = {piece.piece: i for i, piece in enumerate(self.learnt)}
+        for piece in self.guarded:
+            found.setdefault(piece.piece, len(found))
+        return found
 
-def open_pool(family: Family, script: Script, config: VocabConfig, runs: Runs, add: int) -> Pool:
-    """Begin to learn about ``add`` pieces."""
-    alphabet = family.alphabet(sorted(set("".join(runs.texts))), script)
-    stream = learn(runs, alphabet, add, config.max_piece_chars, config.min_count)
-    return Pool(family, runs, config, stream, _guarded(family, script, config, add))
+
+def open_pool(
+    family: Family, script: Script, config: VocabConfig, runs: Runs, add: int,
+    overshoot: float = OVERSHOOT,
+) -> Pool:  # fmt: skip
+    """Begin to learn ``add`` pieces, and some more to choose from."""
+    there = np.flatnonzero(np.bincount(runs.codes))
+    alphabet = family.alphabet([chr(code) for code in there.tolist() if code != GAP], script)
+    wanted = round(add * overshoot)
+    learning = Learning(runs, alphabet, wanted, config.max_piece_chars, config.min_count)
+    return Pool(family, runs, config, wanted, learning, _guarded(family, script, config, add))
 
 
 def _guarded(family: Family, script: Script, config: VocabConfig, add: int) -> list[Learnt]:
@@ -196,30 +266,34 @@ def grow(pool: Pool, add: int, progress: Progress | None = None) -> Extended:
     """
     family = pool.family
     base_tokens = len(family.files.fast())
-    pool.draw(add, progress)
+    pool.draw(max(pool.wanted, add), progress)
     while True:
-        files, taken = family.extend(pool.alive(), add)
-        added = len(files.fast()) - base_tokens
+        order = pool.place()
+        chosen = family.fit(pool.alive(), add)
+        chosen.sort(key=lambda piece: order[piece.piece])
+        files, taken = family.extend(chosen, add)
         unreached = {p.piece for p in taken if not _reached(family, files, p.piece)}
         if unreached:
             pool.dead |= unreached
-            pool.draw(add + len(pool.dead) + 16)  # some of those that follow may be dead too
             continue
+        added = len(files.fast()) - base_tokens
         if added == add:
             break
         known = len(pool.learnt)
         pool.draw(known + (add - added) + (add - added) // 4 + 16)
         if len(pool.learnt) == known:
             raise _too_few(add, added, pool.runs, pool.config)
-    order = {piece.piece: i for i, piece in enumerate(pool.learnt)}
-    learnt = sorted(taken, key=lambda piece: order.get(piece.piece, len(order)))
+    kept = {piece.piece for piece in taken}
+    useful = [piece for piece in pool.alive() if piece.piece in kept]
     pieces = _pieces(family, files, taken)
-    return Extended(files, pieces, learnt, sorted(pool.dead), pool.runs, base_tokens)
+    dropped = sorted(pool.dead)
+    return Extended(files, pieces, useful, pool.place(), dropped, pool.runs, base_tokens)
 
 
 def shortened(family: Family, extended: Extended, add: int) -> TokenizerFiles:
-    """The tokenizer with only the first so many pieces learnt: what a smaller N would have been."""
-    return family.extend(extended.learnt[:add], add)[0]
+    """The tokenizer with only the most useful pieces: what a smaller N would have been."""
+    chosen = family.fit(extended.learnt, add)
+    return family.extend(sorted(chosen, key=lambda p: extended.order[p.piece]), add)[0]
 
 
 def _too_few(add: int, found: int, runs: Runs, config: VocabConfig) -> InputError:

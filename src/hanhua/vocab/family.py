@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from tokenizers import Tokenizer
 
 from hanhua.core.errors import ModelError
-from hanhua.vocab.learn import Alphabet, Learnt
 from hanhua.vocab.script import Script
+from hanhua.vocab.symbols import Alphabet, Learnt
 from hanhua.vocab.tokenizer import NORMAL, SPACE, TokenizerFiles, convert
 
 
@@ -45,6 +45,9 @@ class Family(Protocol):
 
     def alphabet(self, characters: Iterable[str], script: Script) -> Alphabet:
         """What the base knows of these characters."""
+
+    def fit(self, pieces: Sequence[Learnt], number: int) -> list[Learnt]:
+        """Those of the pieces, the first ones first, that ``number`` ids have room for."""
 
     def extend(self, pieces: Sequence[Learnt], number: int) -> tuple[TokenizerFiles, list[Learnt]]:
         """The tokenizer with ``number`` more ids, and the pieces that were taken for them."""
@@ -102,6 +105,10 @@ class SentencePieceFamily:
         cost = {c: len(c.encode()) for c in characters if c not in known and own.match(c)}
         longer = sorted((p for p in normal if len(p.piece) > 1), key=lambda p: -p.score)
         return Alphabet(frozenset(known), cost, [p.piece for p in longer])
+
+    def fit(self, pieces: Sequence[Learnt], number: int) -> list[Learnt]:
+        """An id a piece."""
+        return list(pieces[:number])
 
     def extend(self, pieces: Sequence[Learnt], number: int) -> tuple[TokenizerFiles, list[Learnt]]:
         """Append pieces: characters first, then merges, each with a lower score than all before.
@@ -175,17 +182,30 @@ class ByteFamily:
         return Alphabet(frozenset(c for c, n in lengths.items() if n == 1), cost, longer)
 
     def extend(self, pieces: Sequence[Learnt], number: int) -> tuple[TokenizerFiles, list[Learnt]]:
-        """Append merges in the order learnt.
+        """Append merges in the order given."""
+        vocab, merges, taken = self._merged(pieces, number)
+        raw = {**self.raw, "model": {**self.raw["model"], "vocab": vocab}}
+        raw["model"]["merges"] = [list(merge) for merge in merges]
+        backend = Tokenizer.from_str(json.dumps(raw, ensure_ascii=False))
+        return replace(self.files, backend=backend), taken
+
+    def fit(self, pieces: Sequence[Learnt], number: int) -> list[Learnt]:
+        """Half characters take ids too."""
+        return self._merged(pieces, number)[2]
+
+    def _merged(
+        self, pieces: Sequence[Learnt], number: int
+    ) -> tuple[dict[str, int], list[tuple[str, str]], list[Learnt]]:
+        """The vocabulary and merges with pieces, and those that found room.
 
         A character of three tokens needs a merge of its first two as well; that half character
         takes an id of its own, once for all the characters that begin with it.
         """
-        raw = json.loads(json.dumps(self.raw))
-        vocab: dict[str, int] = raw["model"]["vocab"]
-        for token in raw["added_tokens"]:  # ids behind the vocabulary stay what they are
+        vocab: dict[str, int] = dict(self.raw["model"]["vocab"])
+        for token in self.raw["added_tokens"]:  # ids behind the vocabulary stay what they are
             vocab.setdefault(token["content"], token["id"])
         size = len(vocab)
-        merges = [_pair(merge) for merge in raw["model"]["merges"]]
+        merges = [_pair(merge) for merge in self.raw["model"]["merges"]]
         seen = set(merges)
         taken = []
         for piece in pieces:
@@ -200,9 +220,7 @@ class ByteFamily:
                 merges.append((left, right))
                 seen.add((left, right))
             taken.append(piece)
-        raw["model"]["merges"] = [list(merge) for merge in merges]
-        backend = Tokenizer.from_str(json.dumps(raw, ensure_ascii=False))
-        return replace(self.files, backend=backend), taken
+        return vocab, merges, taken
 
     def _merges(self, piece: Learnt, vocab: dict[str, int]) -> list[tuple[str, str]]:
         if not piece.parts:

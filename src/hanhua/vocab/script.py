@@ -65,6 +65,21 @@ class Script:
         """One letter, without punctuation."""
         return re.compile(f"[{self.letters}]")
 
+    def runs_are(self, pattern: Pattern) -> tuple[bool, bool]:
+        """Whether runs may be led by a mark or space, and whether marks make runs of their own."""
+        return pattern == "punct_letters", bool(self.marks) and pattern != "letters"
+
+    def leads(self, space: str) -> str:
+        """Characters that may lead a run, besides the script's own marks."""
+        return space + SHARED_MARKS
+
+    @staticmethod
+    def code_points(body: str) -> list[int]:
+        """The code points of a regex class body."""
+        if not body:
+            return []
+        return [m.start() for m in re.finditer(f"[{body}]", "".join(map(chr, range(0x110000))))]
+
     def runs(self, space: str, pattern: Pattern = "punct_letters") -> re.Pattern[str]:
         """Stretches of text in which pieces are learnt.
 
@@ -73,10 +88,10 @@ class Script:
             pattern: ``letters``: of letters alone; ``letters_marks``: marks among themselves too;
                 ``punct_letters``: letters may also begin with one mark or space.
         """
-        lead = pattern == "punct_letters"
-        first = f"[{re.escape(space)}{self.marks}{SHARED_MARKS}]?" if lead else ""
+        lead, marks = self.runs_are(pattern)
+        first = f"[{re.escape(self.leads(space))}{self.marks}]?" if lead else ""
         letters = f"{first}[{self.letters}]+"
-        if not self.marks or pattern == "letters":
+        if not marks:
             return re.compile(letters)
         free = f"(?![{self.letters}])" if lead else ""  # the last mark leads what follows
         return re.compile(f"{letters}|[{self.marks}]+{free}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ HELD_OUT = 50
 """One document in so many is measured on instead of learnt from."""
 LONG_CHARS = 20_000
 """A longer text (a book in one file) counts as several documents."""
+MOST_COLLECTIONS = 64
+"""Each takes 8 MB while text is read."""
+_SHARD = re.compile(r"(?:[-_.]?(?:part|shard|split|train|chunk))?(?:[-_.]?\d+)(?:-of-\d+)?$", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,27 @@ class Texts:
     def held_out(self) -> Iterator[Document]:
         """What is measured on."""
         return self.documents(_held_out)
+
+    def collections(self) -> dict[str, str]:
+        """For each source the collection that its text counts for when pieces are learnt.
+
+        Shards of one set (``wiki-00003-of-00100.parquet``) are one collection. Where more than 64
+        are left, their folders are; where those are too many or one, files are dealt by name.
+        """
+        sources = dict(zip(names(self.files), self.files, strict=True))
+        found = {name: _unnumbered(path.name) for name, path in sources.items()}
+        if len(set(found.values())) > MOST_COLLECTIONS:
+            found = {name: str(path.parent) for name, path in sources.items()}
+            if not 1 < len(set(found.values())) <= MOST_COLLECTIONS:
+                deal = {name: int(sha256_text(name)[:8], 16) for name in sources}
+                found = {name: str(hash_ % MOST_COLLECTIONS) for name, hash_ in deal.items()}
+        return found
+
+
+def _unnumbered(name: str) -> str:
+    """A file's name without its shard's number."""
+    stem, dot, ending = name.partition(".")
+    return _SHARD.sub("", stem) + dot + ending
 
 
 def _held_out(key: str) -> bool:
