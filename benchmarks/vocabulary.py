@@ -19,11 +19,13 @@ import argparse
 import csv
 import gzip
 import io
+import itertools
 import json
 import math
 import multiprocessing
 import os
 import platform
+import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,7 +44,7 @@ from hanhua.vocab.config import VocabConfig
 from hanhua.vocab.count import Runs
 from hanhua.vocab.extend import Extended, extend, gather
 from hanhua.vocab.family import Family, family_of
-from hanhua.vocab.script import script_of
+from hanhua.vocab.script import HAN, HANGUL, KANA, script_of
 from hanhua.vocab.texts import Texts, find_texts
 from hanhua.vocab.tokenizer import read_tokenizer
 
@@ -243,12 +245,9 @@ def check(family: Family, extended: Extended, texts: Texts, quick: bool) -> dict
     lines, changed = compare_plain(
         family.files.backend, extended.files.backend, _plain(quick), script, CODE_LINES
     )
-    sample = [line for d in texts.held_out() for line in d.text.split("\n") if line.strip()][
-        :30_000
-    ]
     with tempfile.TemporaryDirectory() as folder:
         extended.files.save(Path(folder))
-        verdict = verify(Path(folder), family, extended, sample + _other_scripts())
+        verdict = verify(Path(folder), family, extended, [*_lines(texts, quick), *_code_points()])
     return {
         "plain_lines": lines, "changed": changed, "dead": verdict.dead_pieces,
         "lines_read_back": verdict.lines, "reload_differences": verdict.reload_differences,
@@ -269,7 +268,24 @@ def _plain(quick: bool) -> Iterator[Document]:
         yield Document(path.name, path.read_text("utf-8", "replace"), "code", "stdlib", "PSF")
 
 
-def _other_scripts() -> list[str]:
+def _lines(texts: Texts, quick: bool) -> list[str]:
+    """Chinese, English, both in one line, Japanese and Korean."""
+    zh = [line for d in texts.held_out() for line in d.text.split("\n") if line.strip()][:12_000]
+    en = [line for d in itertools.islice(_plain(quick), 400) for line in d.text.split("\n") if line]
+    en = en[:: max(len(en) // 8_000, 1)]
+    mixed = [f"{a[:40]} {b[:40]}{a[40:60]}" for a, b in zip(zh, en, strict=False)][:4_000]
+    return zh + en + mixed + _made_up("ja", HAN + KANA) + _made_up("ko", HANGUL + "a-z")
+
+
+def _made_up(code: str, letters: str) -> list[str]:
+    """2,000 lines of a script's letters in any order: nobody's text, and all pairs may occur."""
+    rng = random.Random(code)
+    every = [chr(point) for point in script_of("zh").code_points(letters)]
+    some = rng.sample(every, min(len(every), 1500)) + [" ", "。", "，", "1"] * 20
+    return ["".join(rng.choices(some, k=rng.randint(5, 60))) for _ in range(2_000)]
+
+
+def _code_points() -> list[str]:
     """Every assigned code point of the planes that text uses, a block of 64 a line."""
     import unicodedata
 

@@ -14,7 +14,9 @@ from sentencepiece import sentencepiece_model_pb2 as spm
 from transformers import AutoTokenizer
 
 from hanhua.core.errors import ModelError
-from hanhua.vocab.tokenizer import all_splits, read_tokenizer
+from hanhua.vocab.tokenizer import all_splits, read_tokenizer, spell
+
+from .conftest import learnt_on
 
 HARD = [
     "", " ", "  ", "  a", "a  b", " a b ", "a\n\n b", "\ta", "\r\n", "中文  字", "\0", "a\0b",
@@ -103,6 +105,51 @@ def test_a_chat_template_is_carried(tiny_llama: Path, tmp_path: Path):
     assert AutoTokenizer.from_pretrained(tmp_path / "saved").chat_template == "{{ messages }}"
 
 
+@pytest.fixture(scope="module")
+def rewriting(tmp_path_factory, sentences) -> Path:
+    """A base as Baichuan's: NFKC, and characters and tags that its user defined as tokens."""
+    folder = tmp_path_factory.mktemp("rewriting")
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([*sentences["en"], *sentences["zh"][:50]]), vocab_size=700,
+        model_prefix=str(folder / "tokenizer"), model_type="bpe", byte_fallback=True,
+        normalization_rule_name="nmt_nfkc", remove_extra_whitespaces=False, hard_vocab_limit=False,
+        user_defined_symbols=["，", "？", "\n", "7", "<br>", "---"], num_threads=1, minloglevel=2,
+    )  # fmt: skip
+    return folder
+
+
+REWRITTEN = [
+    "你好，世界？１２３", "a，b\n c", "---", " --- x---", "x<br> y<br>", "7年7月", "ＡＢＣ①㎡ﬁ…",
+    "  two  spaces", "e\u0301", "哈，" * 50, "<b>r", "， ，",
+]  # fmt: skip
+
+
+def test_a_base_that_rewrites_text_has_the_ids_of_sentencepiece(rewriting: Path, sentences):
+    files = read_tokenizer(rewriting)
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(rewriting / "tokenizer.model"))
+    lines = [*REWRITTEN, *sentences["zh"][:200], *sentences["en"][:200]]
+    ids = [files.backend.encode(line, add_special_tokens=False).ids for line in lines]
+    assert ids == processor.encode(lines)
+    assert processor.piece_to_id("---") in ids[3]
+
+
+def test_such_a_base_takes_pieces_and_dead_ones_are_seen(rewriting: Path, documents):
+    _, found = learnt_on(rewriting, documents, 64)
+    assert found.files.backend.model.ignore_merges
+    processor = sentencepiece.SentencePieceProcessor(
+        model_proto=found.files.proto.SerializeToString()
+    )
+    texts = [d.text for d in documents] + REWRITTEN
+    ids = [found.files.backend.encode(text, add_special_tokens=False).ids for text in texts]
+    assert ids == processor.encode(texts)
+    used = {i for row in ids for i in row}
+    assert len(used & {piece.id for piece in found.pieces}) > 20
+    name = found.pieces[-1].piece
+    assert [t.value for t in spell(found.files.backend, name)] == [name]
+    split = "".join(p.piece for p in found.pieces[:2])  # is no piece
+    assert len(spell(found.files.backend, split)) > 1
+
+
 def test_merges_are_all_splits_best_first():
     ids = {"a": 0, "b": 1, "c": 2, "ab": 3, "bc": 4, "abc": 5}
     merges = all_splits([("ab", -1.0), ("bc", -2.0), ("abc", -3.0)], ids)
@@ -114,7 +161,10 @@ def test_merges_are_all_splits_best_first():
     [
         ({"model_type": "unigram", "byte_fallback": True}, "not BPE"),
         ({"model_type": "bpe", "vocab_size": 100}, "no byte fallback"),
-        ({"model_type": "bpe", "byte_fallback": True}, "rewrites text"),
+        (
+            {"model_type": "bpe", "byte_fallback": True, "treat_whitespace_as_suffix": True},
+            "behind words",
+        ),
     ],
 )
 def test_kinds_that_cannot_be_exact_are_refused(tmp_path: Path, sentences, options, found: str):

@@ -15,7 +15,7 @@ from hanhua.text.document import Document
 from hanhua.vocab.extend import Extended
 from hanhua.vocab.family import Family
 from hanhua.vocab.script import Script
-from hanhua.vocab.tokenizer import SPACE, TokenizerFiles
+from hanhua.vocab.tokenizer import SPACE, TokenizerFiles, spell
 
 _BATCH = 4096
 
@@ -80,7 +80,7 @@ def _encode(tokenizer: Tokenizer, lines: Sequence[str]) -> list[list[int]]:
 def _spelt(family: Family, piece: str, tokenizer: Tokenizer) -> list[int]:
     """The ids of a piece's own text; a half character of byte-level BPE is spelt as it is."""
     written = piece if tokenizer.token_to_id(piece) is not None else family.written(piece)
-    return [token.id for token in tokenizer.model.tokenize(written)]
+    return [token.id for token in spell(tokenizer, written)]
 
 
 def _sentencepiece(

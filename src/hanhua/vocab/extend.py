@@ -35,7 +35,7 @@ from hanhua.vocab.learn import Learning
 from hanhua.vocab.rank import rank
 from hanhua.vocab.script import HAN, Script
 from hanhua.vocab.symbols import Learnt
-from hanhua.vocab.tokenizer import TokenizerFiles
+from hanhua.vocab.tokenizer import TokenizerFiles, spell
 from hanhua.vocab.variants import guarded, with_variants
 
 GUARD_FROM = 16_000
@@ -308,7 +308,7 @@ def _too_few(add: int, found: int, runs: Runs, config: VocabConfig) -> InputErro
 
 def _reached(family: Family, files: TokenizerFiles, piece: str) -> bool:
     written = family.written(piece)
-    return [token.value for token in files.backend.model.tokenize(written)] == [written]
+    return [token.value for token in spell(files.backend, written)] == [written]
 
 
 def _pieces(family: Family, files: TokenizerFiles, taken: list[Learnt]) -> list[Piece]:

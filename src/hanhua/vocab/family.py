@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from hanhua.core.errors import ModelError
 from hanhua.vocab.script import Script
 from hanhua.vocab.symbols import Alphabet, Learnt
-from hanhua.vocab.tokenizer import NORMAL, SPACE, TokenizerFiles, convert
+from hanhua.vocab.tokenizer import NORMAL, SPACE, TokenizerFiles, added_beside, convert
 
 
 class Family(Protocol):
@@ -85,8 +85,10 @@ class SentencePieceFamily:
     def prepare(self, text: str) -> str:
         """Spaces as ▁, one in front where the base puts one: once a document, never once a line."""
         assert self.files.proto is not None
-        prefix = SPACE if self.files.proto.normalizer_spec.add_dummy_prefix else ""
-        return prefix + text.replace(" ", SPACE)
+        spec = self.files.proto.normalizer_spec
+        if spec.precompiled_charsmap:
+            return str(self.files.backend.normalizer.normalize_str(text))
+        return (SPACE if spec.add_dummy_prefix else "") + text.replace(" ", SPACE)
 
     def split(self, run: str) -> Iterator[str]:
         """Nothing is cut: this family merges across everything."""
@@ -124,7 +126,7 @@ class SentencePieceFamily:
         for i, piece in enumerate(taken):
             proto.pieces.add(piece=piece.piece, score=floor - 1 - i, type=NORMAL)
         proto.trainer_spec.vocab_size = len(proto.pieces)
-        backend = convert(proto, add_bos=False)
+        backend = convert(proto, False, added_beside(self.files.backend))
         backend.post_processor = self.files.backend.post_processor
         return replace(self.files, backend=backend, proto=proto), taken
 

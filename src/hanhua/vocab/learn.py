@@ -18,11 +18,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from hanhua.core.errors import InputError
 from hanhua.vocab.count import WEIGHT_UNIT, Ints, Runs
 from hanhua.vocab.learn_array import ArrayLearner
 from hanhua.vocab.native import NATIVE
 from hanhua.vocab.symbols import Alphabet, Learnt, number_characters, place_rows
 
+MOST_CODES = (1 << 31) - 2
 _FLOOR_DIVISOR = 20  # the last of N pieces is made at 1/3 to 1/10 of (characters / N)
 
 
@@ -90,12 +92,21 @@ class Learning:
         max_piece_chars: longer pieces are not made.
         min_count: weighted occurrences that a piece needs.
         native: the compiled learner or the one in numpy; None: compiled where it is there.
+
+    Raises:
+        InputError: for more text than a place in it can be counted in 31 bits.
     """
 
     def __init__(
         self, runs: Runs, alphabet: Alphabet, expected: int, max_piece_chars: int = 16,
         min_count: int = 2, native: bool | None = None,
     ) -> None:  # fmt: skip
+        if len(runs.codes) >= MOST_CODES:
+            raise InputError(
+                "The text to learn from is too large.", where="vocab.sample_chars",
+                found=f"{len(runs.codes):,} characters of distinct runs",
+                fix="lower vocab.sample_chars; pieces hardly change beyond 50 million characters",
+            )  # fmt: skip
         kind = (
             CompiledLearner if native or (native is None and NATIVE is not None) else ArrayLearner
         )

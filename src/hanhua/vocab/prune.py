@@ -24,7 +24,7 @@ from hanhua.vocab.family import byte_letters, family_of
 from hanhua.vocab.prune_kinds import kind_of, merge_pair
 from hanhua.vocab.prune_report import KINDS, script_of_piece
 from hanhua.vocab.prune_trace import replay, used_pieces
-from hanhua.vocab.tokenizer import NORMAL, SPECIALS, TokenizerFiles, convert
+from hanhua.vocab.tokenizer import NORMAL, SPECIALS, TokenizerFiles, added_beside, convert
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +192,7 @@ def _cut_sentencepiece(files: TokenizerFiles, ids: Sequence[int | None]) -> Toke
         old = getattr(trainer, name)
         if 0 <= old < len(ids):  # -1: there is none
             setattr(trainer, name, ids[old])
-    backend = convert(proto, add_bos=files.backend.post_processor is not None)
+    backend = convert(proto, files.backend.post_processor is not None, added_beside(files.backend))
     return replace(files, backend=backend, proto=proto)
 
 

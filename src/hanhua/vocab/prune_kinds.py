@@ -16,7 +16,14 @@ from tokenizers import Tokenizer
 
 from hanhua.core.errors import ModelError
 from hanhua.vocab.family import byte_letters
-from hanhua.vocab.tokenizer import BYTE, NORMAL, SPACE, USER_DEFINED, TokenizerFiles, all_splits
+from hanhua.vocab.tokenizer import (
+    BYTE,
+    NORMAL,
+    SPACE,
+    USER_DEFINED,
+    TokenizerFiles,
+    all_splits,
+)
 
 Table: TypeAlias = dict[int, tuple[int, int]]
 """left * (size + 1) + right -> (priority << 32, result); the lowest priority goes first."""
@@ -69,6 +76,12 @@ def _sentencepiece_kind(files: TokenizerFiles) -> Kind:
     """Two orders: tokenizers breaks ties of score by the parts' ids, SentencePiece by place."""
     proto = files.proto
     assert proto is not None
+    if proto.normalizer_spec.precompiled_charsmap or files.backend.pre_tokenizer is not None:
+        raise ModelError(
+            "This SentencePiece model's text can't be followed exactly.", where="tokenizer.model",
+            found="it rewrites text or cuts characters out of it",
+            fix="prune a base without such rules (LLaMA, Mistral), or extend this one",
+        )  # fmt: skip
     size = len(proto.pieces)
     normal = {p.piece: i for i, p in enumerate(proto.pieces) if p.type == NORMAL}
     merges = all_splits([(text, proto.pieces[i].score) for text, i in normal.items()], normal)

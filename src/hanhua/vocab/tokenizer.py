@@ -13,12 +13,22 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sentencepiece import sentencepiece_model_pb2 as spm
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+)
 from transformers import PreTrainedTokenizerFast
 
 from hanhua.core.errors import ModelError
@@ -84,8 +94,11 @@ def read_tokenizer(path: Path) -> TokenizerFiles:
         proto = _read_proto(model_file)
         if proto is not None:
             add_bos = settings.pop("add_bos_token", True)
-            _append_added(proto, _added_tokens(folder), model_file)
-            return TokenizerFiles(convert(proto, add_bos), proto, _named(settings, proto), chat)
+            added = _added_tokens(folder)
+            _append_added(proto, added, model_file)
+            beside = {content for content, special in added.values() if not special}
+            backend = convert(proto, add_bos, beside)
+            return TokenizerFiles(backend, proto, _named(settings, proto), chat)
     settings.pop("add_bos_token", None)
     if json_file.suffix == ".json" and json_file.exists():
         return TokenizerFiles(_read_json_tokenizer(json_file), None, settings, chat)
@@ -149,7 +162,6 @@ def _check_exact(proto: spm.ModelProto, path: Path) -> None:
         "no byte fallback, so Chinese text would be lost": not any(
             p.type == BYTE for p in proto.pieces
         ),
-        f"rewrites text ({normalizer.name})": bool(normalizer.precompiled_charsmap),
         "spaces are not written as ▁": not normalizer.escape_whitespaces,
         "spaces go behind words": trainer.treat_whitespace_as_suffix,
     }
@@ -250,25 +262,31 @@ def all_splits(pieces: list[tuple[str, float]], ids: dict[str, int]) -> list[tup
     return [(left, right) for *_, left, right in found]
 
 
-def convert(proto: spm.ModelProto, add_bos: bool) -> Tokenizer:
+def convert(proto: spm.ModelProto, add_bos: bool, beside: Set[str] = frozenset()) -> Tokenizer:
     """A SentencePiece BPE model as a tokenizer of the tokenizers library, id by id the same.
 
     Args:
         proto: the model; its pieces' scores must rank the merges.
         add_bos: begin every encoded text with the model's BOS token.
+        beside: user-defined tokens that transformers added beside the model: they are matched
+            before all else, as they were in the base.
     """
     vocabulary = {piece.piece: i for i, piece in enumerate(proto.pieces)}
     normal = {p.piece: i for i, p in enumerate(proto.pieces) if p.type == NORMAL}
     merges = all_splits([(p.piece, p.score) for p in proto.pieces if p.piece in normal], normal)
     unknown = next((p.piece for p in proto.pieces if p.type == UNKNOWN), None)
+    alone = _cut_alone(proto, beside)
     tokenizer = Tokenizer(
-        models.BPE(vocabulary, merges, unk_token=unknown, fuse_unk=True, byte_fallback=True)
-    )
+        models.BPE(
+            vocabulary, merges, unk_token=unknown, fuse_unk=True, byte_fallback=True,
+            ignore_merges=any(len(piece) > 1 for piece in alone),
+        )
+    )  # fmt: skip
     prefix = proto.normalizer_spec.add_dummy_prefix
-    spaces = normalizers.Replace(" ", SPACE)
-    tokenizer.normalizer = (
-        normalizers.Sequence([normalizers.Prepend(SPACE), spaces]) if prefix else spaces
-    )
+    tokenizer.normalizer = normalizers.Sequence(
+        [*_rewriting(proto, alone), *([normalizers.Prepend(SPACE)] if prefix else []),
+         normalizers.Replace(" ", SPACE)]
+    )  # fmt: skip
     steps = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
     tokenizer.decoder = decoders.Sequence(steps + ([decoders.Strip(" ", 1, 0)] if prefix else []))
     bos = proto.trainer_spec.bos_id
@@ -283,8 +301,59 @@ def convert(proto: spm.ModelProto, add_bos: bool) -> Tokenizer:
         [AddedToken(p.piece, special=True, normalized=False) for p in proto.pieces
          if p.type in (UNKNOWN, CONTROL)]
     )  # fmt: skip
+    if alone:
+        longest_first = sorted(alone, key=len, reverse=True)
+        tokenizer.pre_tokenizer = pre_tokenizers.Split(
+            Regex("|".join(map(re.escape, longest_first))), "isolated"
+        )
     tokenizer.add_tokens(
         [AddedToken(p.piece.replace(SPACE, " "), special=False, normalized=False)
-         for p in proto.pieces if p.type == USER_DEFINED]
+         for p in proto.pieces if p.type == USER_DEFINED and p.piece not in alone]
     )  # fmt: skip
     return tokenizer
+
+
+def _rewriting(proto: spm.ModelProto, alone: Sequence[str]) -> list[normalizers.Normalizer]:
+    """How the model rewrites text (Baichuan: NFKC), but for what the user defined as tokens.
+
+    SentencePiece leaves those as they are. Here they hide in the private use area meanwhile.
+    """
+    charsmap = proto.normalizer_spec.precompiled_charsmap
+    if not charsmap:
+        return []
+    rewrite = normalizers.Precompiled(charsmap)
+    kept = [c for c in alone if rewrite.normalize_str(c) != c]
+    hidden = [chr(0xF0000 + i) for i in range(len(kept))]
+    hide = [normalizers.Replace(c, h) for c, h in zip(kept, hidden, strict=True)]
+    show = [normalizers.Replace(h, c) for c, h in zip(kept, hidden, strict=True)]
+    return [*hide, rewrite, *show]
+
+
+def _cut_alone(proto: spm.ModelProto, beside: Set[str]) -> list[str]:
+    """What a user defined as tokens (Baichuan: digits, marks, line ends, HTML tags).
+
+    They are cut out of text that has its leading space already. An added token would not do: it
+    cuts before the text is normalised, and what follows it would get a leading space of its own.
+    """
+    if not proto.normalizer_spec.add_dummy_prefix:
+        return []
+    defined = [p.piece for p in proto.pieces if p.type == USER_DEFINED]
+    return [piece for piece in defined if not {piece, piece.replace(SPACE, " ")} & beside]
+
+
+def added_beside(backend: Tokenizer) -> set[str]:
+    """The tokens of :func:`convert`'s ``beside``, read off its result."""
+    found = backend.get_added_tokens_decoder().values()
+    return {token.content for token in found if not token.special}
+
+
+def spell(backend: Tokenizer, written: str) -> list[Any]:
+    """The tokens that merges make of a piece as the vocabulary writes it.
+
+    Where whole words are looked up before merging (``ignore_merges``), a piece would always be
+    found; behind a control character, which no merge holds, it is not a whole word.
+    """
+    model = backend.model
+    if model.ignore_merges and model.byte_fallback:
+        return list(model.tokenize("\x01" + written)[1:])
+    return list(model.tokenize(written))
