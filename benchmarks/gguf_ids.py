@@ -233,15 +233,8 @@ def measure(base: str, texts: Texts, sets: Sets, options: Any, named: dict[str, 
 
 
 def base_files(base: str) -> TokenizerFiles:
-    """A base's tokenizer; Qwen's merges everything, as its own tokenizer.json has it.
-
-    Its rank file says that a word that is a token is taken whole. Merging reaches every one of its
-    tokens, so for the base that is the same; for new pieces it is not, and llama.cpp can't say it.
-    """
-    files = read_tokenizer(DEMO / base if base == "tiny-en" else DATA / "tokenizers" / base)
-    if base == "qwen":
-        files.backend.model.ignore_merges = False
-    return files
+    """A base's tokenizer."""
+    return read_tokenizer(DEMO / base if base == "tiny-en" else DATA / "tokenizers" / base)
 
 
 def extend_base(files: TokenizerFiles, texts: Texts, add: int) -> TokenizerFiles:

@@ -61,7 +61,11 @@ def test_bos_is_added_once(tiny_llama: Path, tmp_path: Path):
 def test_a_base_that_says_no_bos_gets_none(tiny_llama: Path, tmp_path: Path):
     shutil.copy(tiny_llama / "tokenizer.model", tmp_path)
     (tmp_path / "tokenizer_config.json").write_text('{"add_bos_token": false}')
-    assert read_tokenizer(tmp_path).fast()("Tom")["input_ids"][0] != 1
+    files = read_tokenizer(tmp_path)
+    ids = files.fast()("Tom")["input_ids"]
+    assert ids[0] != 1
+    files.save(tmp_path / "saved")
+    assert read_tokenizer(tmp_path / "saved").fast()("Tom")["input_ids"] == ids
 
 
 def test_saving_twice_gives_the_same_bytes(tiny_llama: Path, tmp_path: Path):

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from hanhua.core.errors import ModelError
 from hanhua.vocab.script import Script
 from hanhua.vocab.symbols import Alphabet, Learnt
-from hanhua.vocab.tokenizer import NORMAL, SPACE, TokenizerFiles, added_beside, convert
+from hanhua.vocab.tokenizer import NORMAL, SPACE, TokenizerFiles, added_beside, convert, spell
 
 
 class Family(Protocol):
@@ -169,7 +169,7 @@ class ByteFamily:
         return "".join(_LETTERS[byte] for byte in piece.encode())
 
     def _tokens(self, piece: str) -> list[str]:
-        return [t.value for t in self.files.backend.model.tokenize(self.written(piece))]
+        return [t.value for t in spell(self.files.backend, self.written(piece))]
 
     def alphabet(self, characters: Iterable[str], script: Script) -> Alphabet:
         """Characters that encode to one token are known; others of the script cost several.

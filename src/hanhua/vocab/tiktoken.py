@@ -46,6 +46,8 @@ class RankFamily:
         bos: put before every text, or "".
         eos: ends a document.
         nfc: whether text is normalised to NFC first.
+        looks_up: whether the family's tokenizer.json looks words up before it merges. Ranks do;
+            for Qwen merges alone give the same, and readers such as llama.cpp expect those.
     """
 
     name: str
@@ -54,6 +56,7 @@ class RankFamily:
     bos: str
     eos: str
     nfc: bool = False
+    looks_up: bool = True
 
 
 def _llama3() -> RankFamily:
@@ -71,7 +74,9 @@ def _llama3() -> RankFamily:
 def _qwen() -> RankFamily:
     specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     specials += [f"<|extra_{i}|>" for i in range(205)]
-    return RankFamily("Qwen", _WORDS.format(digits=""), tuple(specials), "", specials[0], nfc=True)
+    return RankFamily(
+        "Qwen", _WORDS.format(digits=""), tuple(specials), "", specials[0], nfc=True, looks_up=False
+    )
 
 
 _FAMILIES = {128_000: _llama3, 151_643: _qwen}
@@ -123,7 +128,7 @@ def from_ranks(path: Path) -> tuple[Tokenizer, dict[str, str]]:
     written = ["".join(letters[byte] for byte in token) for token in ranks]
     tokenizer = Tokenizer(
         models.BPE({token: i for i, token in enumerate(written)}, _merges(written),
-                   ignore_merges=True)
+                   ignore_merges=family.looks_up)
     )  # fmt: skip
     if family.nfc:
         tokenizer.normalizer = normalizers.NFC()

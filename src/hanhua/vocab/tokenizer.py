@@ -93,7 +93,7 @@ def read_tokenizer(path: Path) -> TokenizerFiles:
     if model_file.suffix == ".model" and model_file.exists():
         proto = _read_proto(model_file)
         if proto is not None:
-            add_bos = settings.pop("add_bos_token", True)
+            add_bos = settings.pop("add_bos_token", _adds_bos(folder))
             added = _added_tokens(folder)
             _append_added(proto, added, model_file)
             beside = {content for content, special in added.values() if not special}
@@ -112,6 +112,15 @@ def read_tokenizer(path: Path) -> TokenizerFiles:
         "No tokenizer here.", where=path, found=_listing(folder),
         fix="give a folder with tokenizer.model (SentencePiece BPE) or tokenizer.json",
     )  # fmt: skip
+
+
+def _adds_bos(folder: Path) -> bool:
+    """What a folder that doesn't say does: a tokenizer.json taken as it is says it by itself."""
+    config, own = folder / "tokenizer_config.json", folder / "tokenizer.json"
+    if not (config.exists() and own.exists()):
+        return True
+    as_it_is = read_json(config).get("tokenizer_class") == "PreTrainedTokenizerFast"
+    return not as_it_is or read_json(own).get("post_processor") is not None
 
 
 def _listing(folder: Path) -> str:
@@ -350,10 +359,12 @@ def added_beside(backend: Tokenizer) -> set[str]:
 def spell(backend: Tokenizer, written: str) -> list[Any]:
     """The tokens that merges make of a piece as the vocabulary writes it.
 
-    Where whole words are looked up before merging (``ignore_merges``), a piece would always be
-    found; behind a control character, which no merge holds, it is not a whole word.
+    Where whole words are looked up before merging (``ignore_merges``), any piece would be found;
+    inside a longer word only merges find it, so only they count.
     """
     model = backend.model
-    if model.ignore_merges and model.byte_fallback:
-        return list(model.tokenize("\x01" + written)[1:])
-    return list(model.tokenize(written))
+    looks_up, model.ignore_merges = model.ignore_merges, False
+    try:
+        return list(model.tokenize(written))
+    finally:
+        model.ignore_merges = looks_up
