@@ -9,13 +9,23 @@ from typing import Any
 import pytest
 from chat_cases import CHATML, LLAMA3
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
+
+from hanhua.vocab.tokenizer import read_tokenizer
 
 
 @pytest.fixture(scope="session")
 def spm(tiny_llama: Path) -> Any:
-    """SentencePiece as Llama-2's: a word's first piece begins with a space's mark."""
-    return AutoTokenizer.from_pretrained(tiny_llama)
+    """SentencePiece as Llama-2's: only a text's first piece begins with a space's mark.
+
+    Built here: what AutoTokenizer makes of a tokenizer.model differs between versions.
+    """
+    backend = read_tokenizer(tiny_llama).backend
+    backend.normalizer = normalizers.Sequence([])
+    backend.pre_tokenizer = pre_tokenizers.Metaspace("▁", prepend_scheme="first", split=False)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
 
 
 @pytest.fixture(scope="session")
