@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hanhua.text.config import CorpusConfig, QualityConfig
+from hanhua.text.config import CorpusConfig
 from hanhua.text.contamination import OverlapIndex
 from hanhua.text.dedup import SeenKeys, content_key
 from hanhua.text.language import check_language
 from hanhua.text.quality import check_length, check_quality
 from hanhua.text.scripts import canonical, profile
+from hanhua.text.thresholds import QualityConfig
 from hanhua.text.verdict import Drop
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from hanhua.core.config import FilesField, Outside, Section, Share
+from hanhua.core.config import FilesField, Outside, Section
+from hanhua.text.thresholds import QualityConfig
 
 
 def _codec(name: str) -> str:
@@ -58,36 +59,6 @@ class SourceConfig(Section):
         AfterValidator(_codec),
         Field(description="a codec; auto finds utf-8, utf-16, utf-32, gb18030, big5 and cp1252"),
     ] = "auto"
-
-
-class QualityConfig(Section):
-    """Thresholds of the quality rules for one language; null switches a rule off.
-
-    The defaults are wide: they drop what is broken, not what is plain. Sources are given with the
-    rules, in text/quality.py.
-    """
-
-    min_language_share: Annotated[
-        Share | None,
-        Field(description="letters in the language's own script, of all letters, by weight"),
-    ] = 0.3
-    max_replacement_share: Annotated[
-        Share | None,
-        Field(description="U+FFFD, private-use and mojibake characters, of all characters"),
-    ] = 0.005
-    max_symbol_share: Annotated[
-        Share | None, Field(description="punctuation and symbols, of all but white space")
-    ] = 0.4
-    max_digit_share: Annotated[
-        Share | None, Field(description="digits, of all characters but white space")
-    ] = 0.4
-    max_duplicate_line_share: Annotated[
-        Share | None, Field(description="characters in repeated lines, of all characters")
-    ] = 0.3
-    min_function_word_share: Annotated[
-        Share | None,
-        Field(description="function characters among Han (zh), function words among words (en)"),
-    ] = 0.04
 
 
 class CorpusConfig(Section):

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hanhua.text.config import QualityConfig
 from hanhua.text.scripts import BROKEN, DIGIT, SYMBOL, Profile
+from hanhua.text.thresholds import QualityConfig
 from hanhua.text.verdict import Drop
 
 # UTF-8 read as GBK and back leaves 锟斤拷; memory never written, read as GBK, is 烫烫烫 and 屯屯屯.
