@@ -214,7 +214,7 @@ class ByteFamily:
             steps = [m for m in self._merges(piece, vocab) if m not in seen]
             if not steps:  # its parts turned out dead, so it would be too
                 continue
-            new = {left + right for left, right in steps} - vocab.keys()
+            new = {left + right for left, right in steps if left + right not in vocab}
             if len(vocab) + len(new) > size + number:
                 continue
             for left, right in steps:
