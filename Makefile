@@ -11,7 +11,7 @@ help: ## this list
 
 # The stamp makes a second `make` start at once; pyproject.toml and the compiled part decide when to
 # install again. Without a C compiler the package goes without its compiled part.
-.venv/.ready: pyproject.toml setup.py $(wildcard src/hanhua/vocab/native/*.[ch])
+.venv/.ready: pyproject.toml setup.py $(wildcard src/hanhua/*/native/*.[ch])
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -q --no-compile --disable-pip-version-check "$(TORCH)"
 	$(BIN)/pip install -q --no-compile --disable-pip-version-check -e ".[serve,dev]"

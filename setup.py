@@ -1,17 +1,20 @@
-"""The compiled part of the vocabulary; where no C compiler is found the package goes without."""
+"""The compiled parts of vocabulary and text; without a C compiler the package goes without."""
+
+from pathlib import Path
 
 from setuptools import Extension, setup
 
-NATIVE = "src/hanhua/vocab/native/"
 
-setup(
-    ext_modules=[
-        Extension(
-            "hanhua.vocab._native",
-            sources=[NATIVE + name for name in ("module.c", "count.c", "learn.c")],
-            depends=[NATIVE + name for name in ("table.h", "symbols.h", "pairs.h")],
-            extra_compile_args=["-O3", "-std=c11"],
-            optional=True,
-        )
-    ]
-)
+def _part(package: str) -> Extension:
+    """The files of one package's ``native`` folder; optional, as each has a slower double."""
+    folder = Path("src/hanhua") / package / "native"
+    return Extension(
+        f"hanhua.{package}._native",
+        sources=sorted(str(path) for path in folder.glob("*.c")),
+        depends=sorted(str(path) for path in folder.glob("*.h")),
+        extra_compile_args=["-O3", "-std=c11"],
+        optional=True,
+    )
+
+
+setup(ext_modules=[_part("vocab"), _part("text")])

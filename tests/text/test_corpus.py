@@ -29,7 +29,8 @@ def zh(seed, words=30):
 
 
 def en(seed, words=40):
-    return " ".join(random.Random(seed).choices(EN_WORDS, k=words)) + "."
+    words = random.Random(seed).choices(EN_WORDS, k=words)
+    return " ".join(w + "," * (n % 9 == 8) for n, w in enumerate(words)) + "."
 
 
 def write(path, texts):
@@ -49,6 +50,11 @@ def build(folder, sources, **settings_):
                       progress=Silent())  # fmt: skip
     result = STAGE.run(context)
     return out, json.loads((out / "ledger.json").read_text(encoding="utf-8")), result
+
+
+def read_samples(out):
+    files = sorted((out / "dropped").iterdir())
+    return [json.loads(x) for f in files for x in f.read_text(encoding="utf-8").splitlines()]
 
 
 def everything(out):
@@ -94,12 +100,14 @@ def test_two_languages_are_parted_and_accounted_for(tmp_path, raw):
     assert result.counts == {"in": 160, "kept": 138, "held_out": 12, "dropped": 10}
     assert ledger["contamination"]["status"] == "not checked"
     assert next(read_language(out, "en")).id.startswith("tales/en.jsonl:")
-    sample = json.loads((out / "dropped.jsonl").read_text(encoding="utf-8").splitlines()[0])
-    assert (sample["reason"], sample["where"], sample["source"]) == (
-        "duplicate",
-        "zh_b.jsonl:1",
-        "zh_b",
-    )
+    [sample, *_] = read_samples(out)
+    assert sample["reason"] == "duplicate"
+    assert sample["where"].startswith(f"{sample['source']}.jsonl:")
+    other = {"zh_a": "zh_b", "zh_b": "zh_a"}[sample["source"]]
+    assert sample["value"].startswith(f"1.0 of {other}/")
+    report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    assert report["documents_in"] == report["documents_kept"] + report["dropped"]["duplicate"]
+    assert set(report["sources"]) == {"zh_a", "zh_b", "tales"}
 
 
 def test_bytes_depend_on_content_alone(tmp_path, raw):
@@ -111,7 +119,7 @@ def test_bytes_depend_on_content_alone(tmp_path, raw):
     one, _, _ = build(tmp_path / "1", [{"path": raw / "zh_*.jsonl", "language": "zh"}], **settings_)
     two, _, _ = build(tmp_path / "2", [{"path": elsewhere / "zh_*", "language": "zh"}], **settings_)
     assert everything(one) == everything(two)
-    assert len(everything(one)) == 4
+    assert len(everything(one)) == 5
 
 
 def test_held_out_text_does_not_depend_on_the_order_of_sources(tmp_path, raw):
@@ -146,7 +154,7 @@ DIRT = [
     json.dumps({"text": "短"}).encode(), json.dumps({"text": en(1)}).encode(),
     json.dumps({"text": zh(1) + "\ufffd" * 9}).encode(),
     json.dumps({"text": (zh(2) + "\n") * 5}).encode(),
-    json.dumps({"text": "！" * 40 + "好" * 20}).encode(),
+    json.dumps({"text": "★◆！" * 14 + "好人" * 10}).encode(),
 ]  # fmt: skip
 
 
@@ -175,9 +183,7 @@ def test_every_reason_is_sampled_with_its_line(tmp_path):
     source = {"path": path, "language": "zh", "encoding": "utf-8"}
     out, ledger, _ = build(tmp_path, [source])
     check_accounts(out, ledger)
-    samples = [
-        json.loads(x) for x in (out / "dropped.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
+    samples = read_samples(out)
     assert {s["reason"] for s in samples} == set(ledger["totals"]["dropped"]) == {
         "broken_json", "broken_encoding", "no_text_field", "text_is_not_a_string", "too_short",
         "language", "mojibake", "duplicate_lines", "symbols",
@@ -211,7 +217,9 @@ def test_contamination_is_dropped_and_stated(tmp_path, raw):
     out, ledger, result = build(tmp_path, [source], contamination=[str(exam)])
     check_accounts(out, ledger)
     assert ledger["totals"]["dropped"]["contamination"] == 1
-    assert ledger["contamination"] == {"status": "checked", "questions": 2, "too_short": 1}
+    assert ledger["contamination"] == {
+        "status": "checked", "questions": 2, "too_short": 1, "touched": {"exam.csv": [0]},
+    }  # fmt: skip
     assert result.metrics["contamination"]["status"] == "checked"
 
 
@@ -273,7 +281,7 @@ def test_collections_are_named_without_shard_numbers(tmp_path, name, expected):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"sources": []}, {"min_chars": -1}, {"dedup": "near"}, {"typo": 1},
+        {"sources": []}, {"min_chars": -1}, {"dedup": "fuzzy"}, {"typo": 1},
         {"thresholds": {"fr": {}}}, {"sources": [{"path": "x", "language": "../zh"}]},
         {"sources": [{"path": "x", "language": "zh", "encoding": "utf-99"}]},
     ],

@@ -18,10 +18,8 @@ from hypothesis import strategies as st
 from hanhua.core.errors import InputError
 from hanhua.text.formats import ReadOptions
 from hanhua.text.read import read_records
-from hanhua.text.streams import find_encoding
 
 ZH = "我们一起去山上吧！他说：“好的，那就明天早上在河边的市场见面。”\n第二行也有一些字。"
-HANT = "我們一起去山上吧！他說：「好的，那就明天早上在河邊的市場見面，這是我們的學校。」"
 EN = "We go up the hill, “quoted”, and come back by the river."
 
 PACK = {
@@ -64,53 +62,10 @@ def test_a_file_that_was_cut_off_is_an_error_with_its_position(tmp_path, packing
         list(read_records(path))
 
 
-@pytest.mark.parametrize(
-    ("text", "encoding"),
-    [
-        (ZH, "utf-8"), (ZH, "utf-8-sig"), (ZH, "utf-16"), (ZH, "utf-16-le"), (ZH, "utf-16-be"),
-        (ZH, "utf-32"), (ZH, "gb18030"), (HANT, "gb18030"), (HANT, "big5"), (EN, "cp1252"),
-        (EN, "utf-16-le"), ("plain ascii", "ascii"),
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("kind", ["txt", "lines", "jsonl", "csv"])
-def test_encodings_are_found(tmp_path, text, encoding, kind):
-    path = tmp_path / f"a.{'txt' if kind == 'lines' else kind}"
-    expected = [text] * 3
-    if kind == "txt":
-        content, expected = text, [text]
-    elif kind == "lines":
-        content, expected = "\n".join([text] * 3), text.split("\n") * 3
-    elif kind == "jsonl":
-        content = jsonl([{"text": text}] * 3).decode()
-    else:
-        content = table([[text]] * 3)
-    path.write_bytes(content.encode(encoding))
-    options = ReadOptions(txt="line" if kind == "lines" else "file")
-    assert [r.text for r in read_records(path, options)] == expected
-
-
 def table(rows, header=("text",)):
     out = io.StringIO(newline="")
     csv.writer(out, lineterminator="\n").writerows([header, *rows])
     return out.getvalue()
-
-
-def test_utf8_stays_utf8_with_a_broken_line_and_at_a_cut_sample():
-    good = (ZH * 200).encode()
-    assert find_encoding(good + b"\xff\xfe\n" + good) == "utf-8"
-    assert find_encoding(good[:-2]) == "utf-8"
-
-
-def test_a_stray_zero_byte_does_not_make_utf16():
-    assert find_encoding((ZH * 20 + "\0" + ZH).encode()) == "utf-8"
-    assert find_encoding(b"plain \0 text " * 9) == "utf-8"
-
-
-def test_bytes_that_are_no_text_are_refused(tmp_path):
-    path = tmp_path / "photo.txt"
-    path.write_bytes(bytes(range(256)) * 40)
-    with pytest.raises(InputError, match=r"no text in an encoding[\s\S]*photo\.txt"):
-        list(read_records(path))
 
 
 def test_a_broken_record_costs_that_record(tmp_path):
@@ -118,7 +73,8 @@ def test_a_broken_record_costs_that_record(tmp_path):
     lines = [
         json.dumps({"text": ZH}, ensure_ascii=False).encode(), b'{"text": "cut', b"",
         b'{"text": "\xff\xfe"}', b'{"title": "none"}', b'{"text": 7}', b"[1, 2]",
-        b'{"text": "\\ud800 kept"}', json.dumps("a string").encode(),
+        b'{"text": "\\ud800 kept"}', json.dumps("a string").encode(), b"null",
+        b'{"text": "tab\there, zero\x00"}', b'{"text": "a", "n": NaN},', b"\0\0", b"[" * 100_000,
     ]  # fmt: skip
     path.write_bytes(b"\n".join(lines))
     records = list(read_records(path))
@@ -126,6 +82,8 @@ def test_a_broken_record_costs_that_record(tmp_path):
         ("a.jsonl:1", ""), ("a.jsonl:2", "broken_json"), ("a.jsonl:4", "broken_encoding"),
         ("a.jsonl:5", "no_text_field"), ("a.jsonl:6", "text_is_not_a_string"),
         ("a.jsonl:7", "no_text_field"), ("a.jsonl:8", ""), ("a.jsonl:9", ""),
+        ("a.jsonl:10", "no_text_field"), ("a.jsonl:11", ""), ("a.jsonl:12", ""),
+        ("a.jsonl:14", "broken_json"),
     ]  # fmt: skip
     assert records[3].found == "title"
 
@@ -155,6 +113,91 @@ def test_json_objects_one_after_the_other_and_inside_one(tmp_path):
     assert [r.text for r in read_records(path)] == ["one", "two"]
     path.write_text('{"version": 1, "data": [{"text": "one"}, {"text": "two"}]}', encoding="utf-8")
     assert [r.text for r in read_records(path)] == ["one", "two"]
+
+
+def test_a_file_called_json_may_be_lines(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_bytes(jsonl({"id": n, "turns": [{"text": "x"}], "text": f"{n}"} for n in range(9)))
+    assert [(r.where, r.text) for r in read_records(path)][8] == ("a.json:9", "8")
+    path.write_bytes(path.read_bytes().replace(b'{"id": 3', b'{"id: 3'))
+    assert [r.where for r in read_records(path) if r.problem] == ["a.json:4"]
+
+
+@pytest.mark.parametrize("indent", [None, 1, 4])
+@pytest.mark.parametrize("damage", [False, True])
+def test_a_large_array_is_read_piece_by_piece(tmp_path, indent, damage):
+    rows = [{"text": f"{n} {ZH * 40}", "more": [{"n": 1}, {"n": 2}]} for n in range(300)]
+    rows[7]["text"] += ZH * 9000
+    text = json.dumps(rows, ensure_ascii=False, indent=indent)
+    if damage:
+        text = text.replace('"150 ', "150 ")
+    path = tmp_path / "a.json"
+    path.write_text(text, encoding="gb18030")
+    told = []
+    found = list(read_records(path, tell=told.append))
+    kept = [row["text"] for n, row in enumerate(rows) if n != 150 or not damage]
+    if indent is not None:
+        assert [r.text for r in found if r.text] == kept
+        assert sum(r.problem == "broken_json" for r in found) == damage
+    else:  # all on one line: what stands inside the damaged record may be told for records
+        assert [r.text for r in found if r.text] == kept
+        assert sum(r.problem != "" for r in found) >= damage
+    assert len(told) > 3
+    assert told == sorted(told)
+
+
+def test_one_very_long_line_is_one_record(tmp_path):
+    text = ZH * 40_000
+    for name, content in (
+        ("a.jsonl", jsonl([{"text": text}])), ("a.json", jsonl([[{"text": text}]])[:-1]),
+        ("a.csv", table([[text]]).encode()), ("a.txt", text.replace("\n", "").encode()),
+    ):  # fmt: skip
+        (tmp_path / name).write_bytes(content)
+        [record] = read_records(tmp_path / name)
+        assert record.text == (text if name != "a.txt" else text.replace("\n", ""))
+
+
+@pytest.mark.parametrize("packing", [".gz", ".zst", ".xz", ".bz2"])
+def test_what_stands_behind_the_packed_data_is_told(tmp_path, packing):
+    path = tmp_path / f"a.jsonl{packing}"
+    whole = PACK[packing](jsonl([{"text": ZH}]))
+    path.write_bytes(whole + b"\0\0\0" + whole + b"\0" * 99)
+    assert [r.text for r in read_records(path)] == [ZH, ZH], "padding is none"
+    path.write_bytes(whole + b"garbage behind it")
+    records = list(read_records(path))
+    assert [(r.where, r.problem) for r in records] == [
+        (f"{path.name}:1", ""), (f"{path.name}:end", "trailing_garbage"),
+    ]  # fmt: skip
+    assert f"from byte {len(whole)} on" in records[1].found
+    path.write_bytes(whole + b"garbage" + whole)
+    with pytest.raises(InputError, match=rf"damaged[\s\S]*no packed data at byte {len(whole)}"):
+        list(read_records(path))
+
+
+def test_zstd_with_frames_to_skip_and_a_long_window(tmp_path):
+    path = tmp_path / "a.jsonl.zst"
+    skipped = b"\x50\x2a\x4d\x18" + (300_000).to_bytes(4, "little") + b"x" * 300_000
+    long = zstandard.ZstdCompressionParameters(window_log=28, enable_ldm=True)
+    packed = zstandard.ZstdCompressor(compression_params=long).compress(jsonl([{"text": ZH}] * 9))
+    path.write_bytes(skipped + packed + skipped + packed)
+    assert [r.text for r in read_records(path)] == [ZH] * 18
+
+
+def test_lines_of_an_old_macintosh(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"one\rtwo\r")
+    assert [r.text for r in read_records(tmp_path / "a.txt", ReadOptions(txt="line"))] == [
+        "one", "two",
+    ]  # fmt: skip
+
+
+def test_progress_is_told_in_bytes_of_the_file(tmp_path):
+    for packing, pack in PACK.items():
+        path = tmp_path / f"a.jsonl{packing}"
+        path.write_bytes(pack(jsonl({"text": f"{n} {ZH}"} for n in range(3000))))
+        told = []
+        list(read_records(path, tell=told.append))
+        assert told == sorted(told)
+        assert told[-1] == path.stat().st_size
 
 
 def test_the_real_unfinished_translation_reads_to_its_end(shared_data):
@@ -197,16 +240,6 @@ def test_other_formats(tmp_path, name, content, expected):
     path = tmp_path / name
     path.write_text(content, encoding="utf-8")
     assert [(r.id, r.text) for r in read_records(path)] == expected
-
-
-def test_parquet_and_a_broken_parquet(tmp_path):
-    path = tmp_path / "a.parquet"
-    pq.write_table(pa.table({"content": [ZH, None, EN], "n": [1, 2, 3]}), path)
-    records = list(read_records(path))
-    assert [(r.text, r.problem) for r in records] == [(ZH, ""), (None, "no_text_field"), (EN, "")]
-    path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(InputError, match="Parquet file cannot be read"):
-        list(read_records(path))
 
 
 def test_errors_say_what_to_do(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanhua.text.dedup import SeenKeys, content_key
+from hanhua.text.dedup import content_key
 from hanhua.text.language import check_language, detect
 from hanhua.text.quality import check_length, check_quality
 from hanhua.text.scripts import SYMBOL, canonical, han_count, is_han, profile
@@ -46,7 +46,7 @@ def test_declared_language(text, declared, found):
     ("text", "language", "reason"),
     [
         (ZH, "zh", None),
-        (EN * 5, "en", None),
+        (EN * 2, "en", None),
         ("锟斤拷锟斤拷" + ZH, "zh", "mojibake"),
         (ZH + "\ufffd\ufffd", "zh", "mojibake"),
         (ZH + "\ue416\ue416", "zh", "mojibake"),
@@ -109,8 +109,6 @@ def test_copies_have_one_key_and_edits_do_not(copy):
     key = content_key(canonical(ZH))
     assert content_key(canonical(copy)) == key
     assert content_key(canonical(ZH.replace("鱼", "肉"))) != key
-    seen = SeenKeys()
-    assert [seen.add(key), seen.add(key)] == [True, False]
 
 
 def test_width_and_case_do_not_make_a_difference():

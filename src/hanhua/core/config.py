@@ -101,6 +101,14 @@ class Machine(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(ge=0, description="0: as many as the machine has cores")] = 0
     workers: Annotated[int, Field(ge=0, description="processes for text work; 0: one a core")] = 0
+    cluster: Annotated[
+        str | None,
+        Field(description="clean text on Daft: the address of a Ray cluster, local for Ray on this "
+              "machine, native for Daft alone"),
+    ] = None  # fmt: skip
+    memory_mib: Annotated[
+        int, Field(gt=0, description="for sorting the keys of documents; more is done in parts")
+    ] = 1024
     micro_batch_tokens: Annotated[int, Field(gt=0)] = 8192
     compile: bool = False
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 2.0

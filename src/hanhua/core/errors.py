@@ -10,13 +10,15 @@ HanhuaError
 ├── StorageError      8   a full disk, no permission
 ├── ArtifactError     9   an artifact that is not whole
 ├── DependencyError  10   an optional package that is not installed
-└── ServeError       11   a server that cannot start
+├── ServeError       11   a server that cannot start
+└── ResourceError    12   memory that ran out
 
 Exit code 1 is left for what we did not foresee, 130 for an interrupt.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -46,6 +48,10 @@ class HanhuaError(Exception):
         self.found = None if found is None else str(found)
         self.fix = fix
         super().__init__(self.message)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep all that is known on the way from a worker process."""
+        return partial(type(self), where=self.where, found=self.found, fix=self.fix), (self.what,)
 
     @property
     def message(self) -> str:
@@ -130,3 +136,9 @@ class ServeError(HanhuaError):
     """A server that cannot start."""
 
     exit_code = 11
+
+
+class ResourceError(HanhuaError):
+    """Memory that ran out."""
+
+    exit_code = 12

@@ -42,7 +42,7 @@ def corpus(run: Run) -> Section:
                 "比特/字节即在其上测得。",
             ),
             more("Drops by reason", "按原因统计的丢弃", _drops(rows)),
-            sources(run.link("corpus", "ledger.json"), run.link("corpus", "dropped.jsonl")),
+            sources(run.link("corpus", "ledger.json"), run.link("corpus", "dropped")),
         ]
     return Section("corpus", Words("Data accounting", "数据账目"), body)
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from hanhua.core.artifact import outside_files
-from hanhua.core.stage import Context, Result, Stage
+from hanhua.core.config import Machine
+from hanhua.core.errors import StorageError
+from hanhua.core.files import read_json, storage_errors
+from hanhua.core.progress import Progress
+from hanhua.core.stage import Context, Node, Result, Stage
 from hanhua.text.config import CorpusConfig
 
 _PACKED = (".gz", ".zst", ".xz", ".bz2", ".parquet")
@@ -36,6 +43,48 @@ def estimate(config: CorpusConfig, facts: Mapping[str, Any]) -> Mapping[str, Any
 
 
 STAGE = Stage(
-    name="corpus", version=1, title="clean, deduplicate and split the text", run=run,
+    name="corpus", version=2, title="clean, deduplicate and split the text", run=run,
     estimate=estimate,
 )  # fmt: skip
+
+
+def make_corpus(
+    config: CorpusConfig, out: Path, progress: Progress, machine: Machine | None = None
+) -> dict[str, Any]:
+    """Make a corpus by itself, without a run: the same artifact, in a folder of its own.
+
+    What a kill leaves is beside the folder to make, and the same call goes on from it.
+
+    Args:
+        config: the sources and rules.
+        out: the folder to make.
+        progress: bars.
+        machine: workers and memory; all cores where not given.
+
+    Returns:
+        report.json.
+
+    Raises:
+        StorageError: when the folder is there and not empty.
+        InputError: for a file that cannot be read, or when no document is left.
+    """
+    from hanhua.core.runner import Walk
+    from hanhua.core.runner import run as run_walk
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise StorageError(
+            "The folder is there already.", where=out, fix="choose another --out, or remove it"
+        )
+    aside = out.absolute().parent / f".{out.name}.building"
+    walk = Walk(
+        name=out.name, nodes=[Node(stage=STAGE, config=config, inputs={})], seed=0, target="zh",
+        source="en", machine=machine or Machine(), run_dir=aside,
+    )  # fmt: skip
+    ledger = run_walk(walk, progress)
+    with storage_errors(out):
+        if out.exists():
+            out.rmdir()
+        os.replace(aside / ledger["stages"]["corpus"]["path"], out)
+        shutil.rmtree(aside, ignore_errors=True)
+    found: dict[str, Any] = read_json(out / "report.json")
+    return found

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from hanhua.core.config import FilesField, Outside, Section
+from hanhua.core.config import FilesField, Outside, Section, Share
 from hanhua.text.thresholds import QualityConfig
 
 
@@ -19,6 +19,8 @@ def _codec(name: str) -> str:
 
 
 Count = Annotated[int, Field(ge=0)]
+AUTO = "auto"
+"""A source's language where it is to be found document by document."""
 
 
 class SourceConfig(Section):
@@ -34,10 +36,14 @@ class SourceConfig(Section):
     language: Annotated[
         str,
         Field(
-            pattern="^[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*$",
-            description="the code its documents are held to, e.g. zh",
+            pattern="^([A-Za-z]{2,3}([-_][A-Za-z0-9]+)*|auto)$",
+            description="the code its documents are held to, e.g. zh; auto finds each document's "
+            "language and keeps those of `languages`",
         ),
-    ]
+    ] = AUTO
+    priority: Annotated[
+        int, Field(description="of copies in several sources the one of highest priority is kept")
+    ] = 0
     licence: Annotated[
         str | None, Field(description="as its publisher states it; unknown stops the run")
     ] = None
@@ -69,9 +75,33 @@ class CorpusConfig(Section):
         Field(
             min_length=1,
             strict=False,
-            description="the collections, in order: of two copies the first is kept",
+            description="the collections",
         ),
     ]
+    languages: Annotated[
+        tuple[str, ...],
+        Field(strict=False, description="kept of sources whose language is auto"),
+    ] = ("zh", "en")
+    split_mixed: Annotated[
+        bool, Field(description="split pages in several languages by paragraph (language: auto)")
+    ] = True
+    mend: Annotated[bool, Field(description="mend text that was decoded in a wrong encoding")] = (
+        True
+    )
+    keep_code: Annotated[
+        bool, Field(description="keep blocks of code in Markdown and reStructuredText")
+    ] = True
+    script: Annotated[
+        Literal["keep", "simplified", "simplified_tw", "traditional"],
+        Field(description="bring Chinese text to simplified or traditional characters"),
+    ] = "keep"
+    pii: Annotated[
+        tuple[Literal["id_card", "mobile", "email", "bank_card", "ip", "passport"], ...],
+        Field(strict=False, description="personal data that is masked, by kind"),
+    ] = ("id_card", "mobile", "email", "bank_card", "ip", "passport")
+    boilerplate: Annotated[
+        bool, Field(description="take navigation and legal lines out of pages")
+    ] = True
     allow_unknown_licence: Annotated[
         bool, Field(description="go on where a source states no licence")
     ] = False
@@ -87,10 +117,23 @@ class CorpusConfig(Section):
         int,
         Field(ge=100, description="longer documents are split at paragraphs, lines or sentences"),
     ] = 100_000
+    batch_chars: Annotated[
+        int,
+        Field(ge=1000, description="text that a worker takes at once; changes no result"),
+    ] = 4_000_000
     dedup: Annotated[
-        Literal["exact", "none"],
-        Field(description="exact: copies go, also if case, width, spacing or punctuation differ"),
-    ] = "exact"
+        Literal["near", "exact", "none"],
+        Field(
+            description="exact: copies go, also if case, width, spacing, punctuation or simplified "
+            "characters differ; near: edited copies too"
+        ),
+    ] = "near"
+    near_similarity: Annotated[
+        Share, Field(description="near copies share this part of their five-character shingles")
+    ] = 0.75
+    fold_variants: Annotated[
+        bool, Field(description="a traditional copy of a simplified text is a copy")
+    ] = True
     language_check: Annotated[
         bool, Field(description="drop documents whose script contradicts the declared language")
     ] = True
@@ -114,7 +157,8 @@ class CorpusConfig(Section):
 
     @model_validator(mode="after")
     def _thresholds_are_used(self) -> Self:
-        unknown = set(self.thresholds) - {source.language for source in self.sources}
+        found = {source.language for source in self.sources}
+        unknown = set(self.thresholds) - found - (set(self.languages) if AUTO in found else set())
         if unknown:
             raise ValueError(f"thresholds for a language no source has: {', '.join(unknown)}")
         return self

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from hanhua.text.contamination import LETTER_GRAM_CHARS, OverlapIndex
 from hanhua.text.dedup import content_key
 from hanhua.text.document import Document
-from hanhua.text.scripts import canonical
+from hanhua.text.minhash import canonical_points
 from hanhua.text.verdict import Drop
 
 MAX_PART = 10
@@ -98,11 +98,11 @@ class Guard:
     def __init__(self, documents: Sequence[Document]) -> None:
         self._documents = documents
         self._index = OverlapIndex([document.text for document in documents])
-        self._keys = {content_key(canonical(document.text)) for document in documents}
+        self._keys = {content_key(canonical_points(document.text)) for document in documents}
 
     def check(self, text: str) -> Drop | None:
         """Refuse a training text that holds a held-out one."""
-        points = canonical(text)
+        points = canonical_points(text)
         overlap = self._index.find(points)
         if overlap:
             return Drop("held_out_copy", f"{overlap.share} of {self._documents[overlap.item].id}")

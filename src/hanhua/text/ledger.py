@@ -10,6 +10,7 @@ from typing import Any
 from hanhua.text.document import Document
 from hanhua.text.verdict import Drop
 
+UNKNOWN_LICENCE = "unknown"
 SAMPLES_PER_REASON = 20
 SAMPLES_PER_SOURCE = 5
 SAMPLE_CHARS = 300
@@ -55,6 +56,8 @@ class Account:
         train: what is trained on.
         held_out: what is measured on.
         dropped: reason -> documents.
+        changes: what was mended, masked or taken out -> how often.
+        number: the account's place in a list, where someone keeps one.
     """
 
     source: str
@@ -66,6 +69,8 @@ class Account:
     train: Amount = field(default_factory=Amount)
     held_out: Amount = field(default_factory=Amount)
     dropped: Counter[str] = field(default_factory=Counter)
+    changes: Counter[str] = field(default_factory=Counter)
+    number: int = -1
 
     def check(self) -> None:
         """Hold the account to its equation.
@@ -90,6 +95,7 @@ class Account:
             "kept": self.train.docs,
             "held_out": self.held_out.docs,
             "dropped": dict(sorted(self.dropped.items())),
+            "changes": dict(sorted(self.changes.items())),
             "chars": self.train.chars,
             "bytes": self.train.bytes,
             "held_out_chars": self.held_out.chars,
@@ -104,6 +110,8 @@ class Ledger:
         self._accounts: dict[tuple[str, str, str], Account] = {}
         self._samples: list[dict[str, Any]] = []
         self._taken: Counter[tuple[str, ...]] = Counter()
+        self.touched: Counter[int] = Counter()
+        """Evaluation questions by number -> documents that hold them."""
 
     @property
     def accounts(self) -> list[Account]:
@@ -121,15 +129,18 @@ class Ledger:
         """The account that a document belongs to."""
         return self.account(document.source, document.language, document.licence)
 
-    def drop(self, account: Account, drop: Drop, where: str, text: str) -> None:
-        """Count a drop, and keep a sample while there are few of its reason and source."""
-        account.dropped[drop.reason] += 1
-        source = (drop.reason, account.source)
-        if (
+    def wants(self, account: Account, drop: Drop) -> bool:
+        """Whether a sample of a drop is kept: while there are few of its reason and source."""
+        return (
             self._taken[(drop.reason,)] < SAMPLES_PER_REASON
-            and self._taken[source] < SAMPLES_PER_SOURCE
-        ):
-            self._taken.update([(drop.reason,), source])
+            and self._taken[(drop.reason, account.source)] < SAMPLES_PER_SOURCE
+        )
+
+    def drop(self, account: Account, drop: Drop, where: str, text: str) -> None:
+        """Count a drop, and keep a sample if one is wanted."""
+        account.dropped[drop.reason] += 1
+        if self.wants(account, drop):
+            self._taken.update([(drop.reason,), (drop.reason, account.source)])
             self._samples.append({
                 "reason": drop.reason, "value": drop.value, "source": account.source,
                 "language": account.language, "where": where, "text": text[:SAMPLE_CHARS],
@@ -143,6 +154,16 @@ class Ledger:
     def dropped(self) -> dict[str, int]:
         """Drops of all sources by reason."""
         return dict(sorted(sum((a.dropped for a in self.accounts), Counter[str]()).items()))
+
+    def changes(self) -> dict[str, int]:
+        """What was mended, masked or taken out in all sources."""
+        return dict(sorted(sum((a.changes for a in self.accounts), Counter[str]()).items()))
+
+    def add_file(self, source: str, facts: FileFacts, language: str, licence: str) -> None:
+        """Note a file with its source's accounts; where it gave no document, with a new one."""
+        mine = [a for a in self.accounts if a.source == source and a.licence == licence]
+        for account in mine or [self.account(source, language, licence)]:
+            account.files.append(facts)
 
     def amounts(self) -> dict[str, dict[str, dict[str, int]]]:
         """By language and split: docs, chars and bytes."""
@@ -171,6 +192,7 @@ class Ledger:
                 "kept": _sum(a.train.docs for a in self.accounts),
                 "held_out": _sum(a.held_out.docs for a in self.accounts),
                 "dropped": self.dropped(),
+                "changes": self.changes(),
                 "languages": self.amounts(),
             },
         }

@@ -2,19 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hanhua.core.errors import InputError
 from hanhua.text.contamination import gram_length
 from hanhua.text.formats import Broken, file_format, read_values
-from hanhua.text.scripts import canonical
+from hanhua.text.minhash import canonical_points
 
 QUESTION_FIELDS = ("question", "query", "problem", "premise", "prompt", "input", "text")
 """Names of the field that holds the question, in any case; the first one that occurs counts."""
 MIN_GRAMS = 5
 """A question with fewer n-grams is taken together with its options."""
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """The questions of all benchmark files, in order.
+
+    Args:
+        texts: one for each item.
+        files: (name, items) of each file; its items follow on those of the file before.
+        too_short: items that cannot be told from common phrases.
+    """
+
+    texts: Sequence[str]
+    files: Sequence[tuple[str, int]]
+    too_short: int
+
+    def account(self, touched: Iterable[int]) -> dict[str, Any]:
+        """What was looked for, and by file the items (from 0) that some document held.
+
+        A score can then be given with and without them.
+        """
+        if not self.files:
+            return {"status": "not checked", "questions": 0, "too_short": 0}
+        hit, start, found = sorted(set(touched)), 0, {}
+        for name, count in self.files:
+            found[name] = [item - start for item in hit if start <= item < start + count]
+            start += count
+        return {
+            "status": "checked", "questions": len(self.texts), "too_short": self.too_short,
+            "touched": {name: items for name, items in found.items() if items},
+        }  # fmt: skip
+
+
+def read_question_files(paths: Sequence[Path]) -> Questions:
+    """Read the questions of several benchmark files.
+
+    Raises:
+        InputError: when one has none.
+    """
+    texts, files, too_short = [], [], 0
+    for path in paths:
+        found = read_questions(path)
+        texts += found
+        files.append((path.name, len(found)))
+    for text in texts:
+        points = canonical_points(text)
+        too_short += len(points) < gram_length(points)
+    return Questions(texts, files, too_short)
 
 
 def read_questions(path: Path) -> list[str]:
@@ -72,7 +121,7 @@ def _first_column(rows: list[Any]) -> list[str]:
 
 
 def _long_enough(text: str, beside: Any) -> str:
-    points = canonical(text)
+    points = canonical_points(text)
     if len(points) >= gram_length(points) + MIN_GRAMS - 1:
         return text
     return " ".join(other for other in beside if isinstance(other, str))

@@ -16,6 +16,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from hanhua.text.native import NATIVE
+
 CodePoints: TypeAlias = npt.NDArray[np.uint32]
 
 SPACE, DIGIT, SYMBOL, BROKEN, OTHER = 0, 1, 2, 3, 4
@@ -29,6 +31,7 @@ SCRIPTS = (
 )  # fmt: skip
 FIRST_SCRIPT = OTHER + 1
 CLASSES = FIRST_SCRIPT + len(SCRIPTS)
+_CLASS_OF = {name: FIRST_SCRIPT + place for place, name in enumerate(SCRIPTS)}
 
 _HAN = "\u3005\u3007\u3021-\u3029\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _HAN_RUN = re.compile(f"[{_HAN}]+")
@@ -73,49 +76,53 @@ class Profile:
     """How many characters of each class a text has.
 
     Args:
-        counts: int64 [CLASSES].
+        counts: CLASSES numbers.
         function_han: how many are among the commonest function characters of Chinese,
             simplified, traditional or classical.
     """
 
-    counts: npt.NDArray[np.int64]
+    counts: tuple[int, ...]
     function_han: int
 
     @property
     def chars(self) -> int:
         """All characters."""
-        return int(self.counts.sum())
+        return sum(self.counts)
 
     @property
     def visible(self) -> int:
         """Characters but white space."""
-        return self.chars - int(self.counts[SPACE])
+        return sum(self.counts) - self.counts[SPACE]
 
     @property
     def letters(self) -> int:
         """Letters of any script, listed or not."""
-        return int(self.counts[OTHER:].sum())
+        return sum(self.counts[OTHER:])
 
     def of(self, script: str) -> int:
         """Letters of one script."""
-        return int(self.counts[FIRST_SCRIPT + SCRIPTS.index(script)])
+        return self.counts[_CLASS_OF[script]]
 
     def kind(self, which: int) -> int:
         """Characters of SPACE, DIGIT, SYMBOL, BROKEN or OTHER."""
-        return int(self.counts[which])
+        return self.counts[which]
 
 
 def profile(text: str) -> Profile:
     """Count a text's characters by class."""
+    if NATIVE is not None:
+        *counts, function_han = NATIVE.profile(text, class_table(), _function_table(), CLASSES)
+        return Profile(tuple(counts), function_han)
     points = code_points(text)
     counts = np.bincount(class_table().take(points), minlength=CLASSES)
-    return Profile(counts.astype(np.int64), int(np.count_nonzero(_function_table().take(points))))
+    function_han = np.count_nonzero(_function_table().take(points))
+    return Profile(tuple(counts.tolist()), int(function_han))
 
 
 @cache
-def _function_table() -> npt.NDArray[np.bool_]:
-    table = np.zeros(0x110000, dtype=np.bool_)
-    table[[ord(character) for character in _FUNCTION_HAN]] = True
+def _function_table() -> npt.NDArray[np.uint8]:
+    table = np.zeros(0x110000, dtype=np.uint8)
+    table[[ord(character) for character in _FUNCTION_HAN]] = 1
     return table
 
 

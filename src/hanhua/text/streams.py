@@ -1,13 +1,13 @@
-"""Bytes of a raw file, whatever packed it, and the encoding they are in.
+"""Bytes of a raw file, whatever packed it.
 
 The packing is told by the first bytes, never by the name. A file that ends in the middle is an
-error here, also for zstd, whose own stream reader passes it over in silence.
+error here, also for zstd, whose own stream reader passes it over in silence. What stands behind
+the last packed member and is none is passed over as ``gzip`` does, but told.
 """
 
 from __future__ import annotations
 
 import bz2
-import codecs
 import io
 import lzma
 import zlib
@@ -20,17 +20,12 @@ from typing import IO, Any
 import zstandard
 
 from hanhua.core.errors import InputError
-from hanhua.text.scripts import han_count, is_function_han
 
-SAMPLE_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 17
+"""Read at a time; larger blocks cost more in the memory they touch than they save in calls."""
 _PACKED_BYTES = 1 << 17
+_LONGEST_WINDOW_BYTES = 1 << 31
 PACKINGS = (".gz", ".zst", ".xz", ".bz2")
-
-_BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"),
-         (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"),
-         (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
-_CHINESE = ("gb18030", "big5")
-_WIDE = ("utf-16-le", "utf-16-be")
 BROKEN = (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
 
 
@@ -48,6 +43,36 @@ class Opened:
     raw: IO[bytes]
     stream: IO[bytes]
 
+    @property
+    def garbage(self) -> str:
+        """What stands behind the last packed member, once all is read; empty if nothing."""
+        return self.stream.garbage if isinstance(self.stream, _Unpacked) else ""
+
+    def skip_damage(self) -> bool:
+        """After an error of BROKEN, go on where the next packed member seems to begin.
+
+        Returns:
+            Whether there is one.
+        """
+        return isinstance(self.stream, _Unpacked) and self.stream.skip_member()
+
+
+@dataclass(frozen=True, slots=True)
+class _Packing:
+    magic: bytes
+    begin: Callable[[], Any]
+
+
+_MAGIC_BYTES = 6
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_ALL = (
+    _Packing(b"\x1f\x8b\x08", lambda: zlib.decompressobj(wbits=31)),
+    _Packing(_ZSTD, lambda: zstandard.ZstdDecompressor(
+        max_window_size=_LONGEST_WINDOW_BYTES).decompressobj()),
+    _Packing(b"\xfd7zXZ\0", lzma.LZMADecompressor),
+    _Packing(b"BZh", bz2.BZ2Decompressor),
+)  # fmt: skip
+
 
 class _Unpacked(io.RawIOBase):
     """The members of a packed file one after the other; one that does not end is an error.
@@ -55,67 +80,114 @@ class _Unpacked(io.RawIOBase):
     Reads give what is there before an error is raised, so that the sound part is not lost.
     """
 
-    def __init__(self, raw: IO[bytes], begin: Callable[[], Any]) -> None:
-        self._raw, self._begin = raw, begin
+    def __init__(self, raw: IO[bytes], packing: _Packing) -> None:
+        self._raw, self._packing = raw, packing
         self._member: Any = None
-        self._packed = self._ready = b""
+        self._packed = self._ready = self._failed = b""
+        self._place = 0
+        self._found = False
+        self.garbage = ""
 
     def readable(self) -> bool:
         return True
 
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to ``size`` bytes, as many as are at hand; all of them if it is negative."""
+        if size < 0:
+            return b"".join(iter(lambda: self.read(BLOCK_BYTES), b""))
+        if self._place >= len(self._ready) and not self._fill():
+            return b""
+        part = self._ready[self._place : self._place + size]
+        self._place += len(part)
+        return part
+
     def readinto(self, buffer: Any) -> int:
+        part = self.read(len(buffer))
+        buffer[: len(part)] = part
+        return len(part)
+
+    def _fill(self) -> bool:
+        """Unpack until something is ready; False at the end."""
+        self._ready, self._place = b"", 0
         while not self._ready:
             self._packed = self._packed or self._raw.read(_PACKED_BYTES)
             if not self._packed:
                 if self._member is not None:
                     raise EOFError("it ends in the middle")
-                return 0
-            self._unpack()
-        part = self._ready[: len(buffer)]
-        self._ready = self._ready[len(part) :]
-        buffer[: len(part)] = part
-        return len(part)
+                return False
+            if self._member is not None or self._begin():
+                self._unpack()
+        return True
+
+    def _begin(self) -> bool:
+        """Begin the next member if one stands here; else take away what does."""
+        self._packed = self._packed.lstrip(b"\0")  # padding between members
+        if len(self._packed) < _MAGIC_BYTES:
+            self._packed += self._raw.read(_PACKED_BYTES)
+        head = self._packed[:_MAGIC_BYTES]
+        if head.startswith(self._packing.magic):
+            self._member = self._packing.begin()
+        elif _is_skippable(head) and self._packing.magic == _ZSTD:
+            self._drop(8 + int.from_bytes(self._packed[4:8], "little"))
+        elif head and self._packing.magic.startswith(head):
+            raise EOFError("it ends in the middle")
+        elif head:
+            self._pass_garbage(head)
+        return self._member is not None
+
+    def _pass_garbage(self, head: bytes) -> None:
+        """Go to the end; if more members follow, this is no garbage behind them but damage."""
+        place = self._raw.tell() - len(self._packed)
+        self._failed, self._packed = self._packed, b""
+        self._found = self.skip_member()
+        if self._found:
+            raise zlib.error(f"no packed data at byte {place}")
+        self.garbage = f"from byte {place} on: {head!r}"
+
+    def _drop(self, size: int) -> None:
+        while len(self._packed) < size and (more := self._raw.read(_PACKED_BYTES)):
+            size, self._packed = size - len(self._packed), more
+        self._packed = self._packed[size:]
 
     def _unpack(self) -> None:
-        if self._member is None:
-            self._packed = self._packed.lstrip(b"\0")  # padding between members
-            if not self._packed:
-                return
-            self._member = self._begin()
         packed, self._packed = self._packed, b""
-        self._ready = self._member.decompress(packed)
+        try:
+            self._ready = self._member.decompress(packed)
+        except BROKEN:
+            self._failed = packed
+            raise
         if self._member.eof:
             self._packed, self._member = self._member.unused_data, None
 
+    def skip_member(self) -> bool:
+        """After an error, go to the next place that looks like the beginning of a member."""
+        if self._found:
+            self._found = False
+            return True
+        packed, self._member, self._failed = self._failed[1:], None, b""
+        magic = self._packing.magic
+        while packed:
+            place = packed.find(magic)
+            if place >= 0:
+                self._packed = packed[place:]
+                return True
+            more = self._raw.read(_PACKED_BYTES)
+            packed = packed[1 - len(magic) :] + more if more else b""
+        return False
 
-_MAGIC: tuple[tuple[bytes, Callable[[], Any]], ...] = (
-    (b"\x1f\x8b", lambda: zlib.decompressobj(wbits=31)),
-    (b"\x28\xb5\x2f\xfd", lambda: zstandard.ZstdDecompressor().decompressobj()),
-    (b"\xfd7zXZ\0", lzma.LZMADecompressor),
-    (b"BZh", bz2.BZ2Decompressor),
-)
+
+def _is_skippable(head: bytes) -> bool:
+    """Whether a zstd frame without data begins; ``pzstd`` and indexed files have them."""
+    return head[1:4] == b"\x2a\x4d\x18" and 0x50 <= head[0] <= 0x5F
 
 
-def _unpack(raw: IO[bytes]) -> IO[bytes]:
-    head = raw.read(6)
+def _unpacked(raw: IO[bytes]) -> IO[bytes]:
+    head = raw.read(_MAGIC_BYTES)
     raw.seek(0)
-    for magic, begin in _MAGIC:
-        if head.startswith(magic):
-            return _Unpacked(raw, begin)  # type: ignore[return-value]
+    for packing in _ALL:
+        if head.startswith(packing.magic) or (packing.magic == _ZSTD and _is_skippable(head)):
+            return _Unpacked(raw, packing)  # type: ignore[return-value]
     return raw
-
-
-def read_sample(stream: IO[bytes]) -> bytes:
-    """The first bytes of a stream, up to SAMPLE_BYTES, also where an error comes right after."""
-    parts, size = [], 0
-    try:
-        while size < SAMPLE_BYTES and (part := stream.read(SAMPLE_BYTES - size)):
-            parts.append(part)
-            size += len(part)
-    except BROKEN:
-        if not parts:
-            raise
-    return b"".join(parts)
 
 
 @contextmanager
@@ -126,9 +198,9 @@ def open_bytes(path: Path) -> Iterator[Opened]:
         InputError: when it cannot be opened, or turns out cut off or damaged while it is read.
     """
     try:
-        with path.open("rb") as raw:
+        with path.open("rb", buffering=0) as raw:
             try:
-                yield Opened(path, raw, _unpack(raw))
+                yield Opened(path, raw, _unpacked(raw))
             except BROKEN as error:
                 raise InputError(
                     "This file is damaged or was cut off.", where=path,
@@ -142,65 +214,7 @@ def open_bytes(path: Path) -> Iterator[Opened]:
         ) from error  # fmt: skip
 
 
-def find_encoding(sample: bytes, where: Path | None = None) -> str:
-    """Tell utf-8, utf-16, utf-32, gb18030, big5 and cp1252 apart.
-
-    A byte order mark decides; then UTF-8 if the bytes are (nearly) that; then the one of the
-    Chinese encodings that makes the most function characters (的一是不…), which a wrong one
-    hardly ever does; then cp1252 for Western text.
-
-    Args:
-        sample: the beginning of a file.
-        where: named in the error.
-
-    Returns:
-        A Python codec name.
-
-    Raises:
-        InputError: when the bytes are no text in any of these.
-    """
-    for mark, name in _BOMS:
-        if sample.startswith(mark):
-            return name
-    zeros = sample.count(0)  # half of each space and line end, if characters have two bytes
-    wide = zeros > 0
-    wrong = 1.0 if zeros > len(sample) // 10 else _not_utf8(sample)
-    if wrong <= 0.02:
-        return "utf-8"
-    scores = {name: _chinese_score(sample, name) for name in (_WIDE if wide else _CHINESE)}
-    best = max(scores, key=lambda name: scores[name])
-    if scores[best] >= 0.05:
-        return best
-    for name, plane in zip(_WIDE, (sample[1::2], sample[::2]), strict=True):
-        if plane.count(0) > 0.8 * len(plane):
-            return name
-    if wrong < 0.2:
-        return "utf-8"
-    if not wide and _ascii_share(sample) > 0.5:
-        return "cp1252"
-    raise InputError(
-        "This file is no text in an encoding we know.", where=where, found=repr(sample[:24]),
-        fix="set the source's `encoding`, take the file out, or set `on_error: skip`",
-    )  # fmt: skip
-
-
-def _not_utf8(sample: bytes) -> float:
-    """What does not decode as UTF-8, by what is not ASCII: a few damaged records stay a few."""
-    text = codecs.getincrementaldecoder("utf-8")("replace").decode(sample)
-    wrong = text.count("\ufffd")
-    return wrong / sum(not character.isascii() for character in text) if wrong else 0.0
-
-
-def _chinese_score(sample: bytes, encoding: str) -> float:
-    """Function characters among Han, times the share of what decodes and is Han or ASCII."""
-    text = sample[: 1 << 16].decode(encoding, "replace")
-    han = han_count(text)
-    if not han:
-        return 0.0
-    good = han + sum(c.isascii() or "\u3000" <= c <= "\u303f" or c >= "\uff00" for c in text)
-    good -= text.count("\ufffd") + text.count("\0")
-    return sum(map(is_function_han, text)) / han * max(good, 0) / len(text)
-
-
-def _ascii_share(sample: bytes) -> float:
-    return sum(byte < 0x80 for byte in sample) / len(sample)
+def blocks(stream: IO[bytes]) -> Iterator[bytes]:
+    """A stream in blocks of up to BLOCK_BYTES."""
+    while block := stream.read(BLOCK_BYTES):
+        yield block

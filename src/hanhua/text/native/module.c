@@ -1,0 +1,31 @@
+/* The compiled part of the text rules; hanhua.text works without it, some times slower. */
+#include "text.h"
+
+static PyMethodDef methods[] = {
+    {"profile", profile, METH_VARARGS,
+     "profile(text, classes, marked, wanted) -> counts of the first classes, then of marked ones."},
+    {"canonical", canonical, METH_VARARGS,
+     "canonical(text, fold) -> bytes of uint32: folded code points that are not 0."},
+    {"sign", sign, METH_VARARGS,
+     "sign(text, fold, kinds, a, b) -> (bytes of uint32: the least hash of each function, "
+     "shingles)."},
+    {"band_row", band_row, METH_VARARGS,
+     "band_row(least, bands) -> bytes: a uint64 key for each band, then uint16 halves."},
+    {"grams", grams, METH_VARARGS,
+     "grams(points, gram_chars, seen, shift) -> (bytes of uint64 hashes, bytes of int64 places) "
+     "of the n-grams whose slot is marked in seen."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "hanhua.text._native",
+    .m_doc = "Counting, folding and hashing characters, compiled.",
+    .m_size = -1,
+    .m_methods = methods,
+};
+
+PyMODINIT_FUNC PyInit__native(void)
+{
+    return PyModule_Create(&module);
+}
