@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hanhua.text import characters, junk, line_shape, repetition
 from hanhua.text.boilerplate import clean_lines
-from hanhua.text.facts import Facts
+from hanhua.text.facts import SAMPLE_CHARS, Facts
 from hanhua.text.lexicon import TERMS
 from hanhua.text.quality import RULES, active_rules, check_quality
 from hanhua.text.scripts import profile
@@ -190,25 +190,33 @@ MIXED = st.text(st.sampled_from("天地人的是，。 \nabA1-…."), max_size=4
 def test_facts_agree_with_plain_python(text, language):
     facts = Facts(text, profile(text), language)
     lines = [line for line in text.split("\n") if line]
-    starts, ends = facts.line_starts.tolist(), facts.line_ends.tolist()
-    assert [text[a:b] for a, b in zip(starts, ends, strict=True)] == lines
-    assert len(facts.newlines) == text.count("\n")
+    assert facts.filled_lines == lines
+    assert facts.repeats_lines == (len(set(lines)) < len(lines))
     assert len(facts.word_starts) == len(text.split())
     assert (facts.chars, facts.visible) == (len(text), sum(not c.isspace() for c in text))
     kinds = "".join("x" if c.isalnum() else " " for c in text)
     assert sorted(n for n in facts.stretches.tolist() if n) == sorted(map(len, kinds.split()))
-    assert facts.repeats_lines == (len(set(lines)) < len(lines))
 
 
 @given(MIXED)
-def test_words_are_hashed_without_case_and_marks(text):
+def test_words_are_hashed_without_case(text):
     facts = Facts(text, profile(text), "en")
-    plain = ["".join(c for c in word.lower() if c.isalnum()) for word in text.split()]
-    hashes = facts.words.tolist()
+    plain, hashes = text.lower().split(), facts.words.tolist()
     by_word = dict(zip(plain, hashes, strict=True))
     assert [by_word[word] for word in plain] == hashes
-    assert by_word.get("", 0) == 0
-    assert facts.units.tolist() == [h for h in hashes if h]
+    assert len(set(by_word.values())) == len(by_word)
+
+
+def test_of_long_texts_a_sample_is_looked_at():
+    rng = random.Random(1)
+    for language, short in (("zh", ZH), ("en", EN)):
+        text = "".join(rng.sample(short * 60, len(short) * 60))
+        facts = Facts(text, profile(text), language)
+        assert len(facts.flags) == len(facts.sample) <= SAMPLE_CHARS[language == "zh"] + 2
+        assert facts.sample.startswith(text[:900])
+        assert facts.sample.endswith(text[-900:])
+        assert len(facts.lines) == text.count("\n") + 1
+        assert Facts(short, profile(short), language).sample is short
 
 
 @given(st.lists(st.sampled_from("天地人和他们说话的时候"), min_size=100, max_size=300))

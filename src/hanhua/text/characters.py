@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hanhua.text.facts import Facts
-from hanhua.text.flags import BLANK, LETTER, PARTICLE, RARE
+from hanhua.text.flags import LETTER, RARE
 from hanhua.text.scripts import profile
 
 # UTF-8 read as GBK and back leaves 锟斤拷; memory never written, read as GBK, is 烫烫烫 and 屯屯屯.
@@ -87,7 +87,7 @@ def function_word_share(facts: Facts) -> float | None:
     if facts.letters < _FEW_LETTERS:
         return None
     if facts.language == "zh":
-        return facts.count(PARTICLE) / max(len(facts.units), 1)
+        return facts.particle_share
     if facts.language == "en" and len(facts.words):
         found = _function_table().take(facts.words >> _TABLE_SHIFT)
         return int(np.count_nonzero(found)) / len(found)
@@ -109,8 +109,7 @@ def mean_word_chars(facts: Facts) -> float | None:
     """
     if facts.unspaced or facts.chars < _FEW_CHARS:
         return None
-    blank = facts.count(BLANK)
-    return (len(facts.flags) - blank) / max(len(facts.word_starts), 1)
+    return (len(facts.flags) - len(facts.blanks)) / max(len(facts.word_starts), 1)
 
 
 def lettered_word_share(facts: Facts) -> float | None:

@@ -69,13 +69,7 @@ def choose_files(
     Raises:
         InputError: when there is no such config, no such split or no data.
     """
-    if configs:
-        splits = _splits_of_card(paths, _pick_config(configs, config, where))
-    else:
-        data = [path for path in paths if _is_data(path)]
-        if config:
-            data = [path for path in data if config in PurePosixPath(path).parts[:-1]]
-        splits = _splits_by_name(data)
+    splits = _splits(paths, configs, config, where)
     wanted = split or (DEFAULT_SPLIT if len(splits) != 1 else next(iter(splits)))
     if not splits.get(wanted):
         raise InputError(
@@ -84,6 +78,18 @@ def choose_files(
             fix="name one after an @, and a config after a slash, as in folder/config@split",
         )  # fmt: skip
     return sorted(set(splits[wanted]))
+
+
+def _splits(
+    paths: Sequence[str], configs: Sequence[Mapping[str, Any]], config: str | None, where: str
+) -> dict[str, list[str]]:
+    """The files of every split, as the card says or by their names."""
+    if configs:
+        return _splits_of_card(paths, _pick_config(configs, config, where))
+    data = [path for path in paths if _is_data(path)]
+    if config:
+        data = [path for path in data if config in PurePosixPath(path).parts[:-1]]
+    return _splits_by_name(data)
 
 
 def _pick_config(

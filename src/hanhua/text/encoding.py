@@ -74,15 +74,24 @@ def find_encoding(sample: bytes, where: Path | None = None) -> str:
     Raises:
         InputError: when the bytes are no text in any of these.
     """
-    for mark, name in _BOMS:
-        if sample.startswith(mark):
-            return name
+    marked = next((name for mark, name in _BOMS if sample.startswith(mark)), None)
+    found = marked or _guess(sample)
+    if found is None:
+        raise InputError(
+            "This file is no text in an encoding we know.", where=where, found=repr(sample[:24]),
+            fix="set the source's `encoding`, take the file out, or set `on_error: skip`",
+        )  # fmt: skip
+    return found
+
+
+def _guess(sample: bytes) -> str | None:
     zeros = sample.count(0)  # half of each space and line end, if characters have two bytes
     wrong = 1.0 if zeros > len(sample) // 10 else _not_utf8(sample)
     if wrong <= 0.02 or (wrong < 1.0 and _most_lines_are_utf8(sample)):
         return "utf-8"
+    western = 0.0 if zeros else _western(sample)
     best, score = _best(sample, _WIDE if zeros else _FAMILIES)
-    if score >= max(_GOOD, 0.0 if zeros else _western(sample)):
+    if score >= max(_GOOD, western):
         return best
     for name, plane in zip(_WIDE, (sample[1::2], sample[::2]), strict=True):
         if plane.count(0) > 0.8 * len(plane):
@@ -90,11 +99,8 @@ def find_encoding(sample: bytes, where: Path | None = None) -> str:
     if wrong < 0.2:
         return "utf-8"
     if not zeros and sum(byte < 0x80 for byte in sample) > len(sample) / 2:
-        return "cp1252" if _western(sample) >= _GOOD_WESTERN else "utf-8"
-    raise InputError(
-        "This file is no text in an encoding we know.", where=where, found=repr(sample[:24]),
-        fix="set the source's `encoding`, take the file out, or set `on_error: skip`",
-    )  # fmt: skip
+        return "cp1252" if western >= _GOOD_WESTERN else "utf-8"
+    return None
 
 
 def rescue(line: bytes, encoding: str) -> str | None:

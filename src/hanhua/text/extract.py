@@ -46,7 +46,11 @@ def extract(record_kind: str, text: str, keep_code: bool = True) -> tuple[str, s
     """
     if record_kind == "text":
         return text, ""
-    return _EXTRACTORS[record_kind](text, keep_code)
+    extractor = _EXTRACTORS[record_kind]
+    try:
+        return extractor(text, keep_code)
+    except RecursionError:  # a text that nests more deeply than anybody writes
+        return "", "nested_too_deeply"
 
 
 def extract_record(record: Record, keep_code: bool = True) -> Record:

@@ -17,10 +17,12 @@ from hanhua.text.lexicon import terms_at
 
 _TAG = re.compile(r"</?[A-Za-z!][^<>]{0,400}>")
 _FEW_TAGS = 4
-_CODE = "{};=<>"
+_CODE = "{};"
 _LONG_TOKEN_CHARS = 30
 _LONG_RUN_CHARS = 120
 _FEW_CHARS = 200
+_PROSE = 0.3
+"""Particles among letters above which no text was an advertisement; most prose has more."""
 _FEW_TERMS = 3
 """Different terms of advertising that make a text an advertisement; one hit never does."""
 
@@ -33,17 +35,15 @@ def markup_share(facts: Facts) -> float | None:
 
 
 def code_symbol_share(facts: Facts) -> float | None:
-    """Characters of ``{};=<>``, of all but white space: scripts and style sheets.
+    """Curly brackets and semicolons, of all but white space: scripts and style sheets.
 
-    C4 drops from the first curly bracket on. Minified JavaScript and CSS have .09 to .15, pages
-    of documentation up to .08.
+    C4 drops from the first curly bracket on.
     """
-    found = sum(facts.text.count(character) for character in _CODE if character in facts.text)
-    return found / max(facts.visible, 1)
+    return sum(map(facts.text.count, _CODE)) / max(facts.visible, 1)
 
 
 def long_token_share(facts: Facts) -> float | None:
-    """Stretches of over 30 characters, mostly Latin letters and digits, of all characters.
+    """Stretches of over 30 characters with a Latin letter or digit in the middle, of all characters.
 
     Base64, hashes, keys, minified code. Addresses fall into shorter stretches at their points and
     slashes; German compounds of over 30 letters are rare.
@@ -52,13 +52,11 @@ def long_token_share(facts: Facts) -> float | None:
         return None
     if facts.longest_stretch <= _LONG_TOKEN_CHARS:
         return 0.0
-    found, lengths = 0, facts.stretches
-    for number in (lengths > _LONG_TOKEN_CHARS).nonzero()[0].tolist():
-        start = int(facts.breaks[number - 1]) + 1 if number else 0
-        inside = facts.flags[start : start + int(lengths[number])] & TOKEN
-        if 2 * np.count_nonzero(inside) > len(inside):
-            found += len(inside)
-    return found / len(facts.flags)
+    lengths = facts.stretches
+    long = (lengths > _LONG_TOKEN_CHARS).nonzero()[0]
+    ends = np.append(facts.breaks, len(facts.flags)).take(long)
+    latin = (facts.flags.take(ends - lengths.take(long) // 2) & TOKEN) != 0
+    return int(lengths.take(long[latin]).sum()) / len(facts.flags)
 
 
 def unbroken_share(facts: Facts) -> float | None:
@@ -88,9 +86,13 @@ def placeholder_share(facts: Facts) -> float | None:
 def advertising_share(facts: Facts) -> float | None:
     """Characters in terms of advertising, of all characters; 0 under three different terms.
 
+    Not asked where particles show connected prose: what strings terms together has few.
+
     ChineseWebText drops from one sensitive word in every two lines on (Chen et al. 2023,
     https://arxiv.org/abs/2311.01149, section 3.2). The list is in text/lexicon.py.
     """
+    if facts.particle_share > _PROSE:
+        return 0.0
     flags = facts.flags[:-1]
     first = ((flags & AD_FIRST) != 0).nonzero()[0]
     places = first.compress((facts.flags.take(first + 1) & AD_SECOND) != 0)

@@ -78,24 +78,28 @@ def shorten_repeats(text: str) -> str:
     Returns:
         The text; unchanged in most cases.
     """
-    return _REPEATED.sub(_shortened, text) if _REPEATED.search(text) else text
+    if not _REPEATED.search(text):
+        return text
+    lines = text.split("\n")
+    return "\n".join([_shortened(line) if _REPEATED.search(line) else line for line in lines])
 
 
-def _shortened(match: re.Match[str]) -> str:
-    run = match[0]
-    limit = _drawing_limit(match) if run[0] in _DRAWING_MARKS else _LIMITS[run[0]]
-    return run[:limit]
+def _shortened(line: str) -> str:
+    drawn = _DRAWN.search(line) or _RULE_LINE.fullmatch(line)
+    code = not _HAN_FOUND.search(line)
+
+    def shorten(match: re.Match[str]) -> str:
+        run = match[0]
+        kept = run[0] in _DRAWING_MARKS and (drawn or (code and _may_be_code(match)))
+        return run[: _RULE_CHARS if kept else _LIMITS[run[0]]]
+
+    return _REPEATED.sub(shorten, line)
 
 
-def _drawing_limit(match: re.Match[str]) -> int:
-    text, (first, last) = match.string, match.span()
-    end = text.find("\n", last)
-    line = text[text.rfind("\n", 0, first) + 1 : len(text) if end < 0 else end]
-    if _DRAWN.search(line) or _RULE_LINE.fullmatch(line):
-        return _RULE_CHARS
-    plain = not _SYMBOL.search(text[max(0, first - 1) : first] + text[last : last + 1])
-    evident = _HAN_FOUND.search(line) or (last - first > _MAX_CODE_RUN and plain)
-    return _LIMITS[match[0][0]] if evident else _RULE_CHARS
+def _may_be_code(match: re.Match[str]) -> bool:
+    line, (first, last) = match.string, match.span()
+    beside = line[max(0, first - 1) : first] + line[last : last + 1]
+    return last - first <= _MAX_CODE_RUN or _SYMBOL.search(beside) is not None
 
 
 def _joined(line: str) -> str:

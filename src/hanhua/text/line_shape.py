@@ -28,7 +28,7 @@ def line_end_share(facts: Facts) -> float | None:
     lines = facts.filled_lines
     if len(lines) < _FEW_LINES:
         return None
-    return sum(line[-1] in _ENDS for line in lines) / len(lines)
+    return len([1 for line in lines if line[-1] in _ENDS]) / len(lines)
 
 
 def short_line_share(facts: Facts) -> float | None:
@@ -41,7 +41,8 @@ def short_line_share(facts: Facts) -> float | None:
     if len(lines) < _FEW_LINES:
         return None
     limit = _SHORT_CHARS[facts.unspaced]
-    return sum(len(line) < limit and line[-1] not in _ENDS for line in lines) / len(lines)
+    short = [1 for line in lines if len(line) < limit and line[-1] not in _ENDS]
+    return len(short) / len(lines)
 
 
 def bullet_line_share(facts: Facts) -> float | None:
@@ -49,7 +50,7 @@ def bullet_line_share(facts: Facts) -> float | None:
     lines = facts.filled_lines
     if len(lines) < _FEW_LINES:
         return None
-    return sum(line[0] in _BULLETS for line in lines) / len(lines)
+    return len([1 for line in lines if line[0] in _BULLETS]) / len(lines)
 
 
 def ellipsis_line_share(facts: Facts) -> float | None:

@@ -38,6 +38,7 @@ _ADMONITION = re.compile(
 )
 _STEP = re.compile(r"<\d+>")
 _COMMENT_BEGIN = "<!--"
+_MOST_COMMENT_LINES = 1000
 _WHOLE_SPANS = re.compile(r"(`+)[^`].*?\1|<!--.*?-->")
 _CLOSING_TAG = re.compile(r"</([\w.]+)\s*>")
 
@@ -116,9 +117,11 @@ def _code_end(lines: list[str], place: int, in_text: bool) -> int:
 def _without_comment(lines: list[str], place: int) -> tuple[int, str]:
     """The next line's place, and this line without a comment that ends on a later one."""
     line = lines[place]
+    if _COMMENT_BEGIN not in line:
+        return place + 1, line
     begin = _WHOLE_SPANS.sub(lambda m: " " * len(m[0]), line).find(_COMMENT_BEGIN)
     if begin >= 0:
-        for end in range(place + 1, len(lines)):
+        for end in range(place + 1, min(place + _MOST_COMMENT_LINES, len(lines))):
             if "-->" in lines[end]:
                 return end + 1, line[:begin] + lines[end].partition("-->")[2]
     return place + 1, line

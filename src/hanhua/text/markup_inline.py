@@ -15,11 +15,11 @@ _PAIRED = (
 """Not sup, sub, del and s: 10<sup>6</sup> without them is another number."""
 _TOKEN = re.compile(
     r"(?P<escape>\\[!-/:-@\[-`{-~])"
-    r"|(?P<code>(?<!`)(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`))"
-    r"|(?P<math>\$\$.+?\$\$|(?<![\w$])\$(?=[^\s$])[^$\n]{0,400}?(?<=\S)\$(?![\d$]))"
-    r"|(?P<comment><!--.*?-->|\{/\*.*?\*/\})"
-    r"|(?P<raw><(?P<rawname>pre|code)\b[^<>]*>.*?</(?P=rawname)>|<(?:https?|ftp|mailto):[^\s<>]*>)"
-    r"|(?P<unseen><(?P<unseenname>script|style|svg|iframe|rp)\b[^<>]*>.*?</(?P=unseenname)>)"
+    r"|(?P<code>(?<!`)(?P<ticks>`+)(?!`).{1,2000}?(?<!`)(?P=ticks)(?!`))"
+    r"|(?P<math>\$\$.{1,2000}?\$\$|(?<![\w$])\$(?=[^\s$])[^$\n]{0,400}?(?<=\S)\$(?![\d$]))"
+    r"|(?P<comment><!--.{0,5000}?-->|\{/\*.{0,2000}?\*/\})"
+    r"|(?P<raw><(?P<rawname>pre|code)\b[^<>]*>.{0,20000}?</(?P=rawname)>|<(?:https?|ftp|mailto):[^\s<>]*>)"
+    r"|(?P<unseen><(?P<unseenname>script|style|svg|iframe|rp)\b[^<>]*>.{0,20000}?</(?P=unseenname)>)"
     rf"|(?P<tag></?(?P<name>{_VOID}|{_PAIRED})"
     r"(?P<attributes>(?:\s+[\w:@.-]+(?:\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s\"'<>]+))?)*)\s*/?>)"
     r"|(?P<entity>&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,8});)|(?P<image>!\[)|(?P<link>\[)",
@@ -41,6 +41,7 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]{1,20}:|[#/]|\.{1,2}/", re.I)
 _FILE = re.compile(r"\.(?:md|mdx|html?|png|jpe?g|gif|svg|webp|pdf|rst|txt|zip)(?:[#?].*)?$", re.I)
 _NAME = re.compile(r"(?!\d+$)[\w.-]{3,}|$", re.A)
 _LONGEST_TEXT = 2000
+_DEEPEST = 8
 
 
 def label_key(text: str) -> str:
@@ -69,6 +70,7 @@ class Inline:
 
     def __init__(self, labels: set[str], closed: set[str]) -> None:
         self._labels, self._closed = labels, closed
+        self._depth = 0
         self._readers: dict[str, Callable[[str, re.Match[str]], tuple[str, int]]] = {
             "link": self._link, "image": self._image, "tag": self._tag,
             "entity": _entity,
@@ -119,7 +121,9 @@ class Inline:
         end = self._target_end(text, close + 1, inner, before)
         if end < 0 and not self._is_label(inner):
             return match[0], match.end()
-        seen = self._run(inner)
+        self._depth += 1
+        seen = self._run(inner) if self._depth < _DEEPEST else inner
+        self._depth -= 1
         return seen if seen.strip() else "", max(end, close + 1)
 
     def _is_label(self, inner: str) -> bool:
@@ -155,7 +159,7 @@ def _entity(text: str, match: re.Match[str]) -> tuple[str, int]:
 
 def _closing(text: str, place: int) -> int:
     """Where the bracket that opens here closes; -1 if it does not."""
-    depth, end = 0, min(len(text), place + _LONGEST_TEXT)
+    depth, end = 0, text.rfind("]", place, place + _LONGEST_TEXT) + 1
     while place < end:
         character = text[place]
         if character == "\\":

@@ -61,7 +61,7 @@ def decode_page(data: bytes, content_type: str = "") -> str | Broken:
     declared = [name for name in _declared(data, content_type) if name != "cp1252"]
     for name in declared:
         text = data.decode(name, "replace")
-        if text.count("\ufffd") <= _MOST_WRONG * sum(c >= "\x80" for c in text):
+        if text.count("\ufffd") <= _MOST_WRONG * (len(text) - len(text.encode("ascii", "ignore"))):
             return text
     try:
         return data.decode(widest(find_encoding(data)), "replace")

@@ -102,8 +102,9 @@ def to_records(values: Values, options: ReadOptions, path: str) -> Iterator[Reco
     """
     names = (options.text_field,) if options.text_field else TEXT_FIELDS
     kind = "text" if options.kind == "auto" else options.kind
-    any_text, lacking, undecoded, number = False, None, 0, 0
-    for number, (where, value) in enumerate(values, start=1):
+    any_text, lacking, undecoded, records = False, None, 0, 0
+    for where, value in values:
+        records += 1
         record = _record(where, value, names, kind)
         if record.kind == "html":
             check_extractor()
@@ -116,9 +117,9 @@ def to_records(values: Values, options: ReadOptions, path: str) -> Iterator[Reco
         yield record
     if not any_text and lacking:
         raise _no_field(lacking, path)
-    if undecoded == number >= _TELLING_RECORDS:
+    if undecoded == records >= _TELLING_RECORDS:
         raise InputError(
-            "No record of this file can be decoded.", where=path, found=f"{number} records",
+            "No record of this file can be decoded.", where=path, found=f"{records} records",
             fix="set the source's `encoding`",
         )  # fmt: skip
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _TOKEN = re.compile(
-    r"(?P<literal>``(?=\S).+?(?<=\S)``(?!`))"
-    r"|:(?P<role>[A-Za-z][\w+.-]*(?::[\w+.-]+)*):`(?P<content>(?:[^`\\]|\\.)+)`"
-    r"|(?<![`\w])`(?P<suffixed>(?:[^`\\]|\\.)+)`:(?P<behind>[a-z][\w+.-]*(?::[\w+.-]+)*):"
-    r"|(?<![`\w])_?`(?P<phrase>(?:[^`\\]|\\.)+)`(?P<link>__?)?(?![`\w])"
+    r"(?P<literal>``(?=\S).{1,2000}?(?<=\S)``(?!`))"
+    r"|:(?P<role>[A-Za-z][\w+.-]*(?::[\w+.-]+)*):`(?P<content>(?:[^`\\]|\\.){1,2000})`"
+    r"|(?<![`\w])`(?P<suffixed>(?:[^`\\]|\\.){1,2000})`:(?P<behind>[a-z][\w+.-]*(?::[\w+.-]+)*):"
+    r"|(?<![`\w])_?`(?P<phrase>(?:[^`\\]|\\.){1,2000})`(?P<link>__?)?(?![`\w])"
     r"|\[(?P<note>[#*]|[\w.#-]+)\]_(?!\w)"
     r"|\|(?P<substitution>[^|\s](?:[^|\n]*[^|\s])?)\|(?P<linked>__?(?!\w))?"
     r"|(?<![\w`])(?P<word>[^\W_](?:[\w.+-]*[^\W_])?)__?(?![\w`])"

@@ -52,7 +52,7 @@ class QualityConfig(Section):
         Limit, Field(description="characters inside HTML or XML tags, of all characters")
     ] = "auto"
     max_code_symbol_share: Annotated[
-        Limit, Field(description="the characters {};=<>, of all but white space")
+        Limit, Field(description="the characters { } ; of all but white space")
     ] = "auto"
     max_long_token_share: Annotated[
         Limit,
