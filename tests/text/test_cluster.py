@@ -29,7 +29,7 @@ def raw(tmp_path):
 def corpus(raw, out, *options):
     command = [sys.executable, "-m", "hanhua", "corpus", str(raw), "--out", str(out), "--licence",
                "CC0", "--quiet", "--json", "--language", "zh", "--held-out-docs", "5", "--set",
-               "batch_chars=4000", *options]  # fmt: skip
+               "batch_chars=20000", *options]  # fmt: skip
     made = subprocess.run(command, capture_output=True, text=True, timeout=280,
                           env={**os.environ, "DAFT_PROGRESS_BAR": "0"})  # fmt: skip
     assert made.returncode == 0, made.stderr

@@ -23,7 +23,7 @@ import pyarrow as pa
 from hanhua.core.errors import DependencyError
 from hanhua.text.pool import Kernel, as_bytes, from_bytes, write_part
 
-BATCHES_AT_ONCE = 4
+BATCHES_AT_ONCE = 16
 """Batches under way for each worker; the driver holds so many."""
 
 

@@ -13,13 +13,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hanhua.text.lines import RE_ENCODED, decode, line_lists
+from hanhua.text.lines import RE_ENCODED, text_lists
 from hanhua.text.values import Broken, Mended, Task, Values
 
-_ROW_CHARS = 1 << 26
-_ROW_CHARS_AFTER = 1 << 20
+_MOST_LINES = 1 << 19
+_MOST_LINES_AFTER = 1 << 13
 """A row may be so long; after one that was not closed, so long."""
-_UNCLOSED = "a quotation mark that is not closed"
 
 
 def read_csv(task: Task) -> Values:
@@ -61,50 +60,48 @@ class _Feed:
 
     def __init__(self, task: Task) -> None:
         self._lines = _text_lines(task)
-        self._again: deque[tuple[int, str, bool]] = deque()
-        self._limit_chars = _ROW_CHARS
-        self._chars = 0
-        self.held: list[tuple[int, str, bool]] = []
-        self.ended = False
+        self._again: deque[str] = deque()
+        self._most_lines = _MOST_LINES
+        self.number = 1
+        self.held: list[str] = []
         self.separator = "\t" if ".tsv" in task.path.name.lower() else ","
 
     def __iter__(self) -> _Feed:
         return self
 
     def __next__(self) -> str:
-        line = self._again.popleft() if self._again else next(self._lines, None)
-        if line is None:
-            self.ended = True
-            raise StopIteration
+        line = self._again.popleft() if self._again else next(self._lines)
         self.held.append(line)
-        self._chars += len(line[1])
-        if self._chars > self._limit_chars and len(self.held) > 1:
+        if len(self.held) > self._most_lines:
             raise _TooLong
-        return line[1]
+        return line
 
     def begin_row(self) -> None:
         """Let go of the lines of the row before."""
+        self.number += len(self.held)
         self.held.clear()
-        self._chars, self.ended = 0, False
+
+    def reader(self) -> Iterator[list[str]]:
+        """Rows by the strict rules, from here on."""
+        return csv.reader(self, delimiter=self.separator, strict=True)
+
+    def first_alone(self, width: int) -> list[str] | None:
+        """The first line as a row by laxer rules, as in ``1,"so "called" text"``, if it is one."""
+        if self.held[0].count('"') % 2:
+            return None
+        row = next(csv.reader(self.held[:1], delimiter=self.separator), [])
+        return row if len(row) == width else None
 
     def swallowed(self, row: Sequence[str], width: int) -> bool:
-        """Whether a stray quotation mark joined lines: they make no row by the strict rules, or
-        the first has all the fields alone.
-        """
-        if len(self.held) < 2:
-            return False
-        if 1 < width != len(row) and self.held[0][1].count(self.separator) == width - 1:
-            return True
-        lines = (line for _, line, _ in self.held)
-        try:
-            return len(list(csv.reader(lines, delimiter=self.separator, strict=True))) != 1
-        except csv.Error:
-            return True
+        """Whether a quotation mark joined rows: the first line has all the fields alone."""
+        wrong = len(self.held) > 1 and 1 < width != len(row)
+        return wrong and self.held[0].count(self.separator) == width - 1
 
-    def give_back(self, shorter: bool) -> None:
-        """Offer all held lines but the first once more; maybe expect shorter rows from now on."""
+    def give_back(self) -> None:
+        """Offer all held lines but the first once more, and expect shorter rows from now on."""
         self._again.extendleft(reversed(self.held[1:]))
-        self._limit_chars = _ROW_CHARS_AFTER if shorter else self._limit_chars
+        del self.held[1:]
+        self._most_lines = _MOST_LINES_AFTER
 
     def find_separator(self) -> None:
         """Take another separator if the first line has it and not the usual one."""
@@ -113,47 +110,44 @@ class _Feed:
         if self.separator not in first and len(others) == 1:
             self.separator = others[0]
         self._again.extendleft(self.held)
-        self.begin_row()
+        self.held.clear()
 
 
-def _text_lines(task: Task) -> Iterator[tuple[int, str, bool]]:
-    """Every line with its number, and whether it was in another encoding than the file."""
-    number = 0
-    for lines, encoding in line_lists(task):
+class _MendedLine(str):
+    """A line that was in another encoding than its file."""
+
+
+def _text_lines(task: Task) -> Iterator[str]:
+    """Every line with its newline; csv keeps what follows one as part of a row."""
+    for lines in text_lists(task, replace=True):
         for line in lines:
-            number += 1
-            found = decode(line, encoding, task.options.mend)
-            if isinstance(found, Broken):
-                found = line.decode(encoding, "replace")
-            mended = isinstance(found, Mended)
-            text = found.value if isinstance(found, Mended) else found
-            yield number, f"{text.removesuffix(chr(13))}\n".replace("\0", ""), mended
+            if isinstance(line, str):
+                yield f"{line}\n".replace("\0", "")
+            elif isinstance(line, Mended):
+                yield _MendedLine(f"{line.value}\n")
 
 
 def _rows(feed: _Feed) -> Iterator[tuple[int, list[str] | Mended | Broken]]:
     """Every row that is not empty, with the line it begins on."""
     feed.find_separator()
-    rows = csv.reader(feed, delimiter=feed.separator)
-    width = 0
+    rows, width = feed.reader(), 0
     while True:
         feed.begin_row()
         problem = ""
         try:
             row = next(rows, None)
-        except csv.Error as error:
-            row, problem = [], str(error)
-        except _TooLong:
-            row, problem = [], _UNCLOSED
-        if row is None:
+        except (csv.Error, _TooLong) as error:
+            row, problem = feed.first_alone(width), str(error)
+            feed.give_back()
+            rows = feed.reader()
+        if row is None and not problem:
             return
-        number, line, _ = feed.held[0]
-        if feed.ended or feed.swallowed(row, width):
-            problem = _UNCLOSED
-        if problem:
-            feed.give_back(shorter=problem == _UNCLOSED)
-            rows = csv.reader(feed, delimiter=feed.separator)
-            yield number, Broken("broken_row", f"{problem}: {line[:200]}")
+        if row and feed.swallowed(row, width):
+            row, problem = None, "a quotation mark that is not closed"
+            feed.give_back()
+        if row is None:
+            yield feed.number, Broken("broken_row", f"{problem}: {feed.held[0][:200]}")
         elif row:
             width = width or len(row)
-            mended = any(held[2] for held in feed.held)
-            yield number, Mended(row, RE_ENCODED) if mended else row
+            mended = any(type(line) is _MendedLine for line in feed.held)
+            yield feed.number, Mended(row, RE_ENCODED) if mended else row

@@ -38,9 +38,10 @@ SAMPLE_CHARS = {True: 3_000, False: 5_100}
 """Longer texts are sampled; of unspaced languages less, as a Han character says more."""
 _PIECES = 3
 
-_NO_CASE = np.uint32(ord(" "))
+_NO_CASE = np.uint32(0x20)
 """The bit that tells small letters from capital ones, and a space by itself."""
 _MULTIPLIER = np.uint32(0x9E3779B1)
+_AFTER_SPACE = np.uint32((0x20 * 0x9E3779B1) % (1 << 32))
 _POWERS = {n: np.uint32(pow(0x9E3779B1, n, 1 << 32)) for n in (1, 2, 4)}
 
 
@@ -188,7 +189,7 @@ class Facts:
         """
         letters = self.points | _NO_CASE
         mixed = np.empty_like(letters)
-        mixed[:1] = _NO_CASE * _MULTIPLIER
+        mixed[:1] = _AFTER_SPACE
         np.multiply(letters[:-1], _MULTIPLIER, out=mixed[1:])
         mixed ^= letters
         mixed *= letters

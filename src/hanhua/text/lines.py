@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from hanhua.text.encoding import as_utf8, find_encoding, rescue, widest
 from hanhua.text.streams import BLOCK_BYTES, BROKEN, Opened
@@ -29,12 +30,57 @@ def line_lists(task: Task) -> Iterator[tuple[list[bytes], str]]:
     Raises:
         InputError: when the file cannot be opened, is damaged, or of no known encoding.
     """
+    for block, encoding in _line_blocks(task):
+        yield _without_last(block.split(b"\n")), encoding
+
+
+def text_lists(task: Task, replace: bool = False) -> Iterator[list[str | Mended | Broken]]:
+    """The same, decoded line by line where they do not decode together.
+
+    Args:
+        task: the file.
+        replace: whether a line that does not decode comes with U+FFFD in it and not as Broken.
+
+    Raises:
+        InputError: as above.
+    """
+    mend = task.options.mend
+    for block, encoding in _line_blocks(task):
+        try:
+            together = block.decode(encoding) if encoding == "utf-8" or not mend else None
+        except UnicodeDecodeError:
+            together = None
+        if together is None:
+            lines = [x.removesuffix(b"\r") for x in _without_last(block.split(b"\n"))]
+            found = [decode(line, encoding, mend) for line in lines]
+            yield (
+                found
+                if not replace
+                else [
+                    raw.decode(encoding, "replace") if isinstance(line, Broken) else line
+                    for line, raw in zip(found, lines, strict=True)
+                ]
+            )
+        elif "\r" in together:
+            yield [x.removesuffix("\r") for x in _without_last(together.split("\n"))]
+        else:
+            yield [*_without_last(together.split("\n"))]
+
+
+Line = TypeVar("Line", str, bytes)
+
+
+def _without_last(lines: list[Line]) -> list[Line]:
+    """Nothing stands behind the last newline."""
+    if not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def _line_blocks(task: Task) -> Iterator[tuple[bytes, str]]:
     with task.opened() as opened:
-        for block, encoding in _whole_lines(decided(opened, task.options.encoding)):
-            lines = block.split(b"\n")
-            if not lines[-1]:
-                lines.pop()
-            yield lines, encoding
+        for block in _whole_lines(decided(opened, task.options.encoding)):
+            yield block
             task.tell(opened.raw.tell())
 
 

@@ -39,7 +39,7 @@ _ADMONITION = re.compile(
 _STEP = re.compile(r"<\d+>")
 _COMMENT_BEGIN = "<!--"
 _MOST_COMMENT_LINES = 1000
-_WHOLE_SPANS = re.compile(r"(`+)[^`].*?\1|<!--.*?-->")
+_WHOLE_SPANS = re.compile(r"(`+)[^`].{0,2000}?\1|<!--.{0,2000}?-->")
 _CLOSING_TAG = re.compile(r"</([\w.]+)\s*>")
 
 

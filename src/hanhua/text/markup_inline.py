@@ -17,9 +17,9 @@ _TOKEN = re.compile(
     r"(?P<escape>\\[!-/:-@\[-`{-~])"
     r"|(?P<code>(?<!`)(?P<ticks>`+)(?!`).{1,2000}?(?<!`)(?P=ticks)(?!`))"
     r"|(?P<math>\$\$.{1,2000}?\$\$|(?<![\w$])\$(?=[^\s$])[^$\n]{0,400}?(?<=\S)\$(?![\d$]))"
-    r"|(?P<comment><!--.{0,5000}?-->|\{/\*.{0,2000}?\*/\})"
-    r"|(?P<raw><(?P<rawname>pre|code)\b[^<>]*>.{0,20000}?</(?P=rawname)>|<(?:https?|ftp|mailto):[^\s<>]*>)"
-    r"|(?P<unseen><(?P<unseenname>script|style|svg|iframe|rp)\b[^<>]*>.{0,20000}?</(?P=unseenname)>)"
+    r"|(?P<comment><!--.{0,2000}?-->|\{/\*.{0,2000}?\*/\})"
+    r"|(?P<raw><(?P<rawname>pre|code)\b[^<>]*>.{0,5000}?</(?P=rawname)>|<(?:https?|ftp|mailto):[^\s<>]*>)"
+    r"|(?P<unseen><(?P<unseenname>script|style|svg|iframe|rp)\b[^<>]*>.{0,5000}?</(?P=unseenname)>)"
     rf"|(?P<tag></?(?P<name>{_VOID}|{_PAIRED})"
     r"(?P<attributes>(?:\s+[\w:@.-]+(?:\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s\"'<>]+))?)*)\s*/?>)"
     r"|(?P<entity>&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,8});)|(?P<image>!\[)|(?P<link>\[)",

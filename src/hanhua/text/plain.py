@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hanhua.text.lines import decode, line_lists, plain, whole_text
+from hanhua.text.lines import plain, text_lists, whole_text
 from hanhua.text.pages import decode_page
-from hanhua.text.values import Broken, Mended, Page, Task, Values
+from hanhua.text.values import Broken, Page, Task, Values
 
 
 def read_txt(task: Task) -> Values:
@@ -22,13 +22,12 @@ def read_txt(task: Task) -> Values:
 
 
 def _lines(task: Task) -> Values:
-    number = 0
-    for lines, encoding in line_lists(task):
+    name, number = task.path.name, 0
+    for lines in text_lists(task):
         for line in lines:
             number += 1
-            found = decode(line.removesuffix(b"\r"), encoding, task.options.mend)
-            if isinstance(found, Broken | Mended) or found.strip():
-                yield f"{task.path.name}:{number}", found
+            if not isinstance(line, str) or line.strip():
+                yield f"{name}:{number}", line
 
 
 def read_html(task: Task) -> Values:

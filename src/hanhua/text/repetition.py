@@ -48,7 +48,8 @@ def top_pair_share(facts: Facts) -> float | None:
     """Characters in copies of the commonest pair of units, of all units.
 
     Gopher drops from .20 (pairs of words); MAP-CC the same for pairs of Chinese characters (Du et
-    al. 2024, https://arxiv.org/abs/2404.04167, and its filter.py), FineWeb 2 for cmn_Hani .256.
+    al. 2024, https://arxiv.org/abs/2404.04167, and its filter.py), FineWeb 2 for cmn_Hani .256. Off
+    unless asked for: all that it dropped here goes by the rules for four units and for n-grams.
     """
     return _top_share(facts, 2)
 

@@ -17,7 +17,7 @@ Length: TypeAlias = Annotated[float, Field(ge=0.0)] | Literal["auto"] | None
 LineKind: TypeAlias = Literal[
     "navigation", "share", "copyright", "credit", "more", "account", "menu"
 ]
-"""What a line of boilerplate is; the forms are in text/boilerplate.py."""
+"""What a line of boilerplate is; the forms are in text/boilerplate_forms.py."""
 
 
 class QualityConfig(Section):
@@ -107,7 +107,7 @@ class QualityConfig(Section):
     max_line_chars: Annotated[Length, Field(description="length of the longest line")] = "auto"
     min_function_word_share: Annotated[
         Limit,
-        Field(description="function characters among Han (zh), function words among words (en)"),
+        Field(description="particles among Han (zh), function words among words (en)"),
     ] = "auto"
     min_mean_word_chars: Annotated[
         Length, Field(description="mean length of words between spaces")
@@ -135,7 +135,7 @@ _NEUTRAL: dict[str, float] = {
     "max_symbol_share": 0.4,
     "max_digit_share": 0.4,
     "max_markup_share": 0.15,
-    "max_code_symbol_share": 0.1,
+    "max_code_symbol_share": 0.07,
     "max_long_token_share": 0.3,
     "max_placeholder_share": 0.1,
     "max_duplicate_line_share": 0.3,
