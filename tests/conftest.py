@@ -7,6 +7,11 @@ import random
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("hanhua", deadline=None)  # no test depends on the clock
+settings.load_profile("hanhua")
+
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -312,3 +312,17 @@ def test_real_dirty_and_clean_files_together(tmp_path, shared_data):
     assert kept["zh_encyclopedia"] > 1400
     assert kept["tcm_gb18030"] > 10
     assert ledger["totals"]["languages"]["zh"]["held_out"]["docs"] == 40
+
+
+def test_lines_that_many_documents_hold_go_where_asked(tmp_path):
+    foot = "本站所有文章版权归原作者，欢迎常来看看。"
+    texts = [f"{zh(n)}\n{foot}" for n in range(40)] + [foot * 2, zh(99)]
+    path = write(tmp_path / "raw/zh.jsonl", texts)
+    source = {"path": path, "language": "zh"}
+    kept, _, _ = build(tmp_path / "1", [source])
+    assert sum(foot in d.text for d in read_language(kept, "zh")) > 30
+    out, ledger, _ = build(tmp_path / "2", [source], max_line_docs=5, held_out_docs=3)
+    check_accounts(out, ledger)
+    documents = [*read_language(out, "zh"), *read_language(out, "zh", "held_out")]
+    assert {d.text for d in documents} == {*map(zh, range(40)), zh(99), foot * 2}
+    assert ledger["sources"][0]["changes"]["removed.repeated"] >= 37

@@ -130,3 +130,10 @@ def test_masking_one_thing_that_brings_another_near():
     masked, counts = mask(text)
     assert counts["mobile"] == 1
     assert mask(masked) == (masked, {})
+
+
+def test_a_placeholder_is_no_word_that_makes_numbers_personal():
+    text = "护照 E12345678 和这一页上的很多别的号码没有关系，请见下面的表一：" + "123456789 " * 10
+    assert mask(text)[1] == {"passport": 1}
+    card = "4111 1111 1111 1111"
+    assert mask(f"{card}，{card.replace(' ', '')}")[1] == {"bank_card": 1}

@@ -56,6 +56,19 @@ def test_a_quotation_mark_that_is_not_closed_costs_its_line(tmp_path):
     ]  # fmt: skip
 
 
+def test_quotation_marks_inside_are_kept_as_they_are(tmp_path):
+    content = f'id,text\n1,"他说"好"吗"\n2,他说"好"吗\n3,"他说""好""吗"\n4,{ZH}\r{ZH}\n'
+    found = read(tmp_path / "a.csv", content)
+    assert [t[1:] for t in found] == [
+        ('他说好"吗"', ""), ('他说"好"吗', ""), ('他说"好"吗', ""), (f"{ZH} {ZH}", ""),
+    ]  # fmt: skip
+
+
+def test_a_header_that_cannot_be_read_is_said(tmp_path):
+    with pytest.raises(InputError, match=r"first row[\s\S]*a\.csv:1[\s\S]*te\"xt"):
+        read(tmp_path / "a.csv", 'id,"te"xt"\n1,2\n3,4\n')
+
+
 def test_zeros_marks_and_other_separators(tmp_path):
     path = tmp_path / "a.csv"
     assert read(path, f"\ufeffid,text\n1,{ZH}\0\n") == [("2", ZH, "")]

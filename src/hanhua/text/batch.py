@@ -50,6 +50,7 @@ JUDGED = pa.schema(
         ("items", pa.list_(pa.int32())),
         ("text", pa.string()),
         ("keys", pa.binary(KEY_BYTES)),
+        ("lines", pa.binary()),
     ]
 )
 """Judged documents: ``reason`` is null for what is kept, ``value`` is JSON, ``changes`` a JSON
@@ -126,7 +127,7 @@ def _row(number: int, source: str, record: Record, piece: int, found: Cleaned) -
         document_id(source, record, piece), piece == 0, drop.reason if drop else None,
         json.dumps(drop.value, ensure_ascii=False) if drop else None,
         json.dumps(found.changes, sort_keys=True) if found.changes else None, found.items,
-        found.text[:SAMPLE_CHARS] if drop else found.text, found.keys,
+        found.text[:SAMPLE_CHARS] if drop else found.text, found.keys, found.lines,
     )  # fmt: skip
 
 

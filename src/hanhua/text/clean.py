@@ -25,6 +25,7 @@ from hanhua.text.normalise import normalise
 from hanhua.text.pii import mask
 from hanhua.text.quality import check_length, check_quality
 from hanhua.text.read import Record
+from hanhua.text.repeated import document_keys
 from hanhua.text.scripts import Profile, profile
 from hanhua.text.split import split_text
 from hanhua.text.thresholds import QualityConfig, default_thresholds
@@ -43,6 +44,7 @@ class Cleaned:
         changes: what was mended, masked or taken out, by kind.
         keys: for deduplication; None where it goes.
         items: numbers of the evaluation questions that it holds.
+        lines: keys of its lines, where repeated ones are looked for.
     """
 
     text: str
@@ -52,6 +54,7 @@ class Cleaned:
     changes: Counter[str] = field(default_factory=Counter)
     keys: bytes | None = None
     items: list[int] | None = None
+    lines: bytes | None = None
 
 
 class Cleaner:
@@ -139,7 +142,8 @@ class Cleaner:
         )  # fmt: skip
         signature = sign(text, variants)
         keys = DocumentKeys(content_key(points), rank, signature).as_bytes()
-        return Cleaned(text, language, licence, None, changes, keys)
+        lines = None if self.config.max_line_docs is None else document_keys(text)
+        return Cleaned(text, language, licence, None, changes, keys, lines=lines)
 
     def _rewrite(self, text: str, language: str, changes: Counter[str]) -> str:
         """Take boilerplate lines out; bring Chinese to the asked characters."""

@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ import pyarrow.parquet as pq
 from hanhua.text.held_out import Queue
 from hanhua.text.keys import KeyFiles, Numbers
 from hanhua.text.ledger import Account, Ledger
+from hanhua.text.repeated import LineFile
 from hanhua.text.verdict import Drop
 
 _FACTS = ("source", "language", "licence", "first", "reason", "value", "changes", "items", "where")
@@ -52,20 +54,36 @@ class Collector:
     Args:
         ledger: where every document is accounted for.
         keys: of the kept documents.
+        lines: of their lines, where repeated ones are looked for.
     """
 
-    def __init__(self, ledger: Ledger, keys: KeyFiles) -> None:
-        self.ledger, self.keys = ledger, keys
+    def __init__(self, ledger: Ledger, keys: KeyFiles, lines: LineFile | None = None) -> None:
+        self.ledger, self.keys, self.lines = ledger, keys, lines
         self.parts: list[Part] = []
         self._accounts: list[Account] = []
         self._owner = array("i")
 
+    def __enter__(self) -> Collector:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.keys.close()
+        if self.lines is not None:
+            self.lines.close()
+
     def take(self, path: Path) -> None:
         """Account for one part's documents and store the keys of the kept ones."""
-        table = pq.read_table(path, columns=[*_FACTS, "keys"])
+        table = pq.read_table(path, columns=[*_FACTS, "keys", "lines"])
         keys = table.column("keys").drop_null().to_pylist()
         self.parts.append(Part(path, self.keys.documents, len(keys)))
         self.keys.append(keys)
+        if self.lines is not None:
+            self.lines.append(table.column("lines").drop_null().to_pylist())
         texts: list[str] | None = None
         columns = [table.column(name).to_pylist() for name in _FACTS]
         for row, facts in enumerate(zip(*columns, strict=True)):

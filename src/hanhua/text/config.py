@@ -134,6 +134,11 @@ class CorpusConfig(Section):
     fold_variants: Annotated[
         bool, Field(description="a traditional copy of a simplified text is a copy")
     ] = True
+    max_line_docs: Annotated[
+        int | None,
+        Field(gt=0, description="a line of ten or more letters that more documents hold "
+              "goes from all of them; null: none does"),
+    ] = None  # fmt: skip
     language_check: Annotated[
         bool, Field(description="drop documents whose script contradicts the declared language")
     ] = True

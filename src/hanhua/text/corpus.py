@@ -14,6 +14,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ from hanhua.text.ledger import UNKNOWN_LICENCE, Ledger
 from hanhua.text.near import Copies, find_copies
 from hanhua.text.pool import Kernel, run_batches
 from hanhua.text.questions import read_question_files
+from hanhua.text.repeated import Keys, LineFile, remove_lines
 from hanhua.text.shards import DocumentWriter, ShardWriter
 from hanhua.text.summary import write_account
 from hanhua.text.verdict import Drop
@@ -86,10 +88,13 @@ class _Build:
         """Read, clean and judge; every document is accounted for and every kept one has keys."""
         files = source_files(self.config)
         intake = Intake(self.config)
-        collector = Collector(self.ledger, KeyFiles(self.context.work / "keys"))
+        lines = None
+        if self.config.max_line_docs is not None:
+            lines = LineFile(self.context.work / "keys" / "lines")
+        collector = Collector(self.ledger, KeyFiles(self.context.work / "keys"), lines)
         total = sum(path.stat().st_size for _, path in files)
         kernel = partial(clean_batch, cleaner=self.cleaner)
-        with self.progress.bar("cleaning", total=total, unit="B") as bar, collector.keys:
+        with self.progress.bar("cleaning", total=total, unit="B") as bar, collector:
             batches = raw_batches(intake.records(files, bar), self.config.batch_chars)
             for part in self._run(batches, kernel, "judged"):
                 collector.take(part)
@@ -127,12 +132,13 @@ class _Build:
 
     def second_pass(self, collector: Collector, copies: Copies, chosen: set[int]) -> None:
         """Write the held-out set and the training shards."""
-        held_out = self._write_held_out(collector, chosen)
+        repeated = self._repeated(collector)
+        held_out = self._write_held_out(collector, chosen, repeated)
         names = _Names(collector.parts)
         writers: dict[str, ShardWriter] = {}
         tasks = (task(part.path, _fates(part, copies, chosen)) for part in collector.parts)
         with self.progress.bar("writing", total=collector.keys.documents, unit="doc") as bar:
-            paths = self._run(tasks, Finisher(held_out), "finished")
+            paths = self._run(tasks, Finisher(held_out, repeated), "finished")
             for part, path in zip(collector.parts, paths, strict=True):
                 for number, row in zip(part.numbers, _rows(path), strict=True):
                     self._settle(number, row, copies, names, writers)
@@ -140,6 +146,12 @@ class _Build:
                 path.unlink()
         for writer in writers.values():
             writer.close()
+
+    def _repeated(self, collector: Collector) -> Keys | None:
+        if collector.lines is None or self.config.max_line_docs is None:
+            return None
+        budget_bytes = self.context.machine.memory_mib << 20
+        return collector.lines.repeated(self.config.max_line_docs, budget_bytes)
 
     def _settle(
         self, number: int, row: dict[str, Any], copies: Copies, names: _Names,
@@ -151,7 +163,11 @@ class _Build:
         if row["fate"] == HELD_OUT:
             return
         drop = None
-        if row["leak"] is not None:
+        if row["removed"]:
+            account.changes["removed.repeated"] += row["removed"]
+        if row["removed"] and len(document.text) < self.config.min_chars:
+            drop = Drop("repeated_lines", row["removed"])
+        elif row["leak"] is not None:
             drop = Drop("held_out_copy", json.loads(row["leak"]))
         elif row["fate"] == COPY:
             drop = names.drop_of(number, copies, lambda drop: self.ledger.wants(account, drop))
@@ -164,19 +180,26 @@ class _Build:
         writers[language].write(document)
         account.train.add(document.text)
 
-    def _write_held_out(self, collector: Collector, chosen: set[int]) -> dict[str, list[Document]]:
+    def _write_held_out(
+        self, collector: Collector, chosen: set[int], repeated: Keys | None
+    ) -> dict[str, list[Document]]:
         found: dict[str, list[Document]] = {}
         for part in collector.parts:
             if not chosen.isdisjoint(part.numbers):
                 for number, row in kept_rows(part, _DOCUMENT):
                     if number in chosen:
-                        found.setdefault(row[2], []).append(Document(*row))
+                        document = self._without_repeated(Document(*row), repeated)
+                        found.setdefault(document.language, []).append(document)
         for language in sorted(self._languages() | set(found)):
             with DocumentWriter(self.context.out / "held_out" / f"{language}.parquet") as writer:
                 for document in found.get(language, []):
                     writer.write(document)
                     self.ledger.of(document).held_out.add(document.text)
         return found
+
+    def _without_repeated(self, document: Document, repeated: Keys | None) -> Document:
+        text = document.text if repeated is None else remove_lines(document.text, repeated)[0]
+        return replace(document, text=text) if len(text) >= self.config.min_chars else document
 
     def _languages(self) -> set[str]:
         """The languages that must be there: those that sources declare."""

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from hanhua.core.errors import InputError
 from hanhua.text.lines import RE_ENCODED, text_lists
 from hanhua.text.values import Broken, Mended, Task, Values
 
@@ -25,15 +26,20 @@ def read_csv(task: Task) -> Values:
     """Rows as mappings by the first row.
 
     Raises:
-        InputError: when the file cannot be opened, is damaged, or of no known encoding.
+        InputError: when the file cannot be opened, is damaged, of no known encoding, or its
+            first row cannot be read.
     """
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    header: list[str] | None = None
-    for number, row in _rows(_Feed(task)):
-        if header is None and not isinstance(row, Broken):
-            header = [name.strip().removeprefix("\ufeff") for name in _fields(row)]
-        else:
-            yield f"{task.path.name}:{number}", _mapping(header or [], row)
+    rows = _rows(_Feed(task))
+    number, first = next(rows, (0, []))
+    if isinstance(first, Broken):
+        raise InputError(
+            "The first row of this table, its header, cannot be read.",
+            where=f"{task.path}:{number}", found=first.found, fix="mend that line",
+        )  # fmt: skip
+    header = [name.strip().removeprefix("\ufeff") for name in _fields(first)]
+    for number, row in rows:
+        yield f"{task.path.name}:{number}", _mapping(header, row)
 
 
 def _fields(row: list[str] | Mended) -> list[str]:
@@ -89,8 +95,12 @@ class _Feed:
         """The first line as a row by laxer rules, as in ``1,"so "called" text"``, if it is one."""
         if self.held[0].count('"') % 2:
             return None
-        row = next(csv.reader(self.held[:1], delimiter=self.separator), [])
-        return row if len(row) == width else None
+        line = self.held[0].replace("\r", " ")
+        try:
+            row = next(csv.reader([line], delimiter=self.separator), [])
+        except csv.Error:
+            return None
+        return row if len(row) == (width or len(row)) else None
 
     def swallowed(self, row: Sequence[str], width: int) -> bool:
         """Whether a quotation mark joined rows: the first line has all the fields alone."""

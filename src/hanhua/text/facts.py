@@ -188,6 +188,7 @@ class Facts:
         hashed at once; different words with the same pairs are very rare.
         """
         letters = self.points | _NO_CASE
+        letters[self.blanks] = _NO_CASE
         mixed = np.empty_like(letters)
         mixed[:1] = _AFTER_SPACE
         np.multiply(letters[:-1], _MULTIPLIER, out=mixed[1:])

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from hanhua.text.document import Document
 from hanhua.text.held_out import Guard
+from hanhua.text.repeated import Keys, remove_lines
 
 STAYS, COPY, HELD_OUT = 0, 1, 2
 """What becomes of a kept document."""
@@ -27,9 +28,15 @@ TASK = pa.schema([("part", pa.string()), ("fates", pa.binary())])
 
 _COLUMNS = ("id", "text", "language", "source", "licence", "where")
 FINISHED = pa.schema(
-    [*[(name, pa.string()) for name in _COLUMNS], ("leak", pa.string()), ("fate", pa.uint8())]
+    [
+        *[(name, pa.string()) for name in _COLUMNS],
+        ("fate", pa.uint8()),
+        ("removed", pa.int32()),
+        ("leak", pa.string()),
+    ]
 )
-"""A part's kept documents; ``leak`` says (JSON) which held-out document one holds, else null."""
+"""A part's kept documents; ``removed`` counts the repeated lines that went, ``leak`` says (JSON)
+which held-out document one holds, else null."""
 
 
 def task(part: Path, fates: npt.NDArray[np.uint8]) -> pa.RecordBatch:
@@ -39,32 +46,39 @@ def task(part: Path, fates: npt.NDArray[np.uint8]) -> pa.RecordBatch:
 
 
 class Finisher:
-    """Applies the fates, and the guard of the held-out text, to a part.
+    """Applies the fates, the repeated lines and the guard of the held-out text to a part.
 
     Args:
         held_out: language -> documents; a training document that holds one must go.
+        repeated: keys of the lines that go from all documents, ascending.
     """
 
-    def __init__(self, held_out: Mapping[str, Sequence[Document]]) -> None:
+    def __init__(
+        self, held_out: Mapping[str, Sequence[Document]], repeated: Keys | None = None
+    ) -> None:
         self._guards = {language: Guard(found) for language, found in held_out.items() if found}
+        self._repeated = repeated
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """TASK in, FINISHED out."""
         part, fates = batch.column("part")[0].as_py(), batch.column("fates")[0].as_py()
         table = pq.read_table(part, columns=[*_COLUMNS, "reason"])
         table = table.filter(pc.is_null(table.column("reason")))
-        leaks = [
-            self._leak(text, language) if fate == STAYS else None
-            for text, language, fate in zip(
-                table.column("text").to_pylist(), table.column("language").to_pylist(), fates,
-                strict=True,
-            )
-        ]  # fmt: skip
-        table = table.select(_COLUMNS).append_column("leak", pa.array(leaks, pa.string()))
-        fate = pa.array(np.frombuffer(fates, dtype=np.uint8))
-        table = table.append_column("fate", fate).combine_chunks()
-        batches = table.to_batches()
-        return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=FINISHED)
+        columns = {name: table.column(name).to_pylist() for name in _COLUMNS}
+        removed = [0] * len(fates)
+        leaks: list[str | None] = [None] * len(fates)
+        for row, (fate, language) in enumerate(zip(fates, columns["language"], strict=True)):
+            if fate == STAYS:
+                text, removed[row] = self._without_repeated(columns["text"][row])
+                columns["text"][row], leaks[row] = text, self._leak(text, language)
+        arrays = [*columns.values(), list(fates), removed, leaks]
+        return pa.RecordBatch.from_arrays(
+            [pa.array(a, type=f.type) for a, f in zip(arrays, FINISHED, strict=True)],
+            schema=FINISHED,
+        )
+
+    def _without_repeated(self, text: str) -> tuple[str, int]:
+        return (text, 0) if self._repeated is None else remove_lines(text, self._repeated)
 
     def _leak(self, text: str, language: str) -> str | None:
         guard = self._guards.get(language)

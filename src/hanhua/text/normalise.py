@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 
 from hanhua.text.layout import join_letter_spaced, shorten_repeats
 
@@ -52,7 +53,11 @@ _RADICALS = dict(zip(_PAIRS[::2], _PAIRS[1::2], strict=True))
 
 
 def _replace(match: re.Match[str]) -> str:
-    character = match[0]
+    return _mapped(match[0])
+
+
+@cache
+def _mapped(character: str) -> str:
     if character in "\xa0\u3000":
         return " "
     if "\u2e80" <= character <= "\u2fd5" or "０" <= character <= "ｚ":

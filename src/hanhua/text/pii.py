@@ -63,7 +63,9 @@ _CARD = re.compile(
 )
 _UNION_PAY = re.compile("62|9558|9559|436742|456351|601382|603367|690755")
 _OTHER_ISSUER = re.compile("4|5[1-5]|2[2-7]|35(?:2[89]|[3-8])|6011|65")
-_CARD_WORDS = re.compile(r"卡号|卡號|账号|帐号|賬號|帳號|银行|銀行|信用卡|(?i:card|account|visa)")
+_CARD_WORDS = re.compile(
+    r"卡号|卡號|账号|帐号|賬號|帳號|银行|銀行|信用卡|(?i:(?<!_)card|account|visa)"
+)
 
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = re.compile(
@@ -83,7 +85,7 @@ _RESOLVERS = frozenset(
 _PASSPORT = re.compile(
     _ALONE + r"(?:[EGDSPH][0-9]{8}|E[A-HJ-NP-Z][0-9]{7}|[A-Z]{1,2}[0-9]{7,8}|[0-9]{9})" + _ENDS
 )
-_PASSPORT_WORDS = re.compile(r"护照|護照|(?i:passport)")
+_PASSPORT_WORDS = re.compile(r"护照|護照|(?i:(?<!<)passport)")
 
 # Country domains and the generic ones that people have addresses in: no list of all 1,400, in which
 # getty@tty1.service and icon@2x.zip would be addresses too.
@@ -157,7 +159,7 @@ def _replacer(judge: _Judge, placeholder: str) -> Callable[[re.Match[str]], str]
 
 
 def _near(match: re.Match[str], words: re.Pattern[str]) -> bool:
-    """Whether one of the words stands shortly before a match."""
+    """Whether one of the words, and not a placeholder, stands shortly before a match."""
     start = match.start()
     return words.search(match.string, max(0, start - _NEAR_CHARS), start) is not None
 

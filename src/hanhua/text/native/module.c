@@ -11,6 +11,8 @@ static PyMethodDef methods[] = {
      "shingles)."},
     {"band_row", band_row, METH_VARARGS,
      "band_row(least, bands) -> bytes: a uint64 key for each band, then uint16 halves."},
+    {"line_keys", line_keys, METH_VARARGS,
+     "line_keys(text, fold, least) -> bytes of uint64: a key for each line, 0 for shorter ones."},
     {"grams", grams, METH_VARARGS,
      "grams(points, gram_chars, seen, shift) -> (bytes of uint64 hashes, bytes of int64 places) "
      "of the n-grams whose slot is marked in seen."},

@@ -33,6 +33,7 @@ int check_table(const Py_buffer *table, Py_ssize_t width, const char *name);
 PyObject *profile(PyObject *self, PyObject *args);
 PyObject *canonical(PyObject *self, PyObject *args);
 PyObject *sign(PyObject *self, PyObject *args);
+PyObject *line_keys(PyObject *self, PyObject *args);
 PyObject *band_row(PyObject *self, PyObject *args);
 PyObject *grams(PyObject *self, PyObject *args);
 
