@@ -40,7 +40,7 @@ def near(
     each, least = (20, 60) if options.quick else (600 // part, 200)
     planted = plant(list(texts), each, options.seed, least)
     plain = [text.text for text in planted.texts]
-    truth = [_truth(plain, folded, options.cache) for folded in (True, False)]
+    folded, same = (_truth(plain, fold, options.cache) for fold in (True, False))
     source = work / "planted.jsonl"
     megabytes = write_jsonl(planted.texts, source)
 
@@ -49,7 +49,7 @@ def near(
         used = measure([python, script(f"{peer}_near"), str(source), str(removed), *arguments])
         names = set(removed.read_text(encoding="utf-8").splitlines())
         gone = np.array([text.id in names for text in planted.texts])
-        return used, score(planted, *truth, gone)
+        return used, score(planted, folded, same, gone)
 
     used, found = run(HERE, "hanhua", ())
     own, tools = [used], {}
@@ -65,7 +65,7 @@ def near(
         own.append(run(HERE, "hanhua", ())[0])
     return {
         "documents": len(plain), "megabytes": round(megabytes, 1),
-        "pairs_50": len(truth[0].first), "pairs_80": int((truth[0].jaccard >= 0.8).sum()),
+        "pairs_50": len(folded.first), "pairs_80": int((folded.jaccard >= 0.8).sum()),
         "tools": {"hanhua": figures(own, megabytes) | found, **tools},
         "jaccard": {
             kind: round(float(np.median([jaccard(plain[a], plain[b]) for a, b in pairs])), 3)

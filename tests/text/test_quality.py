@@ -192,11 +192,13 @@ def test_facts_agree_with_plain_python(text, language):
     facts = Facts(text, profile(text), language)
     lines = [line for line in text.split("\n") if line]
     assert facts.filled_lines == lines
-    assert facts.repeats_lines == (len(set(lines)) < len(lines))
+    assert facts.repeated_lines == len(lines) - len(set(lines))
     assert len(facts.word_starts) == len(text.split())
     assert (facts.chars, facts.visible) == (len(text), sum(not c.isspace() for c in text))
     kinds = "".join("x" if c.isalnum() else " " for c in text)
-    assert sorted(n for n in facts.stretches.tolist() if n) == sorted(map(len, kinds.split()))
+    assert sorted(n - 1 for n in facts.stretches.tolist() if n > 1) == sorted(
+        map(len, kinds.split())
+    )
 
 
 @given(MIXED)

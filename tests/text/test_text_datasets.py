@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import os
 import shutil
@@ -111,7 +110,7 @@ def test_cards_that_cannot_be_read_say_nothing():
 
 
 def test_saved_datasets_are_read_with_their_shards_and_splits(tmp_path):
-    datasets = importlib.import_module("datasets")
+    datasets = pytest.importorskip("datasets")
     datasets.disable_progress_bars()
     rows = [f"第{n}行" for n in range(10)]
     saved = datasets.Dataset.from_dict({"text": rows, "label": list(range(10))})
@@ -157,6 +156,7 @@ def test_references(repository, tmp_path):
 
 
 def test_offline_is_said(monkeypatch):
+    pytest.importorskip("datasets")
     monkeypatch.setenv("MODELSCOPE_ENDPOINT", "http://127.0.0.1:1")
     with pytest.raises(InputError, match=r"could not be fetched[\s\S]*ms:a/b#master[\s\S]*mirror"):
         texts("ms:a/b")
@@ -296,6 +296,7 @@ for reference in (pinned, "hf:tiny/zh/news@test", "hf:tiny/zh@nowhere", "hf:tiny
 
 @pytest.mark.slow
 def test_hugging_face_is_streamed(hub, tmp_path):
+    pytest.importorskip("datasets")
     (hub.folder / "data/news-2.jsonl").write_bytes(jsonl(["晚上"]))
     address = f"http://127.0.0.1:{hub.server_address[1]}"
     environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "hf"),

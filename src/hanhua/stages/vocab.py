@@ -14,4 +14,4 @@ def run(context: Context[VocabConfig]) -> Result:
     return build_vocab(context, rows_cost(context.inputs["base"].path / "model"))
 
 
-STAGE = Stage(name="vocab", version=3, title="learn new pieces", run=run)
+STAGE = Stage(name="vocab", version=4, title="learn new pieces", run=run)

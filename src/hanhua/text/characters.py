@@ -25,6 +25,7 @@ _FEW_LETTERS = 100
 """Shares of function words say nothing about texts shorter than this."""
 _FEW_CHARS = 200
 _FEW_WORDS = 50
+_PROSE = 0.2
 _TABLE_SHIFT = np.uint32(16)
 
 
@@ -45,9 +46,10 @@ def broken_share(facts: Facts) -> float | None:
 def rare_han_share(facts: Facts) -> float | None:
     """Han characters that neither GB 2312 nor Big 5 has, of all Han.
 
-    Decent text of either script stays below .04; UTF-8 read as GBK (鎴戜滑) has .13 to .30.
+    Decent text of either script stays below .04; UTF-8 read as GBK (鎴戜滑) has .13 to .30. Not
+    asked where particles show connected prose.
     """
-    if facts.letters < _FEW_LETTERS:
+    if facts.letters < _FEW_LETTERS or facts.particle_share > _PROSE:
         return None
     return facts.count(RARE) / max(len(facts.units), 1) if facts.unspaced else None
 
@@ -102,7 +104,7 @@ def mean_stretch_chars(facts: Facts) -> float | None:
     if facts.chars < _FEW_CHARS:
         return None
     inside = len(facts.flags) - len(facts.breaks)
-    return inside / max(int(np.count_nonzero(facts.stretches)), 1)
+    return inside / max(int(np.count_nonzero(facts.stretches > 1)), 1)
 
 
 def mean_word_chars(facts: Facts) -> float | None:

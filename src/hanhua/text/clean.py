@@ -7,7 +7,7 @@ after, from the keys that are made here. So records can be cleaned anywhere, in 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from hanhua.text.boilerplate import clean_lines
@@ -68,7 +68,6 @@ class Cleaner:
     def __init__(self, config: CorpusConfig, questions: OverlapIndex | None = None) -> None:
         self.config = config
         self.questions = questions
-        self._converters: dict[str, Callable[[str], str]] = {}
 
     def clean(self, record: Record, number: int, source: str) -> Iterator[Cleaned]:
         """Judge the documents of one record: one, or several where it is split.
@@ -152,9 +151,7 @@ class Cleaner:
             text, removed = clean_lines(text, language, limits)
             changes.update({f"removed.{kind}": count for kind, count in removed.items()})
         if self.config.script != "keep" and language.startswith("zh"):
-            if self.config.script not in self._converters:
-                self._converters[self.config.script] = converter(self.config.script)
-            text = self._converters[self.config.script](text)
+            text = converter(self.config.script)(text)
         return text
 
     def _limits(self, language: str) -> QualityConfig:

@@ -92,7 +92,10 @@ class CorpusConfig(Section):
         bool, Field(description="keep blocks of code in Markdown and reStructuredText")
     ] = True
     script: Annotated[
-        Literal["keep", "simplified", "simplified_tw", "traditional"],
+        Literal[
+            "keep", "simplified", "simplified_tw", "simplified_hk",
+            "traditional", "traditional_tw", "traditional_hk",
+        ],
         Field(description="bring Chinese text to simplified or traditional characters"),
     ] = "keep"
     pii: Annotated[

@@ -34,7 +34,7 @@ _WIDE = ("utf-16-le", "utf-16-be")
 _WIDER = {
     "ascii": "utf-8", "utf-8-sig": "utf-8", "gb2312": "gb18030", "gbk": "gb18030",
     "big5": "big5hkscs", "cp950": "big5hkscs", "shift_jis": "cp932", "euc_kr": "cp949",
-    "iso8859-1": "cp1252", "hz": "hz",
+    "iso8859-1": "cp1252",
 }  # fmt: skip
 _FUNCTION_HANGUL = "이다는을의에가로고하지은도를한어서기사니라리나요자그해시있것수들과대으면인만"
 _GOOD = 0.5

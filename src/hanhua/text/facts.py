@@ -105,10 +105,10 @@ class Facts:
         return set(self.lines)
 
     @lazy
-    def repeats_lines(self) -> bool:
-        """Whether any line that is not empty stands there twice."""
-        empty = self.lines.count("") - 1
-        return len(self.distinct_lines) + max(empty, 0) < len(self.lines)
+    def repeated_lines(self) -> int:
+        """How many lines that are not empty stood there before."""
+        empty = max(self.lines.count("") - 1, 0)
+        return len(self.lines) - len(self.distinct_lines) - empty
 
     # The sample
 
@@ -148,17 +148,18 @@ class Facts:
 
     @lazy
     def stretches(self) -> Places:
-        """Letters and digits before, between and after the breaks, [breaks + 1]."""
-        lengths = np.empty(len(self.breaks) + 1, dtype=np.intp)
-        lengths[:-1], lengths[-1] = self.breaks, len(self.flags)
-        lengths[1:] -= self.breaks
-        lengths[1:] -= 1
-        return lengths
+        """Letters and digits between the breaks, one more than characters, [breaks + 1].
+
+        Before the first break and behind the last one too; 1 where nothing stands between.
+        """
+        edges = np.empty(len(self.breaks) + 2, dtype=np.intp)
+        edges[0], edges[1:-1], edges[-1] = -1, self.breaks, len(self.flags)
+        return edges[1:] - edges[:-1]
 
     @lazy
     def longest_stretch(self) -> int:
         """Characters of the longest of these."""
-        return int(self.stretches.max())
+        return int(self.stretches.max()) - 1
 
     @lazy
     def blanks(self) -> Places:

@@ -1,6 +1,6 @@
 """Readers of JSON: a value a line, or an array, or values one after the other.
 
-Lines go to orjson, three times as fast as the standard parser; what it refuses (lone surrogates,
+Lines go to orjson, about twice as fast as the standard parser; what it refuses (lone surrogates,
 NaN, control characters inside strings) is tried again with the standard one, which is laxer.
 A file of one large array is parsed as it is read, so that its size does not matter.
 """

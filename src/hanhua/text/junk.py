@@ -27,7 +27,7 @@ _FEW_TERMS = 3
 
 def markup_share(facts: Facts) -> float | None:
     """Characters inside tags of HTML or XML, of all characters: pages that nobody extracted."""
-    if facts.text.count("<") < _FEW_TAGS:
+    if "<" not in facts.text or facts.text.count("<") < _FEW_TAGS:
         return None
     return sum(map(len, _TAG.findall(facts.text))) / facts.chars
 
@@ -38,6 +38,8 @@ def code_symbol_share(facts: Facts) -> float | None:
     C4 drops from the first curly bracket on. Minified scripts have .07 to .10, of documentation
     one page in a hundred has .06.
     """
+    if "{" not in facts.text and ";" not in facts.text:
+        return 0.0
     return sum(map(facts.text.count, _CODE)) / max(facts.visible, 1)
 
 
@@ -52,8 +54,8 @@ def long_token_share(facts: Facts) -> float | None:
     if facts.longest_stretch <= _LONG_TOKEN_CHARS:
         return 0.0
     lengths, breaks, flags, found = facts.stretches, facts.breaks, facts.flags, 0
-    for number in (lengths > _LONG_TOKEN_CHARS).nonzero()[0].tolist():
-        length = int(lengths[number])
+    for number in (lengths > _LONG_TOKEN_CHARS + 1).nonzero()[0].tolist():
+        length = int(lengths[number]) - 1
         start = int(breaks[number - 1]) + 1 if number else 0
         if all(flags[start + n * length // 4] & TOKEN for n in (1, 2, 3)):
             found += length
@@ -70,8 +72,8 @@ def unbroken_share(facts: Facts) -> float | None:
         return None
     if facts.longest_stretch <= _LONG_RUN_CHARS:
         return 0.0
-    lengths = facts.stretches
-    return int(lengths.compress(lengths > _LONG_RUN_CHARS).sum()) / len(facts.flags)
+    lengths = facts.stretches.compress(facts.stretches > _LONG_RUN_CHARS + 1)
+    return (int(lengths.sum()) - len(lengths)) / len(facts.flags)
 
 
 def placeholder_share(facts: Facts) -> float | None:

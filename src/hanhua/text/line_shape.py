@@ -15,6 +15,8 @@ _SHORT_CHARS = {True: 12, False: 30}
 _ENDS = frozenset(".!?;…。！？；，,、\"'”’」』｡")
 _BULLETS = frozenset("•‣◦▪▫■□●○◆◇▶►➢➤※·–-*+")
 _DIGITS = "0123456789"
+_FEW_ELLIPSES = 0.2
+"""Ellipses a line below which no share of lines that end in one is counted."""
 
 
 def line_end_share(facts: Facts) -> float | None:
@@ -59,10 +61,12 @@ def ellipsis_line_share(facts: Facts) -> float | None:
     Gopher drops from .30 on: such pages are lists of teasers, and tables of contents with leaders.
     A closing quote is not looked through: dialogue that trails off is no teaser.
     """
-    lines = facts.filled_lines
-    if len(lines) < _FEW_LINES or ("…" not in facts.text and "..." not in facts.text):
+    lines, text = facts.filled_lines, facts.text
+    if len(lines) < _FEW_LINES:
         return None
-    return sum(line.rstrip(_DIGITS).endswith(("…", "...")) for line in lines) / len(lines)
+    if text.count("…") + text.count("...") < _FEW_ELLIPSES * len(lines):
+        return 0.0
+    return len([1 for line in lines if line.rstrip(_DIGITS).endswith(("…", "..."))]) / len(lines)
 
 
 def newline_share(facts: Facts) -> float | None:

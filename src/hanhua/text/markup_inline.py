@@ -26,7 +26,7 @@ _TOKEN = re.compile(
     re.S | re.I,
 )
 _BEGIN = re.compile(r"[\\`$<!\[{&]")
-"""What a token can begin with: looking for that first is ten times as fast."""
+"""What a token can begin with: looking for that first is much faster than trying everywhere."""
 _KINDS = ("escape", "code", "math", "comment", "raw", "unseen", "tag", "entity",
           "image", "link")  # fmt: skip
 _TARGET = re.compile(

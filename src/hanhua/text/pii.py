@@ -76,8 +76,7 @@ _IPV6 = re.compile(
     r"(?![0-9A-Za-z:/])"
 )
 _VERSION_WORDS = re.compile(r"(?i:版本?|ver(?:sion)?\.?|release|build)[ :：=]*\Z|[vV]\Z")
-_VERSION_OCTET = 50
-"""Where three numbers are below this it is a version or a section; 1 of 130 addresses is such."""
+_VERSION_OCTET = 50  # three numbers below it: a version or a section, as 1 of 130 addresses is
 _RESOLVERS = frozenset(
     "114.114.114.114 114.114.115.115 223.5.5.5 223.6.6.6 119.29.29.29 208.67.222.222".split()
 )
@@ -160,8 +159,7 @@ def _replacer(judge: _Judge, placeholder: str) -> Callable[[re.Match[str]], str]
 
 def _near(match: re.Match[str], words: re.Pattern[str]) -> bool:
     """Whether one of the words, and not a placeholder, stands shortly before a match."""
-    start = match.start()
-    return words.search(match.string, max(0, start - _NEAR_CHARS), start) is not None
+    return bool(words.search(match.string, max(0, match.start() - _NEAR_CHARS), match.start()))
 
 
 def _is_id_card(match: re.Match[str]) -> bool:

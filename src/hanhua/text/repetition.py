@@ -15,6 +15,7 @@ from hanhua.text.facts import Facts, Units, join
 _FEW_UNITS = {True: 100, False: 50}
 """Shares of n-grams say nothing about fewer units (characters, words) than this: one word said
 twice would be much."""
+_FEW_REPEATED = 0.2
 _BIN_BITS = 12
 _MULTIPLIER = np.uint32(0x85EBCA77)
 
@@ -26,7 +27,7 @@ def duplicate_line_share(facts: Facts) -> float | None:
     (Penedo et al. 2024, https://arxiv.org/abs/2406.17557, section 3.6), FineWeb 2 for cmn_Hani
     from .287 of the lines (https://github.com/huggingface/fineweb-2, configs/cmn_Hani.yml).
     """
-    if not facts.repeats_lines:
+    if not facts.repeated_lines:
         return 0.0
     total = sum(map(len, facts.lines))
     return (total - sum(map(len, facts.distinct_lines))) / total
@@ -36,9 +37,10 @@ def duplicate_paragraph_share(facts: Facts) -> float | None:
     """Paragraphs (between empty lines) that stood there before, of all paragraphs.
 
     Gopher drops from .30 of the paragraphs or .20 of their characters. By characters the rule would
-    say no more than the one for lines: a repeated paragraph is repeated lines.
+    say no more than the one for lines: a repeated paragraph is repeated lines. Hence 0 where these
+    are fewer than a fifth of the empty lines.
     """
-    if not facts.repeats_lines:
+    if facts.repeated_lines < _FEW_REPEATED * facts.lines.count(""):
         return 0.0
     paragraphs = [paragraph for paragraph in facts.text.split("\n\n") if paragraph]
     return 1 - len(set(paragraphs)) / len(paragraphs)
@@ -72,10 +74,11 @@ def repeated_gram_share(facts: Facts) -> float | None:
     """
     if _few(facts):
         return None
-    if facts.unspaced:
-        grams = np.sort(join(facts.quads, facts.quads[4:], 4))
-    else:
-        grams = np.sort(join(facts.quads, facts.units[4:], 1))
+    grams = (
+        join(facts.quads, facts.quads[4:], 4) if facts.unspaced
+        else join(facts.quads, facts.units[4:], 1)
+    )  # fmt: skip
+    grams.sort()
     return int(np.count_nonzero(grams[1:] == grams[:-1])) / len(grams)
 
 
