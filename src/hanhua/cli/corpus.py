@@ -15,7 +15,10 @@ _REASONS_SHOWN = 12
 
 @app.command()
 def corpus(
-    files: Annotated[list[str], typer.Argument(help="files, folders or globs of raw text")],
+    files: Annotated[
+        list[str],
+        typer.Argument(help="files, folders or globs of raw text; hf:owner/name, ms:owner/name"),
+    ],
     out: Annotated[Path, typer.Option(help="the folder to make")],
     language: Annotated[
         str, typer.Option(help="of the text, e.g. zh; auto finds it document by document")
@@ -76,7 +79,11 @@ def _config(
 
     if not files:
         raise UsageError("No file given.", fix="hanhua corpus FILE... --out DIR")
-    sources = [{"path": path, "language": language, "licence": licence} for path in files]
+    sources = [
+        {"dataset" if file.startswith(("hf:", "ms:")) else "path": file, "language": language,
+         "licence": licence}
+        for file in files
+    ]  # fmt: skip
     settings = [
         f"sources={json.dumps(sources, ensure_ascii=False)}", "allow_unknown_licence=true",
         f"contamination={json.dumps(against or [], ensure_ascii=False)}",

@@ -31,7 +31,7 @@ def run(context: Context[CorpusConfig]) -> Result:
 
 def estimate(config: CorpusConfig, facts: Mapping[str, Any]) -> Mapping[str, Any]:
     """Seconds and disk from the sizes of the files."""
-    files = [path for n, source in enumerate(config.sources)
+    files = [path for n, source in enumerate(config.sources) if source.path
              for path in outside_files(source.path, f"corpus.sources[{n}].path")]  # fmt: skip
     text_bytes = sum(
         path.stat().st_size * (_PACKING if path.suffix in _PACKED else 1.0) for path in files

@@ -27,12 +27,22 @@ class SourceConfig(Section):
     """One collection of raw text."""
 
     path: Annotated[
-        FilesField,
+        FilesField | None,
+        Outside("files"),
         Field(
-            description="a file, a folder or a glob of txt, md, jsonl, json, csv, tsv or parquet, "
-            "plain or packed as gz, zst, xz or bz2"
+            description="a file, a folder or a glob of txt, md, rst, html, jsonl, json, csv, tsv, "
+            "parquet, arrow, warc or wet, plain or packed as gz, zst, xz or bz2"
         ),
-    ]
+    ] = None
+    dataset: Annotated[
+        str | None,
+        Field(
+            pattern="^(hf|ms):.",
+            description="in place of a path: hf:owner/name or hf:owner/name/config@split#revision, "
+            "streamed, or the same with ms: (ModelScope); name the revision, or the run "
+            "cannot be repeated",
+        ),
+    ] = None
     language: Annotated[
         str,
         Field(
@@ -55,16 +65,33 @@ class SourceConfig(Section):
     ] = None
     text_field: Annotated[
         str | None,
-        Field(min_length=1, description="field or column; default: text, content or the like"),
+        Field(
+            min_length=1,
+            description="field or column, a.b for one inside another; default: text, content or "
+            "the like",
+        ),
     ] = None
     txt: Annotated[
         Literal["file", "line"], Field(description="what is one document in a txt file")
     ] = "file"
+    kind: Annotated[
+        Literal["auto", "text", "markdown", "rst", "html"],
+        Field(description="what the texts are; auto goes by the file's name"),
+    ] = "auto"
     encoding: Annotated[
         str,
         AfterValidator(_codec),
-        Field(description="a codec; auto finds utf-8, utf-16, utf-32, gb18030, big5 and cp1252"),
+        Field(
+            description="a codec; auto finds utf-8, utf-16, utf-32, gb18030, big5, cp1252, "
+            "Japanese and Korean ones"
+        ),
     ] = "auto"
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.path is None) == (self.dataset is None):
+            raise ValueError("a source has either a `path` or a `dataset`")
+        return self
 
 
 class CorpusConfig(Section):
@@ -93,8 +120,13 @@ class CorpusConfig(Section):
     ] = True
     script: Annotated[
         Literal[
-            "keep", "simplified", "simplified_tw", "simplified_hk",
-            "traditional", "traditional_tw", "traditional_hk",
+            "keep",
+            "simplified",
+            "simplified_tw",
+            "simplified_hk",
+            "traditional",
+            "traditional_tw",
+            "traditional_hk",
         ],
         Field(description="bring Chinese text to simplified or traditional characters"),
     ] = "keep"

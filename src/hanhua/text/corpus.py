@@ -92,7 +92,7 @@ class _Build:
         if self.config.max_line_docs is not None:
             lines = LineFile(self.context.work / "keys" / "lines")
         collector = Collector(self.ledger, KeyFiles(self.context.work / "keys"), lines)
-        total = sum(path.stat().st_size for _, path in files)
+        total = sum(path.stat().st_size for _, path in files if path)
         kernel = partial(clean_batch, cleaner=self.cleaner)
         with self.progress.bar("cleaning", total=total, unit="B") as bar, collector:
             batches = raw_batches(intake.records(files, bar), self.config.batch_chars)
@@ -215,9 +215,9 @@ class _Build:
         shown = ", ".join(f"{reason} {count}" for reason, count in sorted(drops.items()))
         samples = [str(s["where"]) for s in self.ledger.samples
                    if not wanted or s["language"] == language]  # fmt: skip
-        names = (
-            samples or [f.name for a in accounts for f in a.files] or [self.config.sources[0].path]
-        )
+        first = self.config.sources[0]
+        names = samples or [f.name for a in accounts for f in a.files]
+        names = names or [str(first.path or first.dataset)]
         raise InputError(
             f"No document in language {language!r} is left." if wanted else "No document is left.",
             where="corpus.sources",

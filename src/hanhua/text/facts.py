@@ -34,7 +34,7 @@ Units: TypeAlias = npt.NDArray[np.uint32]
 
 UNSPACED = frozenset(("zh", "ja", "th", "lo", "km", "my", "bo"))
 """Languages written without spaces between words: their n-grams are of characters."""
-SAMPLE_CHARS = {True: 3_000, False: 5_100}
+SAMPLE_CHARS = {True: 4_500, False: 6_000}
 """Longer texts are sampled; of unspaced languages less, as a Han character says more."""
 _PIECES = 3
 

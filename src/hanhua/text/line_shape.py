@@ -15,8 +15,7 @@ _SHORT_CHARS = {True: 12, False: 30}
 _ENDS = frozenset(".!?;…。！？；，,、\"'”’」』｡")
 _BULLETS = frozenset("•‣◦▪▫■□●○◆◇▶►➢➤※·–-*+")
 _DIGITS = "0123456789"
-_FEW_ELLIPSES = 0.2
-"""Ellipses a line below which no share of lines that end in one is counted."""
+_TRAILING = frozenset(".…0123456789")
 
 
 def line_end_share(facts: Facts) -> float | None:
@@ -61,12 +60,11 @@ def ellipsis_line_share(facts: Facts) -> float | None:
     Gopher drops from .30 on: such pages are lists of teasers, and tables of contents with leaders.
     A closing quote is not looked through: dialogue that trails off is no teaser.
     """
-    lines, text = facts.filled_lines, facts.text
+    lines = facts.filled_lines
     if len(lines) < _FEW_LINES:
         return None
-    if text.count("…") + text.count("...") < _FEW_ELLIPSES * len(lines):
-        return 0.0
-    return len([1 for line in lines if line.rstrip(_DIGITS).endswith(("…", "..."))]) / len(lines)
+    likely = [line for line in lines if line[-1] in _TRAILING]
+    return len([1 for x in likely if x.rstrip(_DIGITS).endswith(("…", "..."))]) / len(lines)
 
 
 def newline_share(facts: Facts) -> float | None:

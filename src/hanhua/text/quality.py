@@ -102,9 +102,9 @@ def check_quality(
     """
     facts = Facts(text, profile, language)
     for rule, limit in active_rules(thresholds, language):
-        drop = rule.check(facts, limit)
-        if drop:
-            return drop
+        value = rule.measure(facts)
+        if value is not None and (value < limit if rule.at_least else value > limit):
+            return Drop(rule.reason, round(value, 4))
     return None
 
 

@@ -11,6 +11,7 @@ from hanhua.core.artifact import outside_files
 from hanhua.core.errors import InputError
 from hanhua.core.files import sha256_text
 from hanhua.text.document import Document
+from hanhua.text.extract import extract_record
 from hanhua.text.normalise import normalise
 from hanhua.text.read import read_records
 from hanhua.text.split import split_text
@@ -43,7 +44,7 @@ class Texts:
             InputError: when a file can't be read or holds no text.
         """
         for path, name in zip(self.files, names(self.files), strict=True):
-            for number, record in enumerate(read_records(path)):
+            for number, record in enumerate(map(extract_record, read_records(path))):
                 for part, text in enumerate(split_text(record.text or "", LONG_CHARS)):
                     # By content, so that a copy of a document falls on the same side.
                     key = sha256_text(text)
