@@ -607,6 +607,14 @@ def speed(texts: Sequence[str], language: str) -> dict[str, Any]:
     found: dict[str, Any] = {"megabytes": round(size, 1), "docs": len(sample), "rules": {}}
     found["loop"] = loop_microseconds()
     found["all"] = rate(pairs, lambda pair: check_quality(*pair, language, limits), size)
+    for low, high in ((2, 5), (5, 10), (10, 20)):
+        some = [pair for pair in pairs if 1e3 * low <= len(pair[0].encode()) <= 1e3 * high]
+        if not some:
+            continue
+        amount = megabytes([text for text, _ in some])
+        found[f"{low} to {high} kB"] = rate(
+            some, lambda pair: check_quality(*pair, language, limits), amount
+        )
     found["profile"] = rate(sample, profile, size)
     found["lines"] = rate(sample, lambda text: clean_lines(text, language, limits), size)
     for rule, limit in active_rules(limits, language):
@@ -656,9 +664,10 @@ def _fast(found: Mapping[str, Any], language: str) -> Iterator[str]:
     yield (
         f"{fast['docs']:,} documents of 2 to 20 kB, {fast['megabytes']} MB of UTF-8, one process, "
         f"each document's cheapest of {PASSES} passes. All rules together: **{fast['all']} MB per "
-        f"CPU-second**; counting characters first (profile) {fast['profile']}, removing lines "
-        f"{fast['lines']}. (`sum(range(50_000))` took {fast['loop']} microseconds of CPU time just "
-        "before, in the median.) A rule alone, with the facts that it needs:\n"
+        f"CPU-second** ({', '.join(f'{fast[k]} at {k}' for k in fast if k.endswith('kB'))}); "
+        f"counting characters first (profile) {fast['profile']}, removing lines {fast['lines']}. "
+        f"(`sum(range(50_000))` took {fast['loop']} microseconds of CPU time just before, in the "
+        "median.) A rule alone, with the facts that it needs:\n"
     )
     yield ", ".join(f"{name} {rate}" for name, rate in fast["rules"].items()) + ".\n"
     yield "A scorer of the sets above: " + ", ".join(

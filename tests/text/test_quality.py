@@ -316,6 +316,16 @@ def test_kinds_and_lengths_of_lines_are_the_recipes():
     assert clean_lines(text, "de", QualityConfig())[1] == {}
 
 
+@pytest.mark.parametrize(
+    "item", ["赞1 ", "helpx ", "可以", "上一篇：a ", "log in ", " on x", "微信 "]
+)
+def test_lines_that_nearly_match_fail_at_once(item):
+    """With ambiguous patterns these lines would take years, not be wrong."""
+    for start in ("赞1 ", "log in ", "登录后", "上一篇：a ", "share ", "分享到 "):
+        line = (start + item * 60)[:110] + "。不。"
+        assert clean_lines(line, "zh", QualityConfig()) == (line, {})
+
+
 def test_a_page_about_licences_keeps_its_copyright_lines():
     page = "\n".join([*[f"Part {n} was written by many." for n in range(9)],
                       "Copyright (c) 2001 Somebody", *[f"Text {n} follows "

@@ -45,14 +45,23 @@ def clean_lines(text: str, language: str, limits: QualityConfig) -> tuple[str, d
         The text without those lines (the same object when there are none), and how many lines went
         by kind.
     """
-    asked = limits.boilerplate_lines
-    forms = _forms(base_language(language), asked)
     lines = text.split("\n")
+    kinds = _kinds(lines, base_language(language), limits)
+    if not kinds:
+        return text, {}
+    kept = "\n".join([line for number, line in enumerate(lines) if number not in kinds])
+    return _BLANK_LINES.sub("\n\n", kept).strip(), dict(sorted(Counter(kinds.values()).items()))
+
+
+def _kinds(lines: Sequence[str], language: str, limits: QualityConfig) -> dict[int, str]:
+    """Number -> kind, of the lines that are boilerplate."""
+    asked, max_chars = limits.boilerplate_lines, limits.max_boilerplate_line_chars
+    forms, menus = _forms(language, asked), "menu" in asked
     kinds: dict[int, str] = {}
     strong = 0
     for number, line in enumerate(lines):
-        if len(line) > limits.max_boilerplate_line_chars:
-            if "menu" in asked and _is_long_menu(line):
+        if len(line) > max_chars:
+            if menus and _is_long_menu(line):
                 kinds[number] = "menu"
             continue
         if not line or line.startswith(_CODE):
@@ -60,20 +69,17 @@ def clean_lines(text: str, language: str, limits: QualityConfig) -> tuple[str, d
         bare = line.strip(_EDGES).lower()
         pattern = forms.get(bare[:3]) or forms.get(bare[:2]) or forms.get(bare[:1])
         match = pattern.fullmatch(bare) if pattern else None
-        if bare[:2] in _MENU_BEGINS:
-            strong += bare in STRONG
-            if not match and "menu" in asked and _is_menu(bare):
-                kinds[number] = "menu"
         if match:
             kinds[number] = match.lastgroup or ""
+        if bare[:2] in _MENU_BEGINS:
+            strong += bare in STRONG
+            if not match and menus and _is_menu(bare):
+                kinds[number] = "menu"
     if "copyright" in asked:
-        _settle_copyright(lines, kinds, limits.max_boilerplate_line_chars)
-    if "menu" in asked and strong > 1:
+        _settle_copyright(lines, kinds, max_chars)
+    if menus and strong > 1:
         _mark_menus(lines, kinds, limits.min_menu_lines)
-    if not kinds:
-        return text, {}
-    kept = "\n".join([line for number, line in enumerate(lines) if number not in kinds])
-    return _BLANK_LINES.sub("\n\n", kept).strip(), dict(sorted(Counter(kinds.values()).items()))
+    return kinds
 
 
 def _is_menu(bare: str) -> bool:

@@ -3,7 +3,8 @@
 A form is a list of beginnings and a pattern for all that follows: a line is boilerplate when it is
 one from its first to its last character, so a sentence that mentions a log-in or a copyright
 stays. Headings that articles use too (相关链接, 延伸阅读, Table of contents) are left out on
-purpose. Lines are compared in lower case, without marks and brackets around them.
+purpose. Lines are compared in lower case, without marks and brackets around them. Repeated groups
+are possessive (``*+``): a line of a hundred shares or log-ins that is no match fails at once.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ Forms: TypeAlias = dict[str, tuple[tuple[str, str], ...]]
 
 _T = "[^。！？!?；;]"
 _COUNTED = "阅读|浏览|点击|评论|点赞|赞|收藏|转发|分享|人气|回复|顶|踩|访问|喜欢"
-_NUMBER = r"(?:数|量|次数)?\s*[:：]?\s*[\(（\[]?\d++[\)）\]]?\s*(?:次|人|条|个)?"
+_NUMBER = r"(?>(?:数|量|次数)?\s*[:：]?\s*[\(（\[]?\d+[\)）\]]?(?:\s*(?:次|人|条|个))?)"
 _PLACES = (
     "微信|微博|新浪微博|腾讯微博|朋友圈|好友|qq空间|qq好友|qq|人人网|豆瓣|更多|facebook|twitter|"
     "linkedin"
@@ -30,7 +31,7 @@ ZH: Forms = {
         ("上一篇|下一篇|上一页|下一页|上一章|下一章|上一条|下一条|上一节|下一节|上一则|下一则|"
          "上一主题|下一主题|前一篇|后一篇|前一页|后一页",
          rf"(?:文章|新闻|日志)?(?:\s*[:：]{_T}{{0,80}})?"
-         rf"(?:[\s|｜/]+(?:上|下|前|后)一(?:篇|页|章|条|节)(?:\s*[:：]{_T}{{0,80}})?)*"),
+         rf"(?:[\s|｜/]++(?:上|下|前|后)一(?:篇|页|章|条|节)(?>\s*[:：]{_T}{{0,80}})?+)*+"),
         ("返回顶部|返回首页|返回目录|返回列表|返回上一页|返回上页|返回主页|回到顶部|回到首页|"
          "回到目录|回顶部|回首页|转到首页", r"[\s|｜/]*(?:关闭|打印)?(?:本页|窗口)?"),
         ("您的位置|您现在的位置|您当前的位置|您所在的位置|您所在位置|你的位置|你现在的位置|"
@@ -38,18 +39,18 @@ ZH: Forms = {
         ("首页|主页|网站首页", rf"\s*[>»›→/|｜＞·]{_T}{{1,90}}"),
         ("跳转到|跳到|跳至|跳过|跳转至", "(?:主要)?(?:内容|正文|导航)"),
         ("打印本页|打印此页|打印本文|关闭窗口|关闭本页|收藏本页|加入收藏|设为首页",
-         r"(?:[:：\s|｜/\[\]【】]*(?:打印|收藏|关闭|推荐|窗口|本页|此页|设为首页))*"),
+         r"(?:[:：\s|｜/\[\]【】]*(?:打印|收藏|关闭|推荐|窗口|本页|此页|设为首页))*+"),
         ("字体|字号", r"(?:[:：\s|｜/\[\]【】]+[大中小]){2,}[】\]]?"),
         ("共|第", r"\s*\d+\s*页(?=.{0,60}(?:上一页|下一页|尾页)).{0,80}"),
     ),
     "share": (
         ("分享到|分享至|一键分享|分享：|分享:",
-         rf"\s*[:：]?(?:[\s|｜/、,，]*(?:{_PLACES}))*[:：]?"),
+         rf"\s*[:：]?(?:[\s|｜/、,，]*+(?:{_PLACES}))*+[:：]?"),
         ("扫一扫|扫码|微信扫|扫描二维码|扫描下方|扫描上方|长按",
          rf"{_T}{{0,8}}(?:关注|识别|二维码|分享|下载|添加){_T}{{0,30}}[。！!]?"),
         ("关注我们|关注公众号|关注微信|欢迎关注|请关注|关注本站", rf"{_T}{{0,50}}[。！!]?"),
-        (_COUNTED, rf"{_NUMBER}(?:[\s|｜/·]*(?:{_COUNTED})(?:{_NUMBER})?)*"),
-        (_COUNTED, rf"(?:[\s|｜/·]+(?:{_COUNTED})(?:{_NUMBER})?)+"),
+        (_COUNTED, rf"{_NUMBER}(?:[\s|｜/·]*+(?:{_COUNTED}){_NUMBER}?+)*+"),
+        (_COUNTED, rf"(?:[\s|｜/·]++(?:{_COUNTED}){_NUMBER}?+)++"),
     ),
     "copyright": (
         ("版权所有|copyright|©", rf"{_T}{{0,110}}[。.]?"),
@@ -85,7 +86,7 @@ ZH: Forms = {
     ),
     "account": (
         ("请登录|请先登录|请登陆|登录后|登陆后|您需要登录|你需要登录|需要登录|登录即可",
-         rf"(?:后|才能?|可以?|即可|再|以|，|,|\s)*(?:发表)?(?:评论|回复|发言|发帖|"
+         rf"(?:后|才能?|可以?|即可|再|以|，|,|\s)*+(?:发表)?(?:评论|回复|发言|发帖|"
          rf"收藏){_T}{{0,12}}[。！]?"),
         ("还没有账号|没有账号|还没有帐号|没有帐号|还没有账户", rf"{_T}{{0,20}}[。？?]?"),
         ("请启用|请开启|请打开|请允许|需要启用", rf"{_T}{{0,12}}(?:javascript|"
@@ -119,11 +120,11 @@ EN: Forms = {
     "share": (
         ("share|tweet|pin",
          rf"(?: (?:this|it|on|with|via|to))*(?: (?:post|article|page|story|friends|your friends))?"
-         rf"(?:[ :|,]*(?:on )?{_SITES})*\s*[:!]?"),
+         rf"(?:[ :|,]*+(?:on )?{_SITES})*+\s*[:!]?"),
         ("click to share|click to print|click to email|click to tweet", ".{0,70}"),
         ("follow us|like us|find us|join us", "(?: on.{0,40})?[:.!]?"),
         ("facebook|twitter|linkedin|pinterest|instagram|youtube|whatsapp|reddit",
-         rf"(?:[ |,/·]+{_SITES})+"),
+         rf"(?:[ |,/·]++{_SITES})++"),
         ("0|1|2|3|4|5|6|7|8|9", r"[\d,]* (?:shares?|comments?|likes?|views|retweets|replies)"),
     ),
     "copyright": (
@@ -158,7 +159,8 @@ EN: Forms = {
          "(?: or (?:register|sign up|create an account|log ?in|sign in))? to "
          "(?:post|comment|reply|leave|add a|vote|follow|join|continue reading|read more).{0,50}"),
         ("you must be logged in|you need to be logged in|not logged in", ".{0,60}"),
-        (_USER, rf"(?: now| today)?\??(?:\s*[|/·•,]?\s*(?:or )?(?:{_USER}|help|search)\??)*[!.]?"),
+        (_USER, rf"(?: now| today)?\??(?:\s*+(?:[|/·•,]\s*+)?(?:or )?(?:{_USER}|help|"
+                rf"search)\??)*+[!.]?"),
         ("subscribe|sign up", r".{0,40}\be-?mail(?: address)?\b.{0,60}"),
         ("subscribe to our|subscribe to the|sign up for our|sign up for the|join our",
          ".{0,30}(?:newsletter|mailing list|updates|feed|channel|blog).{0,40}"),

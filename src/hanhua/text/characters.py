@@ -26,7 +26,7 @@ _FEW_LETTERS = 100
 _FEW_CHARS = 200
 _FEW_WORDS = 50
 _PROSE = 0.2
-_TABLE_SHIFT = np.uint32(16)
+_TABLE_SHIFT = np.array(16, dtype=np.uint32)
 
 
 def broken_share(facts: Facts) -> float | None:

@@ -38,11 +38,12 @@ SAMPLE_CHARS = {True: 4_500, False: 6_000}
 """Longer texts are sampled; of unspaced languages less, as a Han character says more."""
 _PIECES = 3
 
-_NO_CASE = np.uint32(0x20)
+_LETTER_OR_TOKEN = np.array(LETTER | TOKEN)
+_NO_CASE = np.array(0x20, dtype=np.uint32)
 """The bit that tells small letters from capital ones, and a space by itself."""
-_MULTIPLIER = np.uint32(0x9E3779B1)
-_AFTER_SPACE = np.uint32((0x20 * 0x9E3779B1) % (1 << 32))
-_POWERS = {n: np.uint32(pow(0x9E3779B1, n, 1 << 32)) for n in (1, 2, 4)}
+_MULTIPLIER = 0x9E3779B1
+_POWERS = {n: np.array(pow(_MULTIPLIER, n, 1 << 32), dtype=np.uint32) for n in (1, 2, 4)}
+_AFTER_SPACE = (0x20 * _MULTIPLIER) % (1 << 32)
 
 
 class lazy(Generic[Value]):
@@ -132,7 +133,7 @@ class Facts:
         """Each character's flags, uint8 [sample chars]."""
         return flag_table().take(self.points)
 
-    def count(self, flag: int) -> int:
+    def count(self, flag: Flags) -> int:
         """How many characters of the sample have a flag."""
         return int(np.count_nonzero(self.flags & flag))
 
@@ -144,7 +145,7 @@ class Facts:
     @lazy
     def breaks(self) -> Places:
         """Where punctuation, symbols and spaces stand, [breaks]."""
-        return np.flatnonzero((self.flags & PAUSE) != 0)  # of booleans: three times as fast
+        return places_of(self.flags & PAUSE)
 
     @lazy
     def stretches(self) -> Places:
@@ -159,12 +160,12 @@ class Facts:
     @lazy
     def longest_stretch(self) -> int:
         """Characters of the longest of these."""
-        return int(self.stretches.max()) - 1
+        return int(np.maximum.reduce(self.stretches)) - 1
 
     @lazy
     def blanks(self) -> Places:
         """Where spaces and line breaks stand, [blanks]."""
-        return self.breaks.compress((self.flags.take(self.breaks) & BLANK) != 0)
+        return self.breaks.compress((self.flags.take(self.breaks) & BLANK).astype(np.bool_))
 
     @lazy
     def _words(self) -> tuple[Places, Places]:
@@ -192,14 +193,14 @@ class Facts:
         letters[self.blanks] = _NO_CASE
         mixed = np.empty_like(letters)
         mixed[:1] = _AFTER_SPACE
-        np.multiply(letters[:-1], _MULTIPLIER, out=mixed[1:])
+        np.multiply(letters[:-1], _POWERS[1], out=mixed[1:])
         mixed ^= letters
         mixed *= letters
         sums = np.empty(len(letters) + 1, dtype=np.uint32)
         sums[0] = 0
         np.cumsum(mixed, dtype=np.uint32, out=sums[1:])
         starts, ends = self._words
-        return (sums.take(ends) - sums.take(starts)) * _MULTIPLIER
+        return (sums.take(ends) - sums.take(starts)) * _POWERS[1]
 
     @lazy
     def units(self) -> Units:
@@ -208,7 +209,7 @@ class Facts:
         A Latin name in a Chinese page would count once a letter.
         """
         if self.unspaced:
-            return self.points.compress((self.flags & (LETTER | TOKEN)) == LETTER)
+            return self.points.compress((self.flags & _LETTER_OR_TOKEN) == LETTER)
         return self.words
 
     @lazy
@@ -226,6 +227,12 @@ class Facts:
 def base_language(code: str) -> str:
     """The language of a code: zh of zh-Hant-TW."""
     return code.replace("_", "-").partition("-")[0].lower()
+
+
+def places_of(marks: Flags) -> Places:
+    """Where marks are not 0; numpy finds places in booleans three times as fast as in numbers."""
+    places: Places = marks.astype(np.bool_).nonzero()[0]
+    return places
 
 
 def join(left: Units, right: Units, right_units: int) -> Units:

@@ -36,9 +36,9 @@ Buckets: TypeAlias = npt.NDArray[np.uint32]
 
 _UNSPACED = ("han", "kana", "thai", "lao", "khmer", "myanmar", "tibetan")
 _NEWLINE = 10
-_MULTIPLIER = np.uint32(0x9E3779B1)
-_MIX = np.uint32(0x85EBCA77)
-_SHIFT = np.uint32(32 - BITS)
+_MULTIPLIER = np.array(0x9E3779B1, dtype=np.uint32)
+_MIX = np.array(0x85EBCA77, dtype=np.uint32)
+_SHIFT = np.array(32 - BITS, dtype=np.uint32)
 
 
 def features(text: str) -> Buckets:

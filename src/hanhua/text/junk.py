@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from hanhua.text.facts import Facts
+from hanhua.text.facts import Facts, places_of
 from hanhua.text.flags import AD_FIRST, AD_SECOND, TOKEN
 from hanhua.text.lexicon import terms_at
 
@@ -51,13 +51,13 @@ def long_token_share(facts: Facts) -> float | None:
     """
     if facts.chars < _FEW_CHARS:
         return None
-    if facts.longest_stretch <= _LONG_TOKEN_CHARS:
+    if facts.longest_stretch <= _LONG_TOKEN_CHARS or facts.count(TOKEN) <= _LONG_TOKEN_CHARS:
         return 0.0
-    lengths, breaks, flags, found = facts.stretches, facts.breaks, facts.flags, 0
-    for number in (lengths > _LONG_TOKEN_CHARS + 1).nonzero()[0].tolist():
-        length = int(lengths[number]) - 1
-        start = int(breaks[number - 1]) + 1 if number else 0
-        if all(flags[start + n * length // 4] & TOKEN for n in (1, 2, 3)):
+    token, flags, found = int(TOKEN), facts.flags.tobytes(), 0
+    for number in (facts.stretches > _LONG_TOKEN_CHARS + 1).nonzero()[0].tolist():
+        length = int(facts.stretches[number]) - 1
+        start = int(facts.breaks[number - 1]) + 1 if number else 0
+        if all(flags[start + n * length // 4] & token for n in (1, 2, 3)):
             found += length
     return found / len(flags)
 
@@ -96,8 +96,7 @@ def advertising_share(facts: Facts) -> float | None:
     """
     if facts.particle_share > _PROSE:
         return 0.0
-    flags = facts.flags[:-1]
-    first = ((flags & AD_FIRST) != 0).nonzero()[0]
-    places = first.compress((facts.flags.take(first + 1) & AD_SECOND) != 0)
+    first = places_of(facts.flags[:-1] & AD_FIRST)
+    places = first.compress((facts.flags.take(first + 1) & AD_SECOND).astype(bool))
     found = terms_at(facts.sample, places.tolist()) if len(places) >= _FEW_TERMS else []
     return sum(map(len, found)) / len(facts.flags) if len(set(found)) >= _FEW_TERMS else 0.0

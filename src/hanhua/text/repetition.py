@@ -16,8 +16,9 @@ _FEW_UNITS = {True: 100, False: 50}
 """Shares of n-grams say nothing about fewer units (characters, words) than this: one word said
 twice would be much."""
 _FEW_REPEATED = 0.2
-_BIN_BITS = 12
-_MULTIPLIER = np.uint32(0x85EBCA77)
+_BIN_BITS = 10
+_SHIFT = np.array(32 - _BIN_BITS, dtype=np.uint32)
+_MULTIPLIER = np.array(0x85EBCA77, dtype=np.uint32)
 
 
 def duplicate_line_share(facts: Facts) -> float | None:
@@ -94,7 +95,7 @@ def _few(facts: Facts) -> bool:
 
 
 def _most(grams: Units) -> int:
-    """How often the commonest n-gram occurs, at most; 4,096 bins, so some others count in."""
+    """How often the commonest n-gram occurs, at most; 1,024 bins, so a few others count in."""
     bins = grams * _MULTIPLIER
-    bins >>= np.uint32(32 - _BIN_BITS)
+    bins >>= _SHIFT
     return int(np.bincount(bins).max())
