@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from hanhua.core.errors import InputError
 from hanhua.text.contamination import OverlapIndex, gram_hashes
+from hanhua.text.minhash import canonical_points as canonical
 from hanhua.text.questions import read_questions
 from hanhua.text.read import read_records
-from hanhua.text.minhash import canonical_points as canonical
 
 QUESTION = "在农业生产中被当作极其重要的劳动对象发挥作用，最主要的不可替代的基本生产资料是"
 CLEAN = "小明住在河边的小镇上，他每天早上去市场买鱼和白菜。天气很好，他的朋友说一起去山上吧。"
@@ -82,12 +82,17 @@ def test_questions_of_the_published_formats(tmp_path):
 
     assert write("a.csv", f",Question,A,B\n0,{QUESTION},土地,资金\n") == [QUESTION]
     assert write("b.csv", f"{ENGLISH},one,two\nHow many bones are there?,1,2\n") == [
-        ENGLISH, "How many bones are there? 1 2"]  # fmt: skip
+        ENGLISH, "How many bones are there? A 1 B 2"]  # fmt: skip
     nested = {"example": [{"question": QUESTION, "answer": "B"}]}
     assert write("c.json", json.dumps(nested)) == [QUESTION]
     assert write("d.jsonl", json.dumps({"query": "短题", "A": "选项一很长的文字"})) == [
-        "短题 选项一很长的文字"
+        "短题 A 选项一很长的文字"
     ]
+    listed = {"id": "9", "subject": "x", "question": "短题", "choices": ["很长的选项", "另一项"]}
+    assert write("g.jsonl", json.dumps(listed)) == ["短题 A 很长的选项 B 另一项"]
+    assert write("h.csv", "短题,很长的选项,另一项,B\n短问,甲,乙,A\n") == [
+        "短题 A 很长的选项 B 另一项", "短问 A 甲 B 乙"]  # fmt: skip
+    assert write("i.txt", "⼦⽓相生的道理是什么呢") == ["子气相生的道理是什么呢"]
     assert write("e.txt", f"{QUESTION}\n\n{ENGLISH}\n") == [QUESTION, ENGLISH]
     with pytest.raises(InputError, match="no questions"):
         write("f.jsonl", '{"answer": "x"}')

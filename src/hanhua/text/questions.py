@@ -11,11 +11,15 @@ from hanhua.core.errors import InputError
 from hanhua.text.contamination import gram_length
 from hanhua.text.formats import Broken, file_format, read_values
 from hanhua.text.minhash import canonical_points
+from hanhua.text.normalise import normalise
 
 QUESTION_FIELDS = ("question", "query", "problem", "premise", "prompt", "input", "text")
 """Names of the field that holds the question, in any case; the first one that occurs counts."""
 MIN_GRAMS = 5
 """A question with fewer n-grams is taken together with its options."""
+_OPTION_FIELDS = ("choices", "options", "candidates", "answers", "endings")
+_ASIDE = ("id", "_id", "subject", "category", "source", "type", "level", "answer", "label")
+_LETTERS = "ABCDEFGH"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ def read_questions(path: Path) -> list[str]:
     """
     values = [value for _, value in read_values(path) if not isinstance(value, Broken)]
     if file_format(path) == "txt":
-        found = [line for value in values for line in value.splitlines() if line.strip()]
+        found = [normalise(line) for value in values for line in value.splitlines() if line.strip()]
     else:
         found = _fields(values)
         if not found and file_format(path) == "csv":
@@ -94,7 +98,7 @@ def read_questions(path: Path) -> list[str]:
 def _fields(values: list[Any]) -> list[str]:
     found: dict[str, list[str]] = {}
     for name, text, owner in (hit for value in values for hit in _walk(value)):
-        found.setdefault(name, []).append(_long_enough(text, owner.values()))
+        found.setdefault(name, []).append(_long_enough(text, _options(owner)))
     return next((found[name] for name in QUESTION_FIELDS if name in found), [])
 
 
@@ -116,12 +120,43 @@ def _first_column(rows: list[Any]) -> list[str]:
     """The first column of a table whose first row, read as a header, is a question too."""
     if not rows:
         return []
-    texts = [_long_enough(next(iter(row.values())), row.values()) for row in rows if row]
-    return [_long_enough(next(iter(rows[0])), rows[0]), *texts]
+    found = []
+    for question, *others in ([*rows[0]], *(list(row.values()) for row in rows if row)):
+        if others and str(others[-1]).strip().upper() in _LETTERS:  # the answer
+            others.pop()
+        found.append(_long_enough(question, _lettered(others)))
+    return found
 
 
-def _long_enough(text: str, beside: Any) -> str:
+def _options(owner: Mapping[str, Any]) -> list[str]:
+    """The options that stand beside a question, each behind its letter, as texts have them."""
+    fields = {str(key).lower(): value for key, value in owner.items()}
+    lettered = [
+        f"{letter} {fields[letter.lower()]}"
+        for letter in _LETTERS
+        if isinstance(fields.get(letter.lower()), str)
+    ]
+    if lettered:
+        return lettered
+    listed = next((fields[name] for name in _OPTION_FIELDS if name in fields), None)
+    if isinstance(listed, list):
+        return _lettered(listed)
+    named = (*QUESTION_FIELDS, *_ASIDE)
+    return [text for key, text in fields.items() if isinstance(text, str) and key not in named]
+
+
+def _lettered(options: Iterable[Any]) -> list[str]:
+    return [
+        f"{letter} {option}"
+        for letter, option in zip(_LETTERS, options, strict=False)
+        if isinstance(option, str)
+    ]
+
+
+def _long_enough(text: str, options: Iterable[str]) -> str:
+    """A question as it is looked for: normalised as documents are, with its options if short."""
+    text = normalise(text)
     points = canonical_points(text)
     if len(points) >= gram_length(points) + MIN_GRAMS - 1:
         return text
-    return " ".join(other for other in beside if isinstance(other, str))
+    return normalise(" ".join((text, *options)))
