@@ -49,15 +49,12 @@ def flag_table() -> Flags:
     for flag, characters in listed:
         table[[ord(character) for character in characters]] |= flag
     han = np.flatnonzero(classes == FIRST_SCRIPT + SCRIPTS.index("han"))
-    table[[code for code in han.tolist() if _is_rare(chr(code))]] |= RARE
+    common = [ord(character) for character in _in_old_sets()]
+    table[np.setdiff1d(han, common)] |= RARE
     return table
 
 
-def _is_rare(character: str) -> bool:
-    for codec in ("gb2312", "big5"):
-        try:
-            character.encode(codec)
-        except UnicodeEncodeError:
-            continue
-        return False
-    return True
+def _in_old_sets() -> set[str]:
+    """The characters of GB 2312 and Big5, found by decoding every pair of bytes."""
+    pairs = b"\n".join(bytes((a, b)) for a in range(0xA1, 0xFF) for b in range(0x40, 0xFF))
+    return {c for codec in ("gb2312", "big5") for c in pairs.decode(codec, "ignore")}
