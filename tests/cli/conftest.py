@@ -27,6 +27,7 @@ corpus:
     - {path: en.jsonl, language: en, licence: CC0}
   held_out_docs: 8
   min_chars: 5
+  dedup: exact          # the sentences are made from few words
 vocab:
   add: 40
 expand: {}

@@ -12,7 +12,7 @@ import numpy as np
 
 from hanhua.text.facts import Facts, Units, join
 
-_FEW_UNITS = {True: 100, False: 50}
+_FEW_UNITS = {True: 100, False: 100}
 """Shares of n-grams say nothing about fewer units (characters, words) than this: one word said
 twice would be much."""
 _FEW_REPEATED = 0.2
