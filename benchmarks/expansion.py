@@ -39,7 +39,8 @@ from hanhua.model.config import ExpandConfig
 from hanhua.model.load import INDEX
 from hanhua.model.plan_rows import plan_expansion
 from hanhua.model.rows import expand_model
-from hanhua.vocab.tokenizer import NORMAL, TokenizerFiles, convert, read_tokenizer
+from hanhua.vocab.convert import NORMAL, convert
+from hanhua.vocab.tokenizer import TokenizerFiles, read_tokenizer
 
 OLD, ADD = 32_000, 23_296
 TINY = Path(hanhua.__file__).parent / "demo" / "data" / "tiny-en"

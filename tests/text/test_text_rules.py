@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from hanhua.text.dedup import content_key
 from hanhua.text.language import check_language, detect
+from hanhua.text.minhash import canonical_points as canonical
 from hanhua.text.quality import check_length, check_quality
-from hanhua.text.scripts import SYMBOL, canonical, han_count, is_han, profile
+from hanhua.text.scripts import SYMBOL, han_count, is_han, profile
 from hanhua.text.split import split_text
 from hanhua.text.thresholds import QualityConfig
 

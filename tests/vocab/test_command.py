@@ -212,10 +212,11 @@ def test_pieces_that_a_base_has_but_cannot_reach_are_not_added_twice(tiny_llama,
     from dataclasses import replace
 
     from hanhua.vocab.config import VocabConfig
+    from hanhua.vocab.convert import NORMAL, convert
     from hanhua.vocab.extend import extend, gather
     from hanhua.vocab.family import family_of
     from hanhua.vocab.script import script_of
-    from hanhua.vocab.tokenizer import NORMAL, convert, read_tokenizer
+    from hanhua.vocab.tokenizer import read_tokenizer
 
     files, script = read_tokenizer(tiny_llama), script_of("zh")
     config = VocabConfig(add=40, traditional_share=0)

@@ -17,12 +17,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 from hanhua.core.errors import InputError, ModelError
 from hanhua.text.document import Document
+from hanhua.vocab.convert import NORMAL, convert
 from hanhua.vocab.family import byte_letters
 from hanhua.vocab.prune import Keep, Pruned, prune_tokenizer
 from hanhua.vocab.prune_kinds import kind_of
 from hanhua.vocab.prune_report import compare, dropped_pieces, script_of_piece
 from hanhua.vocab.prune_trace import apply_merges, used_pieces
-from hanhua.vocab.tokenizer import NORMAL, TokenizerFiles, convert, read_tokenizer
+from hanhua.vocab.tokenizer import TokenizerFiles, read_tokenizer
 
 from .conftest import learnt_on
 

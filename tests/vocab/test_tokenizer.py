@@ -14,7 +14,8 @@ from sentencepiece import sentencepiece_model_pb2 as spm
 from transformers import AutoTokenizer
 
 from hanhua.core.errors import ModelError
-from hanhua.vocab.tokenizer import all_splits, read_tokenizer, spell
+from hanhua.vocab.convert import all_splits, spell
+from hanhua.vocab.tokenizer import read_tokenizer
 
 from .conftest import learnt_on
 

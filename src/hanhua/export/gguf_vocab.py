@@ -27,14 +27,8 @@ from tokenizers import Tokenizer
 from hanhua.core.errors import DependencyError, ModelError
 from hanhua.core.files import storage_errors
 from hanhua.export.gguf_split import pre_tokenizer
-from hanhua.vocab.tokenizer import (
-    CONTROL,
-    NORMAL,
-    UNKNOWN,
-    USER_DEFINED,
-    TokenizerFiles,
-    read_tokenizer,
-)  # fmt: skip
+from hanhua.vocab.convert import CONTROL, NORMAL, UNKNOWN, USER_DEFINED
+from hanhua.vocab.tokenizer import TokenizerFiles, read_tokenizer
 
 UNUSED = 5
 PAD_SCORE = -10_000.0

@@ -11,7 +11,6 @@ Ray does a batch again elsewhere when its worker is lost. Daft and Ray are the e
 from __future__ import annotations
 
 import itertools
-import os
 import pickle
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -55,7 +54,6 @@ def _daft(address: str) -> Any:
     if address == "native":
         daft.set_runner_native()
     else:
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         daft.set_runner_ray(address=None if address == "local" else address)
     return daft
 

@@ -1,4 +1,4 @@
-"""What deduplication knows of each document, in flat files on disk: 460 bytes a document.
+"""What deduplication knows of each document, in flat files on disk: 452 bytes a document.
 
 In files, because memory must not grow with the corpus: each question (which content keys are the
 same, which keys of one band) reads one column from end to end. A document's number is its place.
@@ -24,7 +24,6 @@ RANK = np.dtype([("priority", "<i4"), ("chars", "<i4"), ("changed", "<i4"),
                  ("text", "<u8"), ("origin", "<u8")])  # fmt: skip
 CONTENT = np.dtype([("high", "<u8"), ("low", "<u8")])
 _SHORT = np.dtype(("<u2", (FUNCTIONS,)))
-BYTES_ON_DISK = CONTENT.itemsize + RANK.itemsize + 8 + 2 * FUNCTIONS + 8 * BANDS
 
 Numbers = npt.NDArray[np.int64]
 

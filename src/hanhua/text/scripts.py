@@ -182,10 +182,3 @@ def _fold(character: str) -> int:
         return 0
     plain = unicodedata.normalize("NFKC", character).casefold()
     return ord(plain) if len(plain) == 1 else ord(character)
-
-
-def canonical(text: str) -> CodePoints:
-    """A text as it is compared: folded letters and digits only, uint32 [<= chars]."""
-    folded = fold_table().take(code_points(text))
-    kept: CodePoints = folded[folded != 0]
-    return kept

@@ -12,10 +12,11 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from hanhua.text.document import Document
+from hanhua.vocab.convert import SPACE, spell
 from hanhua.vocab.extend import Extended
 from hanhua.vocab.family import Family
 from hanhua.vocab.script import Script
-from hanhua.vocab.tokenizer import SPACE, TokenizerFiles, spell
+from hanhua.vocab.tokenizer import TokenizerFiles
 
 _BATCH = 4096
 

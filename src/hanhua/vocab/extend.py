@@ -19,6 +19,7 @@ from hanhua.core.progress import Progress, Silent
 from hanhua.text.document import Document
 from hanhua.vocab.affinity import Survey, source_weights
 from hanhua.vocab.config import VocabConfig
+from hanhua.vocab.convert import spell
 from hanhua.vocab.count import (
     GAP,
     WEIGHT_UNIT,
@@ -35,7 +36,7 @@ from hanhua.vocab.learn import Learning
 from hanhua.vocab.rank import rank
 from hanhua.vocab.script import HAN, Script
 from hanhua.vocab.symbols import Learnt
-from hanhua.vocab.tokenizer import TokenizerFiles, spell
+from hanhua.vocab.tokenizer import TokenizerFiles
 from hanhua.vocab.variants import guarded, with_variants
 
 GUARD_FROM = 16_000

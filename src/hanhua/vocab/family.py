@@ -14,9 +14,10 @@ from typing import Any, Protocol
 from tokenizers import Tokenizer
 
 from hanhua.core.errors import ModelError
+from hanhua.vocab.convert import NORMAL, SPACE, added_beside, convert, spell
 from hanhua.vocab.script import Script
 from hanhua.vocab.symbols import Alphabet, Learnt
-from hanhua.vocab.tokenizer import NORMAL, SPACE, TokenizerFiles, added_beside, convert, spell
+from hanhua.vocab.tokenizer import TokenizerFiles
 
 
 class Family(Protocol):

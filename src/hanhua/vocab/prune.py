@@ -20,11 +20,12 @@ from tokenizers import Tokenizer
 from hanhua.core.errors import InputError
 from hanhua.core.progress import Progress
 from hanhua.text.document import Document
+from hanhua.vocab.convert import NORMAL, added_beside, convert
 from hanhua.vocab.family import byte_letters, family_of
 from hanhua.vocab.prune_kinds import kind_of, merge_pair
 from hanhua.vocab.prune_report import KINDS, script_of_piece
 from hanhua.vocab.prune_trace import replay, used_pieces
-from hanhua.vocab.tokenizer import NORMAL, SPECIALS, TokenizerFiles, added_beside, convert
+from hanhua.vocab.tokenizer import SPECIALS, TokenizerFiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

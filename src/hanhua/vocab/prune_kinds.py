@@ -15,15 +15,9 @@ from typing import Any, TypeAlias
 from tokenizers import Tokenizer
 
 from hanhua.core.errors import ModelError
+from hanhua.vocab.convert import BYTE, NORMAL, SPACE, USER_DEFINED, all_splits
 from hanhua.vocab.family import byte_letters
-from hanhua.vocab.tokenizer import (
-    BYTE,
-    NORMAL,
-    SPACE,
-    USER_DEFINED,
-    TokenizerFiles,
-    all_splits,
-)
+from hanhua.vocab.tokenizer import TokenizerFiles
 
 Table: TypeAlias = dict[int, tuple[int, int]]
 """left * (size + 1) + right -> (priority << 32, result); the lowest priority goes first."""
