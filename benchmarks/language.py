@@ -25,8 +25,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from hanhua.text import alphabets
-from hanhua.text.language import base_code, detect, identify, split_by_language, weights
+from hanhua.text.languages import alphabets
+from hanhua.text.languages.language import base_code, detect, identify, split_by_language, weights
 from hanhua.text.scripts import profile
 from language_data import LENGTHS, Items, build, han_runs, quick
 from language_page import report

@@ -33,14 +33,14 @@ from typing import Any
 
 import numpy
 
-from hanhua.text.boilerplate import clean_lines
-from hanhua.text.facts import Facts
-from hanhua.text.language import check_language
-from hanhua.text.normalise import normalise
-from hanhua.text.quality import active_rules, check_length, check_quality
-from hanhua.text.scorer import train_scorer
+from hanhua.text.languages.language import check_language
+from hanhua.text.quality.boilerplate import clean_lines
+from hanhua.text.quality.facts import Facts
+from hanhua.text.quality.rules import active_rules, check_length, check_quality
+from hanhua.text.quality.scorer import train_scorer
+from hanhua.text.quality.thresholds import default_thresholds
+from hanhua.text.rewrite.normalise import normalise
 from hanhua.text.scripts import profile
-from hanhua.text.thresholds import default_thresholds
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("HANHUA_DATA", ROOT / ".." / "shared" / "data"))

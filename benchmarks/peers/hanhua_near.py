@@ -7,10 +7,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from hanhua.text.dedup import content_key
-from hanhua.text.keys import DocumentKeys, KeyFiles, rank_of
-from hanhua.text.minhash import canonical_points, changed_characters, sign
-from hanhua.text.near import find_copies
+from hanhua.text.copies.exact import content_key
+from hanhua.text.copies.keys import DocumentKeys, KeyFiles, rank_of
+from hanhua.text.copies.minhash import canonical_points, changed_characters, sign
+from hanhua.text.copies.near import find_copies
 
 AT_ONCE = 2_000
 

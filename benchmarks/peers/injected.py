@@ -16,9 +16,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from corpus_planted import HAN, WIDE, Text, converted, write_jsonl
-from hanhua.text.contamination import OverlapIndex
-from hanhua.text.minhash import canonical_points
-from hanhua.text.questions import read_question_files
+from hanhua.text.contamination.overlap import OverlapIndex
+from hanhua.text.contamination.questions import read_question_files
+from hanhua.text.copies.minhash import canonical_points
 from peers.measure import HERE, measure
 
 BENCHMARKS = {"zh": ("cmmlu", "ceval"), "en": ("mmlu",)}

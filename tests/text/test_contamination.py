@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanhua.core.errors import InputError
-from hanhua.text.contamination import OverlapIndex, gram_hashes
-from hanhua.text.minhash import canonical_points as canonical
-from hanhua.text.questions import read_questions
-from hanhua.text.read import read_records
+from hanhua.text.contamination.overlap import OverlapIndex, gram_hashes
+from hanhua.text.contamination.questions import read_questions
+from hanhua.text.copies.minhash import canonical_points as canonical
+from hanhua.text.readers.read import read_records
 
 QUESTION = "在农业生产中被当作极其重要的劳动对象发挥作用，最主要的不可替代的基本生产资料是"
 CLEAN = "小明住在河边的小镇上，他每天早上去市场买鱼和白菜。天气很好，他的朋友说一起去山上吧。"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanhua.text.convert import MODES, converter, simplified_points
+from hanhua.text.rewrite.convert import MODES, converter, simplified_points
 from hanhua.text.scripts import code_points
 
 

@@ -15,7 +15,7 @@ from hanhua.core.progress import Silent
 from hanhua.core.stage import Context
 from hanhua.stages.corpus import STAGE
 from hanhua.text.config import CorpusConfig
-from hanhua.text.intake import source_name
+from hanhua.text.readers.intake import source_name
 from hanhua.text.shards import read_documents, read_language
 
 ZH_WORDS = (

@@ -3,10 +3,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanhua.text.dedup import content_key
+from hanhua.text.contamination.held_out import Guard, Queue, allocate, choose
+from hanhua.text.copies.exact import content_key
+from hanhua.text.copies.minhash import canonical_points as canonical
 from hanhua.text.document import Document
-from hanhua.text.held_out import Guard, Queue, allocate, choose
-from hanhua.text.minhash import canonical_points as canonical
 
 TEXT = "今天下午三点，在图书馆二楼的阅览室里，几位老师讨论了明年春天的教学安排和学生的实习计划。"
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hanhua.text import alphabets
-from hanhua.text.code_lines import part
-from hanhua.text.han import count_han
-from hanhua.text.language import Language, check_language, identify, split_by_language
+from hanhua.text.languages import alphabets
+from hanhua.text.languages.code_lines import part
+from hanhua.text.languages.han import count_han
+from hanhua.text.languages.language import Language, check_language, identify, split_by_language
 from hanhua.text.scripts import profile
 
 ZH = "小明住在河边的小镇上，他每天早上去市场买鱼和白菜。天气很好，他的朋友说：“我们一起去山上吧！”"
@@ -176,7 +176,7 @@ def test_without_the_model_little_words_decide():
     script = f"""
 import sys
 sys.modules["py3langid"] = None
-from hanhua.text.language import check_language, identify
+from hanhua.text.languages.language import check_language, identify
 from hanhua.text.scripts import profile
 for text in {[EN, FR, DE, ES, RU, UK, ZH, "Hello"]!r}:
     found = identify(text, profile(text))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hanhua.text.mend import MENDINGS, mend
+from hanhua.text.rewrite.mend import MENDINGS, mend
 
 ZH = (
     "小明住在河边的小镇上，他每天早上去市场买鱼和白菜。\n"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import hanhua.text.minhash as minhash
-from hanhua.text.minhash import (
+import hanhua.text.copies.minhash as minhash
+from hanhua.text.copies.minhash import (
     BANDS,
     FUNCTIONS,
     band_keys,

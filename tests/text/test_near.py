@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hanhua.text.dedup import content_key
-from hanhua.text.keys import KEY_BYTES, DocumentKeys, KeyFiles, rank_of
-from hanhua.text.minhash import canonical_points, sign
-from hanhua.text.near import find_copies
+from hanhua.text.copies.exact import content_key
+from hanhua.text.copies.keys import KEY_BYTES, DocumentKeys, KeyFiles, rank_of
+from hanhua.text.copies.minhash import canonical_points, sign
+from hanhua.text.copies.near import find_copies
 
 WORDS = (
     "小明 河边 市场 朋友 早上 山上 白菜 学校 老师 孩子 喜欢 红色 一起 我们 看见 昨天 下雨 回家"

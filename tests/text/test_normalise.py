@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hanhua.text.layout import join_letter_spaced, shorten_repeats
-from hanhua.text.normalise import _UNUSUAL, _characters, normalise
+from hanhua.text.rewrite.layout import join_letter_spaced, shorten_repeats
+from hanhua.text.rewrite.normalise import _UNUSUAL, _characters, normalise
 
 SPICY = st.text(
     st.sampled_from(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hanhua.text.pii import PII_KINDS, mask
+from hanhua.text.rewrite.pii import PII_KINDS, mask
 
 PLACEHOLDER = re.compile("<(?:" + "|".join(PII_KINDS) + ")>")
 PARTS = (*"0123456789@＠.-+:xXE <>中\n\ud800", "13812345678", "a@b.cn", "护照", "8.")

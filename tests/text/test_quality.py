@@ -11,13 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanhua.text import characters, junk, line_shape, repetition
-from hanhua.text.boilerplate import clean_lines
-from hanhua.text.facts import SAMPLE_CHARS, Facts
-from hanhua.text.lexicon import TERMS
-from hanhua.text.quality import RULES, active_rules, check_quality
+from hanhua.text.quality.boilerplate import clean_lines
+from hanhua.text.quality.facts import SAMPLE_CHARS, Facts
+from hanhua.text.quality.lexicon import TERMS
+from hanhua.text.quality.rules import (
+    RULES,
+    active_rules,
+    characters,
+    check_quality,
+    junk,
+    line_shape,
+    repetition,
+)
+from hanhua.text.quality.thresholds import QualityConfig, default_thresholds
 from hanhua.text.scripts import profile
-from hanhua.text.thresholds import QualityConfig, default_thresholds
 
 ZH = (
     "镇上的图书馆在河的东边，是一座两层的旧房子。每到周末，孩子们就会排着队走进去，找自己喜欢的书。"

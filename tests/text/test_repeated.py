@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanhua.text.repeated import LineFile, _line_key, document_keys, line_keys, remove_lines
+from hanhua.text.copies.repeated import LineFile, _line_key, document_keys, line_keys, remove_lines
 
 FOOT = "本站所有文章版权归作者所有，转载请注明出处。"
 LINES = st.lists(

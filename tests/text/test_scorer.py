@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hanhua.core.errors import InputError
-from hanhua.text import scorer as module
-from hanhua.text.features import BUCKETS, features, token_hashes
-from hanhua.text.scorer import MIN_TEXTS, Scorer, train_scorer
+from hanhua.text.quality.features import BUCKETS, features, token_hashes
+from hanhua.text.quality import scorer as module
+from hanhua.text.quality.scorer import MIN_TEXTS, Scorer, train_scorer
 from hanhua.text.scripts import code_points
 
 NOUNS = "小明 河边 市场 朋友 早上 山上 白菜 学校 老师 孩子 红色 房子 雨水 道路 工人 医生".split()

@@ -18,15 +18,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from hanhua.core.errors import InputError
-from hanhua.text.dataset_files import card_configs, choose_files
-from hanhua.text.hub_datasets import (
+from hanhua.text.hubs.dataset_files import card_configs, choose_files
+from hanhua.text.hubs.hub_datasets import (
     dataset_identity,
     dataset_records,
     is_dataset,
     parse_reference,
     read_dataset,
 )
-from hanhua.text.values import ReadOptions
+from hanhua.text.readers.values import ReadOptions
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 CARD = """---
@@ -283,7 +283,7 @@ def test_what_modelscope_does_not_have_or_spoils(hub):
 READ = """
 import sys
 from hanhua.core.errors import InputError
-from hanhua.text.hub_datasets import dataset_identity, dataset_records
+from hanhua.text.hubs.hub_datasets import dataset_identity, dataset_records
 pinned = dataset_identity("hf:tiny/zh@train")
 print(pinned)
 for reference in (pinned, "hf:tiny/zh/news@test", "hf:tiny/zh@nowhere", "hf:tiny/none"):

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanhua.core.errors import InputError
-from hanhua.text.encoding import find_encoding, rescue, widest
-from hanhua.text.formats import Mended, ReadOptions, read_values
-from hanhua.text.read import read_records
+from hanhua.text.readers.encoding import find_encoding, rescue, widest
+from hanhua.text.readers.formats import Mended, ReadOptions, read_values
+from hanhua.text.readers.read import read_records
 
 ZH = (
     "我们一起去山上吧！他说：“好的，那就明天早上在河边的市场见面。”老人们坐在树下，讲过去的事情给孩子们听，"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hanhua.text.markup import clean_markdown
-from hanhua.text.read import read_records
+from hanhua.text.readers.markup import clean_markdown
+from hanhua.text.readers.read import read_records
 
 README = """---
 title: 山上的市场

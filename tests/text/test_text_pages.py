@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanhua.core.errors import InputError
-from hanhua.text.extract import KINDS, extract, extract_record
-from hanhua.text.formats import Page, ReadOptions, read_values
-from hanhua.text.pages import decode_page, extract_page
-from hanhua.text.read import read_records
-from hanhua.text.values import Broken
+from hanhua.text.readers.extract import KINDS, extract, extract_record
+from hanhua.text.readers.formats import Page, ReadOptions, read_values
+from hanhua.text.readers.pages import decode_page, extract_page
+from hanhua.text.readers.read import read_records
+from hanhua.text.readers.values import Broken
 
 SENTENCES = (
     "我们一起去山上吧，他说明天早上在河边的市场见面。",

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hanhua.core.errors import InputError
-from hanhua.text.formats import ReadOptions
-from hanhua.text.read import read_records
+from hanhua.text.readers.formats import ReadOptions
+from hanhua.text.readers.read import read_records
 
 ZH = "我们一起去山上吧！他说：“好的，那就明天早上在河边的市场见面。”\n第二行也有一些字。"
 EN = "We go up the hill, “quoted”, and come back by the river."

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hanhua.text.restructured import clean_rst
+from hanhua.text.readers.restructured import clean_rst
 
 GUIDE = """.. include:: ../disclaimer.rst
 .. _guide:

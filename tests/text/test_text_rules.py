@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanhua.text.dedup import content_key
-from hanhua.text.language import check_language, detect
-from hanhua.text.minhash import canonical_points as canonical
-from hanhua.text.quality import check_length, check_quality
+from hanhua.text.copies.exact import content_key
+from hanhua.text.copies.minhash import canonical_points as canonical
+from hanhua.text.languages.language import check_language, detect
+from hanhua.text.quality.rules import check_length, check_quality
+from hanhua.text.quality.thresholds import QualityConfig
 from hanhua.text.scripts import SYMBOL, han_count, is_han, profile
 from hanhua.text.split import split_text
-from hanhua.text.thresholds import QualityConfig
 
 ZH = "小明住在河边的小镇上，他每天早上去市场买鱼和白菜。天气很好，他的朋友说：“我们一起去山上吧！”"
 EN = "Tom lives in a small town by the river. Every morning he goes to the market and buys fish. "

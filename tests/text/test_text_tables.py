@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hanhua.core.errors import InputError
-from hanhua.text.formats import ReadOptions, read_values
-from hanhua.text.read import read_records
+from hanhua.text.readers.formats import ReadOptions, read_values
+from hanhua.text.readers.read import read_records
 
 ZH = "我们一起去山上吧！"
 EN = "We go up the hill."

@@ -14,7 +14,7 @@ from typing import Any
 
 from hanhua.chat.schemas.fields import Fields
 from hanhua.core.errors import InputError
-from hanhua.text.formats import Broken, ReadOptions, Values, file_format, read_values
+from hanhua.text.readers.formats import Broken, ReadOptions, Values, file_format, read_values
 from hanhua.text.verdict import Drop
 
 NOT_AN_OBJECT = "not_an_object"

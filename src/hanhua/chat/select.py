@@ -17,7 +17,7 @@ from hashlib import blake2b
 
 from hanhua.chat.conversation import Conversation
 from hanhua.core.errors import MixtureError
-from hanhua.text.language import detect
+from hanhua.text.languages.language import detect
 from hanhua.text.scripts import profile
 
 _ENDS = " .。?？!！…:：;；,，"

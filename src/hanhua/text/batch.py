@@ -17,9 +17,9 @@ from typing import Any
 import pyarrow as pa
 
 from hanhua.text.clean import Cleaned, Cleaner
-from hanhua.text.keys import KEY_BYTES
+from hanhua.text.copies.keys import KEY_BYTES
 from hanhua.text.ledger import SAMPLE_CHARS
-from hanhua.text.read import Record
+from hanhua.text.readers.read import Record
 
 RAW = pa.schema(
     [

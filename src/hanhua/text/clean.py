@@ -10,25 +10,25 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from hanhua.text.boilerplate import clean_lines
 from hanhua.text.config import AUTO, CorpusConfig
-from hanhua.text.contamination import OverlapIndex
-from hanhua.text.convert import converter
-from hanhua.text.dedup import content_key
-from hanhua.text.extract import extract
-from hanhua.text.keys import DocumentKeys, rank_of
-from hanhua.text.language import check_language, identify, split_by_language
+from hanhua.text.contamination.overlap import OverlapIndex
+from hanhua.text.copies.exact import content_key
+from hanhua.text.copies.keys import DocumentKeys, rank_of
+from hanhua.text.copies.minhash import canonical_points, changed_characters, sign
+from hanhua.text.copies.repeated import document_keys
+from hanhua.text.languages.language import check_language, identify, split_by_language
 from hanhua.text.ledger import UNKNOWN_LICENCE
-from hanhua.text.mend import mend
-from hanhua.text.minhash import canonical_points, changed_characters, sign
-from hanhua.text.normalise import normalise
-from hanhua.text.pii import mask
-from hanhua.text.quality import check_length, check_quality
-from hanhua.text.read import Record
-from hanhua.text.repeated import document_keys
+from hanhua.text.quality.boilerplate import clean_lines
+from hanhua.text.quality.rules import check_length, check_quality
+from hanhua.text.quality.thresholds import QualityConfig, default_thresholds
+from hanhua.text.readers.extract import extract
+from hanhua.text.readers.read import Record
+from hanhua.text.rewrite.convert import converter
+from hanhua.text.rewrite.mend import mend
+from hanhua.text.rewrite.normalise import normalise
+from hanhua.text.rewrite.pii import mask
 from hanhua.text.scripts import Profile, profile
 from hanhua.text.split import split_text
-from hanhua.text.thresholds import QualityConfig, default_thresholds
 from hanhua.text.verdict import Drop
 
 

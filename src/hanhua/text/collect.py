@@ -19,10 +19,10 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hanhua.text.held_out import Queue
-from hanhua.text.keys import KeyFiles, Numbers
+from hanhua.text.contamination.held_out import Queue
+from hanhua.text.copies.keys import KeyFiles, Numbers
+from hanhua.text.copies.repeated import LineFile
 from hanhua.text.ledger import Account, Ledger
-from hanhua.text.repeated import LineFile
 from hanhua.text.verdict import Drop
 
 _FACTS = ("source", "language", "licence", "first", "reason", "value", "changes", "items", "where")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from hanhua.core.config import FilesField, Outside, Section, Share
-from hanhua.text.thresholds import QualityConfig
+from hanhua.text.quality.thresholds import QualityConfig
 
 
 def _codec(name: str) -> str:

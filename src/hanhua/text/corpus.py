@@ -33,16 +33,16 @@ from hanhua.text.clean import Cleaner, question_index
 from hanhua.text.cluster import run_on_cluster
 from hanhua.text.collect import Collector, Part, kept_rows
 from hanhua.text.config import AUTO, CorpusConfig
+from hanhua.text.contamination.held_out import Queue, choose
+from hanhua.text.contamination.questions import read_question_files
+from hanhua.text.copies.keys import KeyFiles
+from hanhua.text.copies.near import Copies, find_copies
+from hanhua.text.copies.repeated import Keys, LineFile, remove_lines
 from hanhua.text.document import Document
 from hanhua.text.finish import COPY, HELD_OUT, STAYS, Finisher, task
-from hanhua.text.held_out import Queue, choose
-from hanhua.text.intake import Intake, check_licences, source_files
-from hanhua.text.keys import KeyFiles
 from hanhua.text.ledger import UNKNOWN_LICENCE, Ledger
-from hanhua.text.near import Copies, find_copies
 from hanhua.text.pool import Kernel, run_batches
-from hanhua.text.questions import read_question_files
-from hanhua.text.repeated import Keys, LineFile, remove_lines
+from hanhua.text.readers.intake import Intake, check_licences, source_files
 from hanhua.text.shards import DocumentWriter, ShardWriter
 from hanhua.text.summary import write_account
 from hanhua.text.verdict import Drop

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from hanhua.text.contamination.held_out import Guard
+from hanhua.text.copies.repeated import Keys, remove_lines
 from hanhua.text.document import Document
-from hanhua.text.held_out import Guard
-from hanhua.text.repeated import Keys, remove_lines
 
 STAYS, COPY, HELD_OUT = 0, 1, 2
 """What becomes of a kept document."""

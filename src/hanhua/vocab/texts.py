@@ -11,9 +11,9 @@ from hanhua.core.artifact import outside_files
 from hanhua.core.errors import InputError
 from hanhua.core.files import sha256_text
 from hanhua.text.document import Document
-from hanhua.text.extract import extract_record
-from hanhua.text.normalise import normalise
-from hanhua.text.read import read_records
+from hanhua.text.readers.extract import extract_record
+from hanhua.text.readers.read import read_records
+from hanhua.text.rewrite.normalise import normalise
 from hanhua.text.split import split_text
 
 HELD_OUT = 50

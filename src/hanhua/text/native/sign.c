@@ -1,4 +1,4 @@
-/* MinHash of a text's shingles; text/minhash.py says what a shingle is and does the same slowly. */
+/* MinHash of a text's shingles; text/copies/minhash.py says what a shingle is and does the same slowly. */
 #include "text.h"
 
 #define UNIT_BASE 0x9E3779B97F4A7C15ull

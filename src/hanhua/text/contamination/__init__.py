@@ -1,0 +1,1 @@
+"""What must not be trained on: evaluation questions and held-out text."""

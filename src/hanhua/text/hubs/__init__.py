@@ -1,0 +1,1 @@
+"""Datasets by reference on the two hubs."""

@@ -1,0 +1,1 @@
+"""Keep or drop, by measures of the text held against thresholds, and lines of boilerplate."""

@@ -1,0 +1,1 @@
+"""What changes a text without judging it: mending, normal forms, conversion, masking."""
