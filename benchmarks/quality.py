@@ -37,7 +37,7 @@ from hanhua.text.languages.language import check_language
 from hanhua.text.quality.boilerplate import clean_lines
 from hanhua.text.quality.facts import Facts
 from hanhua.text.quality.rules import active_rules, check_length, check_quality
-from hanhua.text.quality.scorer import train_scorer
+from hanhua.text.quality.scorer import Scorer, train_scorer
 from hanhua.text.quality.thresholds import default_thresholds
 from hanhua.text.rewrite.normalise import normalise
 from hanhua.text.scripts import profile
@@ -65,6 +65,7 @@ def main() -> None:
             "junk": {name: judge(texts, language) for name, texts in bad.items()},
             "lines": {name: lines(texts, language) for name, texts in good.items()},
             "score": score(good, bad),
+            "learned": learned(language, good, bad, options),
             "speed": speed([text for texts in good.values() for _, text in texts], language),
         }
     if not options.quick:
@@ -556,6 +557,76 @@ def score(good: Texts, bad: Texts) -> dict[str, Any]:
     }  # fmt: skip
 
 
+# The learned score
+
+
+LEARNT_DOCS = 150
+MIN_SCORE = 0.5
+NOISY = "zh_ugc"
+"""Reviews and microblog posts: real text that the rules keep and a recipe may not want."""
+
+
+def learned(language: str, good: Texts, bad: Texts, options: argparse.Namespace) -> dict[str, Any]:
+    """What a score of MIN_SCORE keeps: of kinds of text it has learnt, and of kinds it has not.
+
+    It learns from the other part of the documents, LEARNT_DOCS of each set; for "unseen" once for
+    each set, without that set. Asked are all documents, those too that the rules would drop.
+    """
+    part = {"reported": "chosen", "chosen": "reported"}[options.part]
+    other = argparse.Namespace(**{**vars(options), "part": part, "docs": LEARNT_DOCS})
+    nice = good_texts(language, other)
+    nasty = junk_texts(language, nice, other)
+    learnt = {text for side in (nice, nasty) for texts in side.values() for _, text in texts}
+    limits = default_thresholds(language)
+    asked = {
+        name: [clean_lines(text, language, limits)[0]
+               for _, text in texts[:LEARNT_DOCS] if text not in learnt]
+        for name, texts in {**good, **bad}.items()
+    }  # fmt: skip
+    everything = trained(nice, nasty)
+    rows = {}
+    for name, texts in asked.items():
+        sides = [{n: t for n, t in side.items() if n != name} for side in (nice, nasty)]
+        unseen = None if options.quick else kept_by(trained(*sides), texts)
+        rows[name] = {
+            "junk": name in bad, "n": len(texts),
+            "seen": kept_by(everything, texts), "unseen": unseen,
+        }  # fmt: skip
+    auc = separation(everything, asked, set(good), set(bad))
+    found: dict[str, Any] = {"sets": rows, "AUC": auc}
+    if NOISY in nice:
+        only = trained({n: t for n, t in nice.items() if n != NOISY}, {NOISY: nice[NOISY]})
+        found["noisy"] = {
+            "AUC": separation(only, asked, set(good) - {NOISY}, {NOISY}),
+            "kept": {name: kept_by(only, asked[name]) for name in good},
+            "n": {name: len(asked[name]) for name in good},
+        }  # fmt: skip
+    return found
+
+
+def trained(good: Texts, bad: Texts) -> Scorer:
+    sides = ([text for texts in side.values() for _, text in texts[:LEARNT_DOCS]]
+             for side in (good, bad))  # fmt: skip
+    return train_scorer(*sides, 1)
+
+
+def kept_by(scorer: Scorer, texts: Sequence[str]) -> int:
+    return sum(scorer.score(text) >= MIN_SCORE for text in texts)
+
+
+def separation(
+    scorer: Scorer, asked: Mapping[str, Sequence[str]], good: set[str], bad: set[str]
+) -> float:
+    """The chance that a document of the good sets scores above one of the bad ones."""
+    high, low = (
+        numpy.array([scorer.log_odds(t) for n in sorted(names) for t in asked.get(n, ())])
+        for names in (good, bad)
+    )
+    low.sort()
+    below = numpy.searchsorted(low, high) + numpy.searchsorted(low, high, side="right")
+    return round(float(below.sum()) / max(2 * len(high) * len(low), 1), 4)
+
+
 # Speed
 
 
@@ -642,6 +713,7 @@ def report(found: Mapping[str, Any], options: argparse.Namespace) -> Iterator[st
         yield "| set | lines | removed | kinds | some of them |\n|-|-|-|-|-|"
         yield from map(_lines, *zip(*found[language]["lines"].items(), strict=True))
         yield from _fast(found[language], language)
+        yield from _learned(found[language]["learned"], language)
     if "pages" in found:
         yield from _pages(found["pages"])
 
@@ -673,6 +745,34 @@ def _fast(found: Mapping[str, Any], language: str) -> Iterator[str]:
     yield "A scorer of the sets above: " + ", ".join(
         f"{name} {value}" for name, value in found["score"].items()
     ) + ".\n"  # fmt: skip
+
+
+def _learned(found: Mapping[str, Any], language: str) -> Iterator[str]:
+    yield f"\n## What a learned score of {MIN_SCORE} keeps, {language}\n"
+    yield (
+        f"Of all documents, at most {LEARNT_DOCS} a set; learnt from the other "
+        f"part. Unseen: the set itself was left out. AUC, all sets learnt: {found['AUC']}.\n"
+    )
+    yield "| set | n | kept, set learnt | kept, set unseen |\n|-|-|-|-|"
+    for junk in (False, True):
+        pairs = found["sets"].items()
+        rows = {name: row for name, row in pairs if row["junk"] == junk and row["n"]}
+        keys = ("n", "seen", "unseen")
+        columns = {key: [row[key] for row in rows.values()] for key in keys}
+        total = {key: None if None in found else sum(found) for key, found in columns.items()}
+        for name, row in {**rows, f"**all {'junk' if junk else 'decent'}**": total}.items():
+            yield f"| {name} | {row['n']} | {_share(row, 'seen')} | {_share(row, 'unseen')} |"
+    if "noisy" in found:
+        noisy = found["noisy"]
+        rates = (
+            f"{name} {noisy['kept'][name] / max(n, 1):.1%}" for name, n in noisy["n"].items() if n
+        )
+        yield f"\nWith {NOISY} alone as the bad side: AUC {noisy['AUC']}; kept {', '.join(rates)}."
+    yield ""
+
+
+def _share(row: Mapping[str, Any], key: str) -> str:
+    return "–" if row[key] is None else f"{row[key] / max(row['n'], 1):.1%}"
 
 
 def _pages(found: Mapping[str, int]) -> Iterator[str]:

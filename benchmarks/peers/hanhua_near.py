@@ -11,6 +11,7 @@ from hanhua.text.copies.exact import content_key
 from hanhua.text.copies.keys import DocumentKeys, KeyFiles, rank_of
 from hanhua.text.copies.minhash import canonical_points, changed_characters, sign
 from hanhua.text.copies.near import find_copies
+from hanhua.text.copies.words import mainland_words
 
 AT_ONCE = 2_000
 
@@ -41,7 +42,8 @@ def keys_of(text: str, origin: str) -> bytes:
     points = canonical_points(text)
     changed = changed_characters(text)
     rank = rank_of(text, origin, priority=0, chars=len(points), changed=changed)
-    return DocumentKeys(content_key(points), rank, sign(text)).as_bytes()
+    signature = sign(mainland_words(text, points))
+    return DocumentKeys(content_key(points), rank, signature).as_bytes()
 
 
 if __name__ == "__main__":

@@ -181,7 +181,7 @@ def dropped(texts: Sequence[Text], paths: Sequence[Path], language: str) -> set[
 def looked_at(texts: Sequence[Text], paths: Sequence[Path]) -> list[dict[str, Any]]:
     """What was hit, for a person to judge: the question and where the document is like it."""
     questions = read_question_files(paths).texts if texts else []
-    index, found = OverlapIndex(questions), []
+    index, found = OverlapIndex(questions, questions=True), []
     for text in texts:
         for overlap in index.find_all(canonical_points(text.text))[:1]:
             question = questions[overlap.item]

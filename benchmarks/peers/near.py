@@ -22,6 +22,7 @@ NEAR: dict[str, dict[str, list[str]]] = {
     "datatrove": {"cmn_Hani words, 14 of 8": [], "characters, 14 of 8": ["characters"]},
 }  # fmt: skip
 """Peer -> how it is set -> arguments of its script."""
+TRANSLATED = "traditional (s2twp)"
 
 
 def near(
@@ -108,6 +109,8 @@ def score(
     partner = np.zeros(len(gone), bool)
     for side in (folded.first, folded.second):
         partner[side[folded.jaccard >= 0.7]] = True
+    for pair in planted.kinds.get(TRANSLATED, ()):  # a copy, though its words are others
+        partner[list(pair)] = True
     recalls = [
         float((gone[pairs.first] | gone[pairs.second])[pairs.jaccard >= 0.8].mean())
         for pairs in (folded, plain)

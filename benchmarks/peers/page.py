@@ -61,7 +61,8 @@ def near(found: Mapping[str, Any]) -> Iterator[str]:
         f"{found['documents']:,} documents, {found['megabytes']} MB; {found['pairs_80']:,} true "
         f"pairs with J >= .8, {found['pairs_50']:,} with J >= .5. Recall: true pairs with J >= .8 "
         "of which not both are kept; (same characters): traditional ones not taken to simplified "
-        "ones in the truth. Precision: removed documents with a true partner of J >= .7.", "",
+        "ones in the truth. Precision: removed documents with a true partner of J >= .7, or a "
+        "copy in Taiwan's words.", "",
         "| tool | MB / CPU-s | CPU-s | wall s | peak MB | recall | same characters | precision | "
         "removed |", "|-|-|-|-|-|-|-|-|-|",
     ]  # fmt: skip

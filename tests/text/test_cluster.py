@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -26,15 +29,23 @@ def raw(tmp_path):
     return path
 
 
-def corpus(raw, out, *options):
+def begun(raw, out, *options):
     command = [sys.executable, "-m", "hanhua", "corpus", str(raw), "--out", str(out), "--licence",
                "CC0", "--quiet", "--json", "--language", "zh", "--held-out-docs", "5", "--set",
                "batch_chars=20000", *options]  # fmt: skip
-    made = subprocess.run(command, capture_output=True, text=True, timeout=280,
-                          env={**os.environ, "DAFT_PROGRESS_BAR": "0"})  # fmt: skip
-    assert made.returncode == 0, made.stderr
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            env={**os.environ, "DAFT_PROGRESS_BAR": "0"})  # fmt: skip
+
+
+def ended(process, out):
+    output, errors = process.communicate(timeout=280)
+    assert process.returncode == 0, errors
     files = {str(p.relative_to(out)): p.read_bytes() for p in sorted(out.rglob("*.parquet"))}
-    return files, json.loads(made.stdout.splitlines()[-1])
+    return files, json.loads(output.splitlines()[-1])
+
+
+def corpus(raw, out, *options):
+    return ended(begun(raw, out, *options), out)
 
 
 @pytest.mark.parametrize("where", ["native", "local"])
@@ -46,3 +57,41 @@ def test_a_cluster_gives_the_same_bytes(tmp_path, raw, where):
     assert report["dropped"]["near_duplicate"] > 50
     assert report["dropped"]["duplicate"] > 50
     assert len(here) == 2
+
+
+def actors(process):
+    """The processes of Ray that hold the kernel, of this command alone."""
+    found = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((place / "stat").read_text().rsplit(") ", 1)[1].split()[1])
+            found[int(place.name)] = (parent, (place / "cmdline").read_bytes())
+        except OSError:  # it ended meanwhile
+            continue
+    ours = {process.pid}
+    while more := {pid for pid, (parent, _) in found.items() if parent in ours} - ours:
+        ours |= more
+    return {pid for pid in ours if found.get(pid, (0, b""))[1].startswith(b"ray::UDFActor")}
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+def test_a_killed_worker_of_ray_changes_nothing(tmp_path, raw):
+    here, report = corpus(raw, tmp_path / "here", "--workers", "1")
+    out, limit = tmp_path / "there", time.monotonic() + 200
+    process = begun(raw, out, "--workers", "2", "--cluster", "local")
+
+    def parts():
+        return list(tmp_path.glob(".there.building/.building/*/work/judged/part-*.parquet"))
+
+    while not (parts() and actors(process)):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    before = actors(process)
+    os.kill(min(before), signal.SIGKILL)
+    done = len(parts())
+    while not actors(process) - before:
+        assert process.poll() is None, "it ended without a new worker"
+        time.sleep(0.01)
+    assert ended(process, out) == (here, report)
+    assert done < 4, "the kill came too late to say anything"

@@ -47,6 +47,56 @@ def test_clean_text_is_not_hit():
     assert find([ENGLISH], f"quiz: {ENGLISH.upper()} ...").share == 1.0
 
 
+PASSAGE = (
+    "The seeds of totalitarian regimes are nurtured by misery and want. They spread and grow in "
+    "the evil soil of poverty and strife. They reach their full growth when the hope of a people "
+    "for a better life has died. We must keep that hope alive."
+)
+ASKED = "The passage above can best be seen as providing a rationale for which policy?"
+
+
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        (f"He said: {PASSAGE} The free peoples of the world look to us for support.", False),
+        (f"{PASSAGE}\n{ASKED}", True),
+        (f"Quiz. {PASSAGE} {ASKED.replace('rationale', 'reason')} A. aid", True),
+        (f"{ASKED} {PASSAGE}", True),
+        (f"{PASSAGE} {'And so he went on for a long time. ' * 60} {ASKED}", False),
+    ],
+)
+def test_of_a_long_question_what_is_asked_must_be_there(text, held):
+    question = f"This question refers to the following information. {PASSAGE} {ASKED}"
+    assert bool(OverlapIndex([question], questions=True).find(canonical(text))) is held
+    # Held-out text is guarded with another rule: whoever has half of it has seen it.
+    assert OverlapIndex([question]).find(canonical(text))
+
+
+def test_a_passage_of_a_thinned_question_is_not_the_question():
+    passage = " ".join(f"word{n} and then another{n * 7}" for n in range(40))
+    assert 512 + 32 < len(canonical(passage)) < 900
+    index = OverlapIndex([f"{passage} {ASKED}"], questions=True)
+    assert index.find(canonical(passage)) is None
+    assert index.find(canonical(f"{passage} {ASKED}")).share == 1.0
+
+
+@pytest.mark.parametrize(
+    ("question", "clean"),
+    [
+        ("What is the purpose of the Diagnostic and Statistical Manual of Mental Disorders?",
+         "The Diagnostic and Statistical Manual of Mental Disorders is used by clinicians."),
+        ("Which of the following is not an example of vice?",
+         "Which of the following is not an example of a public policy outcome?"),
+        ("下列不属于操作系统的是", "画图软件不属于操作系统的是事实"),
+    ],
+)  # fmt: skip
+def test_a_name_or_a_phrase_is_not_a_short_question(question, clean):
+    index = OverlapIndex([question], questions=True)
+    assert find([question], clean)
+    assert index.find(canonical(clean)) is None
+    assert index.find(canonical(f"{CLEAN} {question} {CLEAN}")).share == 1.0
+
+
 def test_items_too_short_to_check_are_counted():
     index = OverlapIndex(["短", "", QUESTION])
     assert (index.items, index.too_short) == (3, 2)

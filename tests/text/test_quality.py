@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hanhua.text.native import NATIVE
 from hanhua.text.quality.boilerplate import clean_lines
-from hanhua.text.quality.facts import SAMPLE_CHARS, Facts
+from hanhua.text.quality.facts import COUNTED, facts_of
 from hanhua.text.quality.lexicon import TERMS
 from hanhua.text.quality.rules import (
     RULES,
@@ -23,6 +24,7 @@ from hanhua.text.quality.rules import (
     line_shape,
     repetition,
 )
+from hanhua.text.quality.sample import SAMPLE_CHARS, Facts
 from hanhua.text.quality.thresholds import QualityConfig, default_thresholds
 from hanhua.text.scripts import profile
 
@@ -194,24 +196,38 @@ def test_auto_is_the_languages_own_default():
 MIXED = st.text(st.sampled_from("天地人的是，。 \nabA1-…."), max_size=400)
 
 
-@given(MIXED, st.sampled_from(["zh", "en", "xx"]))
-def test_facts_agree_with_plain_python(text, language):
-    facts = Facts(text, profile(text), language)
+@pytest.mark.parametrize("count", [Facts, facts_of])
+@given(text=MIXED, language=st.sampled_from(["zh", "en", "xx"]))
+def test_facts_agree_with_plain_python(count, text, language):
+    facts = count(text, profile(text), language)
     lines = [line for line in text.split("\n") if line]
-    assert facts.filled_lines == lines
+    assert facts.filled_lines == len(lines)
     assert facts.repeated_lines == len(lines) - len(set(lines))
-    assert len(facts.word_starts) == len(text.split())
+    assert facts.words == (0 if language == "zh" else len(text.split()))
     assert (facts.chars, facts.visible) == (len(text), sum(not c.isspace() for c in text))
-    kinds = "".join("x" if c.isalnum() else " " for c in text)
-    assert sorted(n - 1 for n in facts.stretches.tolist() if n > 1) == sorted(
-        map(len, kinds.split())
-    )
+    runs = "".join("x" if c.isalnum() else " " for c in text).split()
+    assert facts.stretches == len(runs)
+    assert facts.longest_stretch == max(map(len, runs), default=0)
+
+
+@given(
+    st.lists(st.text(max_size=80) | MIXED | st.sampled_from([ZH, EN, LAW, SPAM, "Z" * 99])).map(
+        "\n".join
+    ),
+    st.sampled_from(["zh", "en", "xx"]),
+)
+def test_the_compiled_part_counts_the_same(text, language):
+    if NATIVE is None:
+        pytest.skip("the compiled part is not built")
+    compiled, plain = (count(text, profile(text), language) for count in (facts_of, Facts))
+    assert set(COUNTED) <= set(vars(compiled))
+    assert {n: getattr(compiled, n) for n in COUNTED} == {n: getattr(plain, n) for n in COUNTED}
 
 
 @given(MIXED)
 def test_words_are_hashed_without_case(text):
     facts = Facts(text, profile(text), "en")
-    plain, hashes = text.lower().split(), facts.words.tolist()
+    plain, hashes = text.lower().split(), facts.word_hashes.tolist()
     by_word = dict(zip(plain, hashes, strict=True))
     assert [by_word[word] for word in plain] == hashes
     assert len(set(by_word.values())) == len(by_word)
@@ -225,7 +241,7 @@ def test_of_long_texts_a_sample_is_looked_at():
         assert len(facts.flags) == len(facts.sample) <= SAMPLE_CHARS[language == "zh"] + 2
         assert facts.sample.startswith(text[:900])
         assert facts.sample.endswith(text[-900:])
-        assert len(facts.lines) == text.count("\n") + 1
+        assert facts.lines == text.count("\n") + 1
         assert Facts(short, profile(short), language).sample is short
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hanhua.core.errors import InputError
-from hanhua.text.quality.features import BUCKETS, features, token_hashes
 from hanhua.text.quality import scorer as module
+from hanhua.text.quality.features import BUCKETS, features, token_hashes
 from hanhua.text.quality.scorer import MIN_TEXTS, Scorer, train_scorer
 from hanhua.text.scripts import code_points
 
@@ -153,3 +153,25 @@ def test_longer_evidence_counts_more_up_to_the_training_length(trained):
     assert all(later < earlier for earlier, later in pairwise(scores))
     long = trained.score(bad(1) * 400)
     assert long == pytest.approx(trained.score(bad(1) * 800), abs=1e-3)
+
+
+def test_of_many_texts_the_same_ones_are_learnt_from_in_any_order(monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "MAX_TEXTS", 40)
+    fair, sold = list(map(good, range(150))), [*map(bad, range(130)), *map(good, range(25))]
+    for name in "ab":
+        scorer = train_scorer(fair, sold, 3)
+        scorer.save(tmp_path / name)
+        random.Random(1).shuffle(fair)
+        random.Random(2).shuffle(sold)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    record = scorer.record
+    assert 25 < record.good + record.held_out_good < 40  # some of the 40 are on both sides
+    assert 25 < record.bad + record.held_out_bad <= 40
+
+
+def test_log_odds_rank_what_the_score_cannot_tell_apart():
+    weights = np.full(BUCKETS, 3.0, dtype=np.float32)
+    scorer = Scorer(weights, 0.0, train_scorer(map(good, range(60)), map(bad, range(60)), 1).record)
+    few, many = good(1), good(1) * 3
+    assert scorer.score(few) == scorer.score(many) == 1.0
+    assert scorer.log_odds(few) < scorer.log_odds(many)

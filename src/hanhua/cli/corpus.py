@@ -31,6 +31,20 @@ def corpus(
         typer.Option("--against", help="evaluation questions; documents that hold one are dropped "
                      "(repeatable)"),
     ] = None,
+    good: Annotated[
+        list[str] | None,
+        typer.Option("--good", help="texts like those wanted, to learn a quality score from; "
+                     "needs --bad (repeatable)"),
+    ] = None,
+    bad: Annotated[
+        list[str] | None,
+        typer.Option("--bad", help="texts like those not wanted (repeatable)"),
+    ] = None,
+    min_score: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="documents with a lower quality score are dropped; "
+                     "without it scores are only reported"),
+    ] = None,
     held_out_docs: Annotated[
         int, typer.Option(min=0, help="documents a language to keep apart for measuring")
     ] = 0,
@@ -59,7 +73,8 @@ def corpus(
     if licence == "unknown" and not quiet:
         typer.echo("note: no --licence given; the ledger says unknown, and so will a model card",
                    err=True)  # fmt: skip
-    config = _config(files, language, licence, against, held_out_docs, set_)
+    score = {"good": good, "bad": bad, "min_score": min_score}
+    config = _config(files, language, licence, against, score, held_out_docs, set_)
     machine = Machine(workers=workers, cluster=cluster)
     report = make_corpus(config, out, default_progress(quiet), machine)
     if not json_:
@@ -69,8 +84,8 @@ def corpus(
 
 
 def _config(
-    files: list[str], language: str, licence: str, against: list[str] | None, held_out_docs: int,
-    set_: list[str] | None,
+    files: list[str], language: str, licence: str, against: list[str] | None,
+    score: dict[str, Any], held_out_docs: int, set_: list[str] | None,
 ) -> Any:  # fmt: skip
     import json
 
@@ -89,6 +104,9 @@ def _config(
         f"contamination={json.dumps(against or [], ensure_ascii=False)}",
         f"held_out_docs={held_out_docs}",
     ]  # fmt: skip
+    given = {key: value for key, value in score.items() if value or value == 0}
+    if given:
+        settings.append(f"score={json.dumps(given, ensure_ascii=False)}")
     return section_from(CorpusConfig, "corpus", [*settings, *(set_ or [])])
 
 
@@ -108,4 +126,18 @@ def summary(report: dict[str, Any]) -> str:
     if len(dropped) > _REASONS_SHOWN:
         lines.append(f"  dropped  {sum(c for _, c in dropped[_REASONS_SHOWN:]):>10,} other reasons")
     lines += [f"  changed  {count:>10,} {kind}" for kind, count in report["changes"].items()]
+    if "score" in report:
+        lines += _scores(report["score"])
     return "\n".join(lines)
+
+
+def _scores(score: dict[str, Any]) -> list[str]:
+    """How well the score tells good from bad, and how it spreads by language, in tenths."""
+    found = score["scorer"]
+    lines = [f"  score    AUC {found['auc']} ± {found['auc_stderr']} on texts held out"]
+    for language, row in score["languages"].items():
+        pairs = zip(row["histogram"][::2], row["histogram"][1::2], strict=True)
+        tenths = " ".join(f"{low + high:,}" for low, high in pairs)
+        cut = f", cut at {row['cut']}" if "cut" in row else ""
+        lines.append(f"  scored   {row['scored']:>10,} {language}, by tenths: {tenths}{cut}")
+    return lines

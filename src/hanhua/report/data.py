@@ -20,6 +20,7 @@ REASONS: Mapping[str, Words] = {
     "symbols": Words("symbols", "符号过多"),
     "digits": Words("figures", "数字过多"),
     "function_words": Words("no sentences", "不成句"),
+    "low_score": Words("low score", "评分过低"),
     "contamination": Words("holds test questions", "含评测题"),
     "no_text_field": Words("no text", "无文本"),
 }

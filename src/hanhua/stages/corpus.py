@@ -5,21 +5,26 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hanhua.core.artifact import outside_files
 from hanhua.core.config import Machine
-from hanhua.core.errors import StorageError
+from hanhua.core.errors import HanhuaError, InputError, RecipeError, StorageError, UsageError
 from hanhua.core.files import read_json, storage_errors
 from hanhua.core.progress import Progress
 from hanhua.core.stage import Context, Node, Result, Stage
 from hanhua.text.config import CorpusConfig
 
+if TYPE_CHECKING:
+    from hanhua.core.runner import Walk
+
 _PACKED = (".gz", ".zst", ".xz", ".bz2", ".parquet")
 _PACKING = 3.0
 _BYTES_PER_S = 5e6
 _KEPT_ON_DISK = 0.4
+_FINGERPRINTS_ON_DISK = 0.3
 
 
 def run(context: Context[CorpusConfig]) -> Result:
@@ -36,14 +41,17 @@ def estimate(config: CorpusConfig, facts: Mapping[str, Any]) -> Mapping[str, Any
     text_bytes = sum(
         path.stat().st_size * (_PACKING if path.suffix in _PACKED else 1.0) for path in files
     )
+    kept = _KEPT_ON_DISK
+    if config.min_repeated_passage_chars is not None:
+        kept += _FINGERPRINTS_ON_DISK
     return {
         "seconds": round(text_bytes / _BYTES_PER_S),
-        "disk_bytes": round(text_bytes * _KEPT_ON_DISK),
+        "disk_bytes": round(text_bytes * kept),
     }
 
 
 STAGE = Stage(
-    name="corpus", version=2, title="clean, deduplicate and split the text", run=run,
+    name="corpus", version=3, title="clean, deduplicate and split the text", run=run,
     estimate=estimate,
 )  # fmt: skip
 
@@ -53,7 +61,8 @@ def make_corpus(
 ) -> dict[str, Any]:
     """Make a corpus by itself, without a run: the same artifact, in a folder of its own.
 
-    What a kill leaves is beside the folder to make, and the same call goes on from it.
+    What a kill or a full disk leaves is beside the folder to make, and the same call goes on from
+    it. What the user must mend (a broken file, a wrong key) changes the call, so nothing is left.
 
     Args:
         config: the sources and rules.
@@ -80,7 +89,12 @@ def make_corpus(
         name=out.name, nodes=[Node(stage=STAGE, config=config, inputs={})], seed=0, target="zh",
         source="en", machine=machine or Machine(), run_dir=aside,
     )  # fmt: skip
-    ledger = run_walk(walk, progress)
+    try:
+        ledger = run_walk(walk, progress)
+    except (InputError, RecipeError, UsageError):
+        if not any(source.dataset for source in config.sources):  # a network may be back later
+            _clear(walk)
+        raise
     with storage_errors(out):
         if out.exists():
             out.rmdir()
@@ -88,3 +102,14 @@ def make_corpus(
         shutil.rmtree(aside, ignore_errors=True)
     found: dict[str, Any] = read_json(out / "report.json")
     return found
+
+
+def _clear(walk: Walk) -> None:
+    """Take away what a refused call began; what a kill of another call left stays."""
+    from hanhua.core.runner import BUILDING, plan
+
+    with suppress(HanhuaError):
+        for step in plan(walk):
+            shutil.rmtree(walk.run_dir / BUILDING / step.path.name, ignore_errors=True)
+    if not any((walk.run_dir / BUILDING).glob("*")):
+        shutil.rmtree(walk.run_dir, ignore_errors=True)

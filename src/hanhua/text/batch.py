@@ -53,11 +53,14 @@ JUDGED = pa.schema(
         ("text", pa.string()),
         ("keys", pa.binary(KEY_BYTES)),
         ("lines", pa.binary()),
+        ("log_odds", pa.float32()),
+        ("passages", pa.binary()),
     ]
 )
 """Judged documents: ``reason`` is null for what is kept, ``value`` is JSON, ``changes`` a JSON
 object of what was mended, masked or taken out, ``items``
-the evaluation questions that it holds, ``first`` marks the first piece of a record."""
+the evaluation questions that it holds, ``first`` marks the first piece of a record,
+``log_odds`` is the quality score where one was asked for, ``passages`` the fingerprints."""
 
 BATCH_RECORDS = 20_000
 
@@ -144,7 +147,8 @@ def _row(number: int, source: str, record: Record, piece: int, found: Cleaned) -
         document_id(source, record, piece), piece == 0, drop.reason if drop else None,
         json.dumps(drop.value, ensure_ascii=False) if drop else None,
         json.dumps(found.changes, sort_keys=True) if found.changes else None, found.items,
-        found.text[:SAMPLE_CHARS] if drop else found.text, found.keys, found.lines,
+        found.text[:SAMPLE_CHARS] if drop else found.text, found.keys, found.lines, found.log_odds,
+        found.passages,
     )  # fmt: skip
 
 

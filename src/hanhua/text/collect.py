@@ -22,10 +22,13 @@ import pyarrow.parquet as pq
 from hanhua.text.contamination.held_out import Queue
 from hanhua.text.copies.keys import KeyFiles, Numbers
 from hanhua.text.copies.repeated import LineFile
+from hanhua.text.copies.shared import FingerprintFile
 from hanhua.text.ledger import Account, Ledger
+from hanhua.text.quality.score_tally import ScoreTally
 from hanhua.text.verdict import Drop
 
 _FACTS = ("source", "language", "licence", "first", "reason", "value", "changes", "items", "where")
+_KEYS = ("keys", "lines", "log_odds", "passages")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +58,16 @@ class Collector:
         ledger: where every document is accounted for.
         keys: of the kept documents.
         lines: of their lines, where repeated ones are looked for.
+        scores: of all documents, where they are scored.
+        passages: fingerprints, where repeated passages are looked for.
     """
 
-    def __init__(self, ledger: Ledger, keys: KeyFiles, lines: LineFile | None = None) -> None:
-        self.ledger, self.keys, self.lines = ledger, keys, lines
+    def __init__(
+        self, ledger: Ledger, keys: KeyFiles, lines: LineFile | None = None,
+        scores: ScoreTally | None = None, passages: FingerprintFile | None = None,
+    ) -> None:  # fmt: skip
+        self.ledger, self.keys, self.lines, self.scores = ledger, keys, lines, scores
+        self.passages = passages
         self.parts: list[Part] = []
         self._accounts: list[Account] = []
         self._owner = array("i")
@@ -73,17 +82,25 @@ class Collector:
         trace: TracebackType | None,
     ) -> None:
         self.keys.close()
-        if self.lines is not None:
-            self.lines.close()
+        for file in (self.lines, self.passages):
+            if file is not None:
+                file.close()
 
     def take(self, path: Path) -> None:
         """Account for one part's documents and store the keys of the kept ones."""
-        table = pq.read_table(path, columns=[*_FACTS, "keys", "lines"])
+        table = pq.read_table(path, columns=[*_FACTS, *_KEYS])
         keys = table.column("keys").drop_null().to_pylist()
-        self.parts.append(Part(path, self.keys.documents, len(keys)))
+        part = Part(path, self.keys.documents, len(keys))
+        self.parts.append(part)
         self.keys.append(keys)
         if self.lines is not None:
             self.lines.append(table.column("lines").drop_null().to_pylist())
+        if self.passages is not None:
+            self.passages.append(part.start, table.column("passages").drop_null().to_pylist())
+        if self.scores is not None:
+            kept = pc.is_null(table.column("reason")).to_numpy()
+            languages = table.column("language").to_pylist()
+            self.scores.take(languages, table.column("log_odds").to_numpy(), kept)
         texts: list[str] | None = None
         columns = [table.column(name).to_pylist() for name in _FACTS]
         for row, facts in enumerate(zip(*columns, strict=True)):

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from hanhua.core.config import FilesField, Outside, Section, Share
+from hanhua.text.quality.score_config import ScoreConfig
 from hanhua.text.quality.thresholds import QualityConfig
 
 
@@ -174,6 +175,12 @@ class CorpusConfig(Section):
         Field(gt=0, description="a line of ten or more letters that more documents hold "
               "goes from all of them; null: none does"),
     ] = None  # fmt: skip
+    min_repeated_passage_chars: Annotated[
+        int | None,
+        Field(ge=50, description="a passage of so many Han characters (three letters of an "
+              "alphabet count as one) that stands in several places stays in the best document "
+              "alone; 100 is a good number; null: all stay"),
+    ] = None  # fmt: skip
     language_check: Annotated[
         bool, Field(description="drop documents whose script contradicts the declared language")
     ] = True
@@ -182,6 +189,10 @@ class CorpusConfig(Section):
         dict[str, QualityConfig],
         Field(description="language -> thresholds of the quality rules, where not the defaults"),
     ] = Field(default_factory=dict)
+    score: Annotated[
+        ScoreConfig | None,
+        Field(description="a quality score learned from good and bad texts; null: none"),
+    ] = None
     contamination: Annotated[
         tuple[FilesField, ...],
         Outside("files"),
@@ -201,4 +212,13 @@ class CorpusConfig(Section):
         unknown = set(self.thresholds) - found - (set(self.languages) if AUTO in found else set())
         if unknown:
             raise ValueError(f"thresholds for a language no source has: {', '.join(unknown)}")
+        return self
+
+    @model_validator(mode="after")
+    def _score_is_used(self) -> Self:
+        found = {source.language for source in self.sources}
+        found |= set(self.languages) if AUTO in found else set()
+        unknown = set(self.score.languages if self.score else ()) - found
+        if unknown:
+            raise ValueError(f"a score of a language no source has: {', '.join(sorted(unknown))}")
         return self

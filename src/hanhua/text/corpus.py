@@ -9,12 +9,10 @@ into training. Memory does not grow with the corpus but for a few bytes a docume
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hanhua.core.artifact import outside_files
 from hanhua.core.errors import InputError
@@ -31,21 +28,25 @@ from hanhua.core.stage import Context, Result
 from hanhua.text.batch import clean_batch, raw_batches
 from hanhua.text.clean import Cleaner, question_index
 from hanhua.text.cluster import run_on_cluster
-from hanhua.text.collect import Collector, Part, kept_rows
+from hanhua.text.collect import Collector, Part
 from hanhua.text.config import AUTO, CorpusConfig
 from hanhua.text.contamination.held_out import Queue, choose
 from hanhua.text.contamination.questions import read_question_files
+from hanhua.text.copies.fingerprints import PassageSize
 from hanhua.text.copies.keys import KeyFiles
 from hanhua.text.copies.near import Copies, find_copies
-from hanhua.text.copies.repeated import Keys, LineFile, remove_lines
-from hanhua.text.document import Document
-from hanhua.text.finish import COPY, HELD_OUT, STAYS, Finisher, task
+from hanhua.text.copies.repeated import LineFile
+from hanhua.text.copies.shared import FingerprintFile
+from hanhua.text.fates import Names, fates_of
+from hanhua.text.finish import Finisher, Repeats, task
 from hanhua.text.ledger import UNKNOWN_LICENCE, Ledger
+from hanhua.text.passages import find_passages
 from hanhua.text.pool import Kernel, run_batches
+from hanhua.text.quality.score_tally import ScoreTally
 from hanhua.text.readers.intake import Intake, check_licences, source_files
-from hanhua.text.shards import DocumentWriter, ShardWriter
+from hanhua.text.score import FILE, score_account, score_rule
 from hanhua.text.summary import write_account
-from hanhua.text.verdict import Drop
+from hanhua.text.writing import CorpusWriter, rows_as_they_are, rows_of
 
 _DOCUMENT = ["id", "text", "language", "source", "licence"]
 
@@ -54,8 +55,8 @@ def build_corpus(context: Context[CorpusConfig]) -> Result:
     """Run both passes and write the corpus artifact into ``context.out``.
 
     Raises:
-        InputError: for a file that cannot be read, a source without a licence, or when nothing
-            of a language is left.
+        InputError: for a file that cannot be read, a source without a licence, a quality score
+            that cannot be learnt, or when nothing of a language is left.
     """
     config = context.config
     check_licences(config)
@@ -65,12 +66,18 @@ def build_corpus(context: Context[CorpusConfig]) -> Result:
     )  # fmt: skip
     ledger = Ledger()
     workers = context.machine.workers or os.cpu_count() or 1
-    build = _Build(context, ledger, Cleaner(config, question_index(questions.texts)), workers)
+    score = score_rule(config, context.seed, context.progress)
+    cleaner = Cleaner(config, question_index(questions.texts), score)
+    build = _Build(context, ledger, cleaner, workers)
     collector = build.first_pass()
     copies, chosen = build.decide(collector)
     build.second_pass(collector, copies, chosen)
     shutil.rmtree(context.work, ignore_errors=True)
-    return write_account(context.out, ledger, questions.account(ledger.touched))
+    scores = None
+    if score and config.score and build.scores:
+        score.scorer.save(context.out / FILE)
+        scores = score_account(score, config.score, build.scores)
+    return write_account(context.out, ledger, questions.account(ledger.touched), scores)
 
 
 class _Build:
@@ -83,6 +90,7 @@ class _Build:
         self.workers = workers
         self.config: CorpusConfig = context.config
         self.progress: Progress = context.progress
+        self.scores = ScoreTally() if cleaner.score else None
 
     def first_pass(self) -> Collector:
         """Read, clean and judge; every document is accounted for and every kept one has keys."""
@@ -91,7 +99,10 @@ class _Build:
         lines = None
         if self.config.max_line_docs is not None:
             lines = LineFile(self.context.work / "keys" / "lines")
-        collector = Collector(self.ledger, KeyFiles(self.context.work / "keys"), lines)
+        keys, passages = KeyFiles(self.context.work / "keys"), None
+        if self.config.min_repeated_passage_chars is not None:
+            passages = FingerprintFile(self.context.work / "keys" / "fingerprints")
+        collector = Collector(self.ledger, keys, lines, self.scores, passages)
         total = sum(path.stat().st_size for _, path in files if path)
         kernel = partial(clean_batch, cleaner=self.cleaner)
         with self.progress.bar("cleaning", total=total, unit="B") as bar, collector:
@@ -124,7 +135,10 @@ class _Build:
             min_agreement=config.near_similarity if config.dedup == "near" else None,
             budget_bytes=self.context.machine.memory_mib << 20,
         )  # fmt: skip
-        queues = collector.queues(copies.alive, config.held_out_docs)
+        alive = copies.alive
+        if self.scores and config.score and config.score.keep_share is not None:
+            alive = alive & ~self.scores.cut(alive, config.score.keep_share)
+        queues = collector.queues(alive, config.held_out_docs)
         self._check_not_empty(queues)
         chosen = {number for language in sorted(queues)
                   for number in choose(config.held_out_docs, queues[language])}  # fmt: skip
@@ -132,74 +146,51 @@ class _Build:
 
     def second_pass(self, collector: Collector, copies: Copies, chosen: set[int]) -> None:
         """Write the held-out set and the training shards."""
-        repeated = self._repeated(collector)
-        held_out = self._write_held_out(collector, chosen, repeated)
-        names = _Names(collector.parts)
-        writers: dict[str, ShardWriter] = {}
-        tasks = (task(part.path, _fates(part, copies, chosen)) for part in collector.parts)
+        low = self.scores.low if self.scores else None
+        repeats = self._repeats(collector, copies.alive if low is None else copies.alive & ~low,
+                                chosen)  # fmt: skip
+        writer = CorpusWriter(self.context.out, self.ledger, self.config.min_chars, repeats)
+        names = Names(collector.parts)
+        held_out = writer.write_held_out(collector.parts, chosen, self._languages())
+        finisher = Finisher(held_out, repeats)
+        fates = [fates_of(part, copies, chosen, low) for part in collector.parts]
         with self.progress.bar("writing", total=collector.keys.documents, unit="doc") as bar:
-            paths = self._run(tasks, Finisher(held_out, repeated), "finished")
-            for part, path in zip(collector.parts, paths, strict=True):
-                for number, row in zip(part.numbers, _rows(path), strict=True):
-                    self._settle(number, row, copies, names, writers)
+            for part, rows in zip(
+                collector.parts, self._finished(collector.parts, fates, finisher), strict=True
+            ):
+                for number, row in zip(part.numbers, rows, strict=True):
+                    writer.settle(number, row, copies, names, self.scores)
                 bar.advance(part.kept)
-                path.unlink()
-        for writer in writers.values():
-            writer.close()
+        writer.close()
 
-    def _repeated(self, collector: Collector) -> Keys | None:
-        if collector.lines is None or self.config.max_line_docs is None:
-            return None
-        budget_bytes = self.context.machine.memory_mib << 20
-        return collector.lines.repeated(self.config.max_line_docs, budget_bytes)
-
-    def _settle(
-        self, number: int, row: dict[str, Any], copies: Copies, names: _Names,
-        writers: dict[str, ShardWriter],
-    ) -> None:  # fmt: skip
-        """Write one document, or account for why it goes."""
-        document = Document(*(row[name] for name in _DOCUMENT))
-        account = self.ledger.of(document)
-        if row["fate"] == HELD_OUT:
+    def _finished(
+        self, parts: Sequence[Part], fates: Sequence[npt.NDArray[np.uint8]], finisher: Finisher
+    ) -> Iterator[Iterator[dict[str, Any]]]:
+        """The rows of every part; workers are asked only where they have something to look for."""
+        if finisher.idle:
+            yield from map(rows_as_they_are, parts, fates)
             return
-        drop = None
-        if row["removed"]:
-            account.changes["removed.repeated"] += row["removed"]
-        if row["removed"] and len(document.text) < self.config.min_chars:
-            drop = Drop("repeated_lines", row["removed"])
-        elif row["leak"] is not None:
-            drop = Drop("held_out_copy", json.loads(row["leak"]))
-        elif row["fate"] == COPY:
-            drop = names.drop_of(number, copies, lambda drop: self.ledger.wants(account, drop))
-        if drop:
-            self.ledger.drop(account, drop, row["where"], document.text)
-            return
-        language = document.language
-        if language not in writers:
-            writers[language] = ShardWriter(self.context.out / "train", language)
-        writers[language].write(document)
-        account.train.add(document.text)
+        tasks = (task(part.path, part.start, fate)
+                 for part, fate in zip(parts, fates, strict=True))  # fmt: skip
+        for path in self._run(tasks, finisher, "finished"):
+            yield rows_of(path)
+            path.unlink()
 
-    def _write_held_out(
-        self, collector: Collector, chosen: set[int], repeated: Keys | None
-    ) -> dict[str, list[Document]]:
-        found: dict[str, list[Document]] = {}
-        for part in collector.parts:
-            if not chosen.isdisjoint(part.numbers):
-                for number, row in kept_rows(part, _DOCUMENT):
-                    if number in chosen:
-                        document = self._without_repeated(Document(*row), repeated)
-                        found.setdefault(document.language, []).append(document)
-        for language in sorted(self._languages() | set(found)):
-            with DocumentWriter(self.context.out / "held_out" / f"{language}.parquet") as writer:
-                for document in found.get(language, []):
-                    writer.write(document)
-                    self.ledger.of(document).held_out.add(document.text)
-        return found
-
-    def _without_repeated(self, document: Document, repeated: Keys | None) -> Document:
-        text = document.text if repeated is None else remove_lines(document.text, repeated)[0]
-        return replace(document, text=text) if len(text) >= self.config.min_chars else document
+    def _repeats(
+        self, collector: Collector, alive: npt.NDArray[np.bool_], chosen: set[int]
+    ) -> Repeats:
+        """Find the lines and passages that documents share, where they are looked for."""
+        config, budget_bytes = self.config, self.context.machine.memory_mib << 20
+        lines = passages = None
+        if collector.lines and config.max_line_docs is not None:
+            lines = collector.lines.repeated(config.max_line_docs, budget_bytes)
+        if collector.passages and config.min_repeated_passage_chars is not None:
+            passages = find_passages(
+                collector.passages, collector.parts, collector.keys.column("rank"), alive, chosen,
+                size=PassageSize(config.min_repeated_passage_chars), variants=config.fold_variants,
+                folder=self.context.work / "passages", run=self._run, budget_bytes=budget_bytes,
+            )  # fmt: skip
+        return Repeats(lines, passages)
 
     def _languages(self) -> set[str]:
         """The languages that must be there: those that sources declare."""
@@ -225,44 +216,3 @@ class _Build:
             f"(e.g. {names[0]})",
             fix="look at the files, the declared language and the corpus section's limits",
         )  # fmt: skip
-
-
-def _fates(part: Part, copies: Copies, chosen: set[int]) -> npt.NDArray[np.uint8]:
-    alive = copies.alive[part.start : part.start + part.kept]
-    fates = np.where(alive, STAYS, COPY).astype(np.uint8)
-    mine = [number - part.start for number in chosen.intersection(part.numbers)]
-    fates[mine] = HELD_OUT
-    return fates
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    for batch in pq.ParquetFile(path).iter_batches(batch_size=2048):
-        yield from batch.to_pylist()
-
-
-class _Names:
-    """Looks up, for samples, which document a copy is a copy of."""
-
-    def __init__(self, parts: Sequence[Part]) -> None:
-        self._parts = parts
-        self._starts = [part.start for part in parts]
-        self._known: dict[int, list[str]] = {}
-
-    def drop_of(self, number: int, copies: Copies, wanted: Callable[[Drop], bool]) -> Drop:
-        """Why a copy goes; of what is looked at (``wanted``) with the kept one's id."""
-        kept, share = copies.near.get(number, (-1, 1.0))
-        drop = Drop("near_duplicate" if kept >= 0 else "duplicate", share)
-        if not wanted(drop):
-            return drop
-        name = self.of(kept if kept >= 0 else copies.exact[number])
-        return Drop(drop.reason, f"{share} of {name}")
-
-    def of(self, number: int) -> str:
-        """A kept document's id."""
-        place = int(np.searchsorted(self._starts, number, side="right")) - 1
-        if place not in self._known:
-            if len(self._known) > 8:
-                self._known.clear()
-            rows = kept_rows(self._parts[place], ["id"])
-            self._known[place] = [row[0] for _, row in rows]
-        return self._known[place][number - self._parts[place].start]

@@ -46,15 +46,25 @@ def _sum(accounts: list[Account]) -> dict[str, Any]:
     }
 
 
-def write_account(out: Path, ledger: Ledger, contamination: Mapping[str, Any]) -> Result:
+def write_account(
+    out: Path, ledger: Ledger, contamination: Mapping[str, Any],
+    score: Mapping[str, Any] | None = None,
+) -> Result:  # fmt: skip
     """Write ledger.json, report.json and dropped/REASON.jsonl.
+
+    Args:
+        out: the artifact's folder.
+        ledger: what became of every document.
+        contamination: what was looked for, and found.
+        score: how documents were scored, where they were.
 
     Returns:
         The counts and metrics of the stage's record.
     """
     account = ledger.as_dict()
     write_json(out / "ledger.json", {**account, "contamination": contamination})
-    write_json(out / "report.json", report(ledger, contamination))
+    scored = {} if score is None else {"score": score}
+    write_json(out / "report.json", {**report(ledger, contamination), **scored})
     (out / "dropped").mkdir(exist_ok=True)
     for reason, samples in itertools.groupby(ledger.samples, lambda s: str(s["reason"])):
         lines = [json.dumps(s, ensure_ascii=False, sort_keys=True) + "\n" for s in samples]
@@ -67,5 +77,6 @@ def write_account(out: Path, ledger: Ledger, contamination: Mapping[str, Any]) -
             "languages": totals["languages"],
             "dropped": totals["dropped"],
             "contamination": contamination,
+            **scored,
         },
     )

@@ -15,5 +15,12 @@ KEY_BYTES = 16
 
 
 def content_key(canonical: CodePoints) -> bytes:
-    """A 128-bit key of ``minhash.canonical_points``, the same on every machine."""
-    return blake2b(canonical.astype("<u4", copy=False).tobytes(), digest_size=KEY_BYTES).digest()
+    """A 128-bit key of ``minhash.canonical_points``, the same on every machine.
+
+    Characters are hashed in the one, two or four bytes that the largest of them needs: what is
+    hashed costs by its bytes, and texts that are equal have the same largest one.
+    """
+    largest = int(canonical.max(initial=0))
+    width = "<u1" if largest < 1 << 8 else "<u2" if largest < 1 << 16 else "<u4"
+    points = canonical.astype(width, copy=False)
+    return blake2b(points.data, digest_size=KEY_BYTES, person=width.encode()).digest()

@@ -15,8 +15,8 @@ signature.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,8 +40,7 @@ Points = npt.NDArray[np.uint32]
 Hashes = npt.NDArray[np.uint64]
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """What stands for a text's shingles.
 
     Args:
@@ -186,7 +185,7 @@ def changed_characters(text: str) -> int:
     if text.isascii():
         return 0
     if NATIVE is not None:
-        return int(NATIVE.profile(text, class_table(), _changes(), 0)[0])
+        return int(NATIVE.marks(text, _changes())[0])
     return int(np.count_nonzero(_changes().take(code_points(text))))
 
 

@@ -12,12 +12,13 @@ traditional, JIS X 0208 level 1 Japanese (Python's own codecs), and OpenCC's cha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from hanhua.text.native import NATIVE
 from hanhua.text.scripts import is_han
 
 _MASK, _MAX_CHARS = (1 << 21) - 1, 2_000_000
@@ -31,8 +32,7 @@ _KANA_PER_HAN, _FEW_HAN = 1.4, 20
 _CLEAR_VARIANT = 0.6
 
 
-@dataclass(frozen=True, slots=True)
-class HanCounts:
+class HanCounts(NamedTuple):
     """How many of a text's Han characters contradict each reading.
 
     Args:
@@ -73,6 +73,8 @@ class HanCounts:
 
 def count_han(text: str) -> HanCounts:
     """Count what a text's Han characters rule out (of its first two million characters)."""
+    if NATIVE is not None:
+        return HanCounts(*NATIVE.marks(text[:_MAX_CHARS], _marks())[:3])
     units = np.frombuffer(text[:_MAX_CHARS].encode("utf-16-le", "surrogatepass"), dtype="<u2")
     packed = int(np.add.reduce(_table().take(units)))
     return HanCounts(packed & _MASK, packed >> 21 & _MASK, packed >> 42)
@@ -92,6 +94,15 @@ def _pairs(usage: str) -> dict[str, str]:
     every = [chr(c) for c in (*range(0x3400, 0x4DC0), *range(0x4E00, 0xA000))]
     other = OpenCC(usage).convert("\n".join(every)).split("\n")
     return {a: b for a, b in zip(every, other, strict=True) if a != b}
+
+
+@cache
+def _marks() -> npt.NDArray[np.uint8]:
+    """The same as a bit for each reading, uint8 [0x110000]."""
+    table = np.zeros(0x110000, dtype=np.uint8)
+    for place in range(3):
+        table[: len(_table())] |= ((_table() >> 21 * place & 1) << place).astype(np.uint8)
+    return table
 
 
 @cache

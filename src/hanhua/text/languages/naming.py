@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from hanhua.text.languages import alphabets, code_lines
 from hanhua.text.languages.han import HanCounts, count_han
@@ -42,8 +42,7 @@ _ONE = {"yue": "zh", "nb": "no", "nn": "no", "bs": "hr", "fil": "tl", "iw": "he"
 """Codes whose texts are named by another code."""
 
 
-@dataclass(frozen=True, slots=True)
-class Language:
+class Language(NamedTuple):
     """What a text is written in.
 
     Args:

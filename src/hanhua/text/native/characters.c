@@ -52,6 +52,33 @@ PyObject *profile(PyObject *self, PyObject *args)
     return found;
 }
 
+PyObject *marks(PyObject *self, PyObject *args)
+{
+    PyObject *text;
+    Py_buffer table;
+    if (!PyArg_ParseTuple(args, "Uy*", &text, &table))
+        return NULL;
+    PyObject *found = NULL;
+    if (check_table(&table, 1, "table") && (found = PyTuple_New(8))) {
+        const uint8_t *bits_of = table.buf;
+        uint64_t turns[2][256] = {{0}};
+        unsigned turn = 0;
+        EACH_CHARACTER(text, c, { turns[turn ^= 1][bits_of[c]]++; });
+        for (int bit = 0; found && bit < 8; bit++) {
+            uint64_t sum = 0;
+            for (int bits = 1 << bit; bits < 256; bits = (bits + 1) | 1 << bit)
+                sum += turns[0][bits] + turns[1][bits];
+            PyObject *count = PyLong_FromUnsignedLongLong(sum);
+            if (count)
+                PyTuple_SET_ITEM(found, bit, count);
+            else
+                Py_CLEAR(found);
+        }
+    }
+    PyBuffer_Release(&table);
+    return found;
+}
+
 PyObject *canonical(PyObject *self, PyObject *args)
 {
     PyObject *text;

@@ -16,6 +16,22 @@ static PyMethodDef methods[] = {
     {"grams", grams, METH_VARARGS,
      "grams(points, gram_chars, seen, shift) -> (bytes of uint64 hashes, bytes of int64 places) "
      "of the n-grams whose slot is marked in seen."},
+    {"scan", scan, METH_VARARGS,
+     "scan(text, table) -> bits: the signs that a step of rewriting has something to do."},
+    {"begins", begins, METH_VARARGS,
+     "begins(text, kinds, slots) -> (numbers of the lines that begin as slots say, whether the "
+     "text may say \"reserved\")."},
+    {"marks", marks, METH_VARARGS,
+     "marks(text, table) -> how many characters have each of eight bits."},
+    {"words", words, METH_VARARGS,
+     "words(points, pairs, ends, letters, changes) -> [(start, end, row)] of the words that "
+     "change."},
+    {"measure", measure, METH_VARARGS,
+     "measure(text, flags, marks, known, sample_chars, short_chars, few, unspaced) -> counts that "
+     "quality rules ask for."},
+    {"winnow", winnow, METH_VARARGS,
+     "winnow(points, weights, run, window) -> (bytes of uint64 hashes, bytes of int64 places) of "
+     "the runs that are least in a window."},
     {NULL, NULL, 0, NULL},
 };
 

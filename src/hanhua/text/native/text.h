@@ -36,5 +36,11 @@ PyObject *sign(PyObject *self, PyObject *args);
 PyObject *line_keys(PyObject *self, PyObject *args);
 PyObject *band_row(PyObject *self, PyObject *args);
 PyObject *grams(PyObject *self, PyObject *args);
+PyObject *winnow(PyObject *self, PyObject *args);
+PyObject *scan(PyObject *self, PyObject *args);
+PyObject *measure(PyObject *self, PyObject *args);
+PyObject *words(PyObject *self, PyObject *args);
+PyObject *begins(PyObject *self, PyObject *args);
+PyObject *marks(PyObject *self, PyObject *args);
 
 #endif

@@ -6,27 +6,16 @@ place. With its English defaults Gopher's filter keeps 1.5 % of decent Chinese p
 
 from __future__ import annotations
 
-from functools import cache
-
-import numpy as np
-import numpy.typing as npt
-
 from hanhua.text.quality.facts import Facts
-from hanhua.text.quality.flags import LETTER, RARE
-from hanhua.text.scripts import profile
 
 # UTF-8 read as GBK and back leaves 锟斤拷; memory never written, read as GBK, is 烫烫烫 and 屯屯屯.
 _MOJIBAKE = ("锟斤拷", "烫烫烫", "屯屯屯", "ï¿½")
 
-_FUNCTION_WORDS = (
-    "the be to of and that have with is in a i you for it was he she they not on as at this are or"
-)
 _FEW_LETTERS = 100
 """Shares of function words say nothing about texts shorter than this."""
 _FEW_CHARS = 200
 _FEW_WORDS = 50
 _PROSE = 0.2
-_TABLE_SHIFT = np.array(16, dtype=np.uint32)
 
 
 def broken_share(facts: Facts) -> float | None:
@@ -51,7 +40,7 @@ def rare_han_share(facts: Facts) -> float | None:
     """
     if facts.letters < _FEW_LETTERS or facts.particle_share > _PROSE:
         return None
-    return facts.count(RARE) / max(len(facts.units), 1) if facts.unspaced else None
+    return facts.rare_han / max(facts.units, 1) if facts.unspaced else None
 
 
 def symbol_share(facts: Facts) -> float | None:
@@ -69,7 +58,7 @@ def punctuation_share(facts: Facts) -> float | None:
     """
     if facts.chars < _FEW_CHARS:
         return None
-    return (facts.symbols + len(facts.lines) - 1) / facts.chars
+    return (facts.symbols + facts.lines - 1) / facts.chars
 
 
 def digit_share(facts: Facts) -> float | None:
@@ -90,9 +79,8 @@ def function_word_share(facts: Facts) -> float | None:
         return None
     if facts.language == "zh":
         return facts.particle_share
-    if facts.language == "en" and len(facts.words):
-        found = _function_table().take(facts.words >> _TABLE_SHIFT)
-        return int(np.count_nonzero(found)) / len(found)
+    if facts.language == "en" and facts.words:
+        return facts.function_words / facts.words
     return None
 
 
@@ -103,8 +91,7 @@ def mean_stretch_chars(facts: Facts) -> float | None:
     """
     if facts.chars < _FEW_CHARS:
         return None
-    inside = len(facts.flags) - len(facts.breaks)
-    return inside / max(int(np.count_nonzero(facts.stretches > 1)), 1)
+    return (facts.sample_chars - facts.breaks) / max(facts.stretches, 1)
 
 
 def mean_word_chars(facts: Facts) -> float | None:
@@ -114,7 +101,7 @@ def mean_word_chars(facts: Facts) -> float | None:
     """
     if facts.unspaced or facts.chars < _FEW_CHARS:
         return None
-    return (len(facts.flags) - len(facts.blanks)) / max(len(facts.word_starts), 1)
+    return (facts.sample_chars - facts.blanks) / max(facts.words, 1)
 
 
 def lettered_word_share(facts: Facts) -> float | None:
@@ -122,17 +109,6 @@ def lettered_word_share(facts: Facts) -> float | None:
 
     Gopher keeps from .80 of words with a letter anywhere.
     """
-    if facts.unspaced or len(facts.word_starts) < _FEW_WORDS:
+    if facts.unspaced or facts.words < _FEW_WORDS:
         return None
-    flags, starts = facts.flags, facts.word_starts
-    first = flags.take(starts) | flags.take(starts + 1, mode="clip")
-    return int(np.count_nonzero(first & LETTER)) / len(starts)
-
-
-@cache
-def _function_table() -> npt.NDArray[np.bool_]:
-    """Which hashes are those of function words, by their high 16 bits; 0.04 % are by chance."""
-    table = np.zeros(1 << 16, dtype=np.bool_)
-    words = Facts(_FUNCTION_WORDS, profile(_FUNCTION_WORDS), "en").words
-    table[words >> _TABLE_SHIFT] = True
-    return table
+    return facts.lettered_words / facts.words

@@ -34,6 +34,14 @@ PARTICLES = (
 
 _LAST_LATIN = 0x250
 
+ENDS, BULLET, TRAILING = (1 << bit for bit in range(3))
+"""Marks of a line: what may end a sentence, begin a list's entry, end a line that trails off."""
+_LINE_MARKS = {
+    ENDS: ".!?;…。！？；，,、\"'”’」』｡",
+    BULLET: "•‣◦▪▫■□●○◆◇▶►➢➤※·–-*+",
+    TRAILING: ".…0123456789",
+}
+
 
 @cache
 def flag_table() -> Flags:
@@ -52,6 +60,16 @@ def flag_table() -> Flags:
     common = [ord(character) for character in _in_old_sets()]
     table[np.setdiff1d(han, common)] |= RARE
     return table
+
+
+@cache
+def line_table() -> bytes:
+    """The marks of every code point, [0x110000]."""
+    table = bytearray(0x110000)
+    for mark, characters in _LINE_MARKS.items():
+        for character in characters:
+            table[ord(character)] |= mark
+    return bytes(table)
 
 
 def _in_old_sets() -> set[str]:

@@ -8,16 +8,14 @@ how much of a document they are, so that documentation with code in it stays.
 from __future__ import annotations
 
 import re
+from array import array
 
-from hanhua.text.quality.facts import Facts, places_of
-from hanhua.text.quality.flags import AD_FIRST, AD_SECOND, TOKEN
+from hanhua.text.quality.facts import LONG_TOKEN_CHARS, Facts
 from hanhua.text.quality.lexicon import terms_at
 
 _TAG = re.compile(r"</?[A-Za-z!][^<>]{0,400}>")
 _FEW_TAGS = 4
 _CODE = "{};"
-_LONG_TOKEN_CHARS = 30
-_LONG_RUN_CHARS = 120
 _FEW_CHARS = 200
 _PROSE = 0.3
 """Particles among Han above which none of the advertisements was; half of prose has more."""
@@ -51,15 +49,9 @@ def long_token_share(facts: Facts) -> float | None:
     """
     if facts.chars < _FEW_CHARS:
         return None
-    if facts.longest_stretch <= _LONG_TOKEN_CHARS or facts.count(TOKEN) <= _LONG_TOKEN_CHARS:
+    if facts.token_chars <= LONG_TOKEN_CHARS:
         return 0.0
-    token, flags, found = int(TOKEN), facts.flags.tobytes(), 0
-    for number in (facts.stretches > _LONG_TOKEN_CHARS + 1).nonzero()[0].tolist():
-        length = int(facts.stretches[number]) - 1
-        start = int(facts.breaks[number - 1]) + 1 if number else 0
-        if all(flags[start + n * length // 4] & token for n in (1, 2, 3)):
-            found += length
-    return found / len(flags)
+    return facts.long_token_chars / facts.sample_chars
 
 
 def unbroken_share(facts: Facts) -> float | None:
@@ -70,10 +62,7 @@ def unbroken_share(facts: Facts) -> float | None:
     """
     if facts.chars < _FEW_CHARS:
         return None
-    if facts.longest_stretch <= _LONG_RUN_CHARS:
-        return 0.0
-    lengths = facts.stretches.compress(facts.stretches > _LONG_RUN_CHARS + 1)
-    return (int(lengths.sum()) - len(lengths)) / len(facts.flags)
+    return facts.unbroken_chars / facts.sample_chars
 
 
 def placeholder_share(facts: Facts) -> float | None:
@@ -94,9 +83,7 @@ def advertising_share(facts: Facts) -> float | None:
     ChineseWebText drops from one sensitive word in every two lines on (Chen et al. 2023,
     https://arxiv.org/abs/2311.01149, section 3.2). The list is in text/quality/lexicon.py.
     """
-    if facts.particle_share > _PROSE:
+    if facts.ad_beginnings < _FEW_TERMS or facts.particle_share > _PROSE:
         return 0.0
-    first = places_of(facts.flags[:-1] & AD_FIRST)
-    places = first.compress((facts.flags.take(first + 1) & AD_SECOND).astype(bool))
-    found = terms_at(facts.sample, places.tolist()) if len(places) >= _FEW_TERMS else []
-    return sum(map(len, found)) / len(facts.flags) if len(set(found)) >= _FEW_TERMS else 0.0
+    found = terms_at(facts.sample, array("I", facts.ad_bytes))
+    return sum(map(len, found)) / facts.sample_chars if len(set(found)) >= _FEW_TERMS else 0.0

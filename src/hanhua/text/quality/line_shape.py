@@ -10,12 +10,6 @@ from __future__ import annotations
 from hanhua.text.quality.facts import Facts
 
 _FEW_LINES = 12
-_SHORT_CHARS = {True: 12, False: 30}
-"""Of languages without and with spaces: 12 Han characters say about what 30 letters say."""
-_ENDS = frozenset(".!?;…。！？；，,、\"'”’」』｡")
-_BULLETS = frozenset("•‣◦▪▫■□●○◆◇▶►➢➤※·–-*+")
-_DIGITS = "0123456789"
-_TRAILING = frozenset(".…0123456789")
 
 
 def line_end_share(facts: Facts) -> float | None:
@@ -26,10 +20,9 @@ def line_end_share(facts: Facts) -> float | None:
     2020, https://arxiv.org/abs/1910.10683, section 2.2). Here commas count too, since verse and
     hard-wrapped prose end their lines so.
     """
-    lines = facts.filled_lines
-    if len(lines) < _FEW_LINES:
+    if facts.filled_lines < _FEW_LINES:
         return None
-    return len([1 for line in lines if line[-1] in _ENDS]) / len(lines)
+    return facts.ended_lines / facts.filled_lines
 
 
 def short_line_share(facts: Facts) -> float | None:
@@ -38,20 +31,16 @@ def short_line_share(facts: Facts) -> float | None:
     FineWeb drops from .67 of lines under 30 characters on, ended or not; verse, dialogue and
     ingredients are such lines too, so here only those count that no punctuation ends.
     """
-    lines = facts.filled_lines
-    if len(lines) < _FEW_LINES:
+    if facts.filled_lines < _FEW_LINES:
         return None
-    limit = _SHORT_CHARS[facts.unspaced]
-    short = [1 for line in lines if len(line) < limit and line[-1] not in _ENDS]
-    return len(short) / len(lines)
+    return facts.short_lines / facts.filled_lines
 
 
 def bullet_line_share(facts: Facts) -> float | None:
     """Lines that begin with a bullet, of all lines; Gopher and MAP-CC drop from .90 on."""
-    lines = facts.filled_lines
-    if len(lines) < _FEW_LINES:
+    if facts.filled_lines < _FEW_LINES:
         return None
-    return len([1 for line in lines if line[0] in _BULLETS]) / len(lines)
+    return facts.bullet_lines / facts.filled_lines
 
 
 def ellipsis_line_share(facts: Facts) -> float | None:
@@ -60,11 +49,9 @@ def ellipsis_line_share(facts: Facts) -> float | None:
     Gopher drops from .30 on: such pages are lists of teasers, and tables of contents with leaders.
     A closing quote is not looked through: dialogue that trails off is no teaser.
     """
-    lines = facts.filled_lines
-    if len(lines) < _FEW_LINES:
+    if facts.filled_lines < _FEW_LINES:
         return None
-    likely = [line for line in lines if line[-1] in _TRAILING]
-    return len([1 for x in likely if x.rstrip(_DIGITS).endswith(("…", "..."))]) / len(lines)
+    return facts.ellipsis_lines / facts.filled_lines
 
 
 def newline_share(facts: Facts) -> float | None:
@@ -72,9 +59,9 @@ def newline_share(facts: Facts) -> float | None:
 
     FineWeb 2 for cmn_Hani drops from .178 line breaks a word of jieba's on, about .11 a character.
     """
-    if len(facts.filled_lines) < _FEW_LINES:
+    if facts.filled_lines < _FEW_LINES:
         return None
-    return (len(facts.lines) - 1) / facts.chars
+    return (facts.lines - 1) / facts.chars
 
 
 def mean_line_chars(facts: Facts) -> float | None:
@@ -83,10 +70,11 @@ def mean_line_chars(facts: Facts) -> float | None:
     ChineseWebText drops texts whose lines have under 10 characters in the mean (Chen et al. 2023,
     https://arxiv.org/abs/2311.01149, section 3.2), verse among them; ended lines are left out here.
     """
-    lengths = [len(line) for line in facts.filled_lines if line[-1] not in _ENDS]
-    return sum(lengths) / len(lengths) if len(lengths) >= _FEW_LINES else None
+    if facts.open_lines < _FEW_LINES:
+        return None
+    return facts.open_line_chars / facts.open_lines
 
 
 def longest_line_chars(facts: Facts) -> float | None:
     """Characters of the longest line, for those who know how long theirs may be."""
-    return float(max(map(len, facts.lines)))
+    return float(facts.longest_line)

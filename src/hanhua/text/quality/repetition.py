@@ -8,17 +8,9 @@ that stood in the text before, so the first copy is not counted.
 
 from __future__ import annotations
 
-import numpy as np
+from hanhua.text.quality.facts import FEW_UNITS, Facts
 
-from hanhua.text.quality.facts import Facts, Units, join
-
-_FEW_UNITS = {True: 100, False: 100}
-"""Shares of n-grams say nothing about fewer units (characters, words) than this: one word said
-twice would be much."""
 _FEW_REPEATED = 0.2
-_BIN_BITS = 10
-_SHIFT = np.array(32 - _BIN_BITS, dtype=np.uint32)
-_MULTIPLIER = np.array(0x85EBCA77, dtype=np.uint32)
 
 
 def duplicate_line_share(facts: Facts) -> float | None:
@@ -30,8 +22,7 @@ def duplicate_line_share(facts: Facts) -> float | None:
     """
     if not facts.repeated_lines:
         return 0.0
-    total = sum(map(len, facts.lines))
-    return (total - sum(map(len, facts.distinct_lines))) / total
+    return facts.repeated_line_chars / (facts.chars - facts.lines + 1)
 
 
 def duplicate_paragraph_share(facts: Facts) -> float | None:
@@ -41,7 +32,7 @@ def duplicate_paragraph_share(facts: Facts) -> float | None:
     say no more than the one for lines: a repeated paragraph is repeated lines. Hence 0 where these
     are fewer than a fifth of the empty lines.
     """
-    if facts.repeated_lines < _FEW_REPEATED * facts.lines.count(""):
+    if not facts.repeated_lines or facts.repeated_lines < _FEW_REPEATED * facts.empty_lines:
         return 0.0
     paragraphs = [paragraph for paragraph in facts.text.split("\n\n") if paragraph]
     return 1 - len(set(paragraphs)) / len(paragraphs)
@@ -54,7 +45,9 @@ def top_pair_share(facts: Facts) -> float | None:
     al. 2024, https://arxiv.org/abs/2404.04167, and its filter.py), FineWeb 2 for cmn_Hani .256. Off
     unless asked for: all that it dropped here goes by the rules for four units and for n-grams.
     """
-    return _top_share(facts, 2)
+    if facts.units < FEW_UNITS:
+        return None
+    return min(facts.top_pair * 2 / facts.units, 1.0)
 
 
 def top_quad_share(facts: Facts) -> float | None:
@@ -63,7 +56,9 @@ def top_quad_share(facts: Facts) -> float | None:
     Gopher and MAP-CC drop from .16, FineWeb 2 for cmn_Hani from .171. Catches keywords strung
     together, one of which is in each (上海搬家公司电话 上海搬家公司价格).
     """
-    return _top_share(facts, 4)
+    if facts.units < FEW_UNITS:
+        return None
+    return min(facts.top_quad * 4 / facts.units, 1.0)
 
 
 def repeated_gram_share(facts: Facts) -> float | None:
@@ -73,29 +68,6 @@ def repeated_gram_share(facts: Facts) -> float | None:
     from .198 to .127 (words that jieba finds, about 8 to 16 characters), MAP-CC from .60 (5 to 10
     characters), ChineseWebText from .50 (13 characters, all copies counted).
     """
-    if _few(facts):
+    if facts.units < FEW_UNITS:
         return None
-    grams = (
-        join(facts.quads, facts.quads[4:], 4) if facts.unspaced
-        else join(facts.quads, facts.units[4:], 1)
-    )  # fmt: skip
-    grams.sort()
-    return int(np.count_nonzero(grams[1:] == grams[:-1])) / len(grams)
-
-
-def _top_share(facts: Facts, gram_units: int) -> float | None:
-    if _few(facts):
-        return None
-    most = _most(facts.pairs if gram_units == 2 else facts.quads)
-    return min(most * gram_units / len(facts.units), 1.0)
-
-
-def _few(facts: Facts) -> bool:
-    return len(facts.units) < _FEW_UNITS[facts.unspaced]
-
-
-def _most(grams: Units) -> int:
-    """How often the commonest n-gram occurs, at most; 1,024 bins, so a few others count in."""
-    bins = grams * _MULTIPLIER
-    bins >>= _SHIFT
-    return int(np.bincount(bins).max())
+    return facts.repeated_grams / facts.grams

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import TypeAlias
 
 from hanhua.text.quality import characters, junk, line_shape, repetition
-from hanhua.text.quality.facts import Facts
+from hanhua.text.quality.facts import Facts, facts_of
 from hanhua.text.quality.thresholds import QualityConfig, default_thresholds
 from hanhua.text.scripts import Profile
 from hanhua.text.verdict import Drop
@@ -100,15 +100,32 @@ def check_quality(
     Returns:
         None to keep; a Drop with the rule's reason and the value found.
     """
-    facts = Facts(text, profile, language)
-    for rule, limit in active_rules(thresholds, language):
-        value = rule.measure(facts)
-        if value is not None and (value < limit if rule.at_least else value > limit):
-            return Drop(rule.reason, round(value, 4))
+    facts = facts_of(text, profile, language)
+    for measure, limit, at_least, reason in _asked(thresholds, language):
+        value = measure(facts)
+        if value is not None and (value < limit if at_least else value > limit):
+            return Drop(reason, round(value, 4))
     return None
 
 
-@lru_cache(maxsize=256)
+_Asked: TypeAlias = tuple[tuple[Callable[[Facts], float | None], float, bool, str], ...]
+_known: dict[tuple[int, str], tuple[QualityConfig, _Asked]] = {}
+_MOST_KNOWN = 256
+
+
+def _asked(thresholds: QualityConfig, language: str) -> _Asked:
+    """The rules that are on, by the thresholds' identity: their hash costs more than the rules."""
+    found = _known.get((id(thresholds), language))
+    if found is None:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        rules = active_rules(thresholds, language)
+        asked = tuple((rule.measure, limit, rule.at_least, rule.reason) for rule, limit in rules)
+        # The thresholds are kept with them, so that no others can get their identity.
+        found = _known[id(thresholds), language] = (thresholds, asked)
+    return found[1]
+
+
 def active_rules(thresholds: QualityConfig, language: str) -> tuple[tuple[Rule, float], ...]:
     """The rules that are on, each with its number, in their order."""
     defaults = default_thresholds(language)

@@ -4,7 +4,8 @@ Logistic regression over hashed n-grams (features.py): the linear classifier tha
 made the field's standard (Joulin et al. 2017, https://arxiv.org/abs/1607.01759) and that DCLM (Li
 et al. 2024, https://arxiv.org/abs/2406.11794) and CCI 4.0 filter with, without hidden layer.
 Trained in seconds with numpy, the same bytes from the same texts and seed. Published pipelines
-rank by such a score and sample by rank rather than cut hard: see Scorer.score.
+rank by such a score and sample by rank rather than cut hard: see Scorer.score. The recipe's
+``corpus.score`` uses it (text/score.py).
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,7 @@ _HELD_OUT = 5
 _LONG_GRAMS = 3 * TEXT_CHARS
 
 Weights = npt.NDArray[np.float32]
+Hashes = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class TrainingRecord:
         auc_stderr: its standard error (Hanley and McNeil 1982).
         seed: of the order of texts.
         digest: of all texts, in no particular order.
+        languages: language -> texts read, good and bad; empty where nobody counted.
     """
 
     good: int
@@ -66,6 +70,7 @@ class TrainingRecord:
     auc_stderr: float
     seed: int
     digest: str
+    languages: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,14 @@ class Scorer:
         The number ranks texts; it is a probability only for texts like the training ones. CCI 4.0
         and Nemotron-CC sort it into 20 buckets and choose by bucket.
         """
-        return float(_sigmoid(np.asarray(self.bias + _evidence(self.weights, features(text)))))
+        return score_of(self.log_odds(text))
+
+    def log_odds(self, text: str) -> float:
+        """The same on the scale on which evidence adds up, in float32 precision.
+
+        It ranks texts whose scores are all but 1, which no float tells apart.
+        """
+        return float(np.float32(self.bias + _evidence(self.weights, features(text))))
 
     def save(self, path: Path) -> None:
         """Write the scorer to one .npz file, the same bytes for the same scorer.
@@ -133,7 +145,12 @@ class Scorer:
         return cls(weights, bias, TrainingRecord(**about))
 
 
-def train_scorer(good: Iterable[str], bad: Iterable[str], seed: int) -> Scorer:
+def score_of(log_odds: float) -> float:
+    """Log odds as a score from 0 to 1."""
+    return float(sigmoid(np.asarray(log_odds, dtype=np.float64)))
+
+
+def train_scorer(good: Iterable[str], bad: Iterable[str], seed: int, where: str = "") -> Scorer:
     """Learn to tell good texts from bad ones; a fifth of both is held out to measure on.
 
     Texts that occur twice count once, those on both sides do not count. Which are held out depends
@@ -143,6 +160,7 @@ def train_scorer(good: Iterable[str], bad: Iterable[str], seed: int) -> Scorer:
         good: texts like those wanted.
         bad: texts like those not wanted, from the same kind of source where possible.
         seed: of the order in which texts are seen.
+        where: stands before "good" or "bad" in an error.
 
     Returns:
         A scorer with its record, held-out accuracy and AUC in it.
@@ -151,33 +169,43 @@ def train_scorer(good: Iterable[str], bad: Iterable[str], seed: int) -> Scorer:
         InputError: when one side has fewer than MIN_TEXTS different texts.
     """
     sides = [_distinct(texts) for texts in (good, bad)]
-    both = sides[0].keys() & sides[1].keys()
+    both = set(np.intersect1d(sides[0][1], sides[1][1]).tolist())
     learnt: list[list[str]] = []
     measured: list[list[str]] = []
-    for name, side in zip(("good", "bad"), sides, strict=True):
-        keys = sorted(side.keys() - both)[:MAX_TEXTS]
+    for name, (side, _) in zip(("good", "bad"), sides, strict=True):
+        keys = sorted(side.keys() - both)
         if len(keys) < MIN_TEXTS:
             raise InputError(
-                f"Too few {name} texts to learn a quality score from.", where=name,
+                f"Too few {name} texts to learn a quality score from.", where=where + name,
                 found=f"{len(keys)} different texts that are not on both sides",
                 fix=f"give at least {MIN_TEXTS}, better some hundreds",
             )  # fmt: skip
-        held = [key for key in keys if key[0] % _HELD_OUT == 0] or keys[:1]
-        measured.append([side[key] for key in held])
-        learnt.append([side[key] for key in keys if key not in set(held)])
+        held = {key for key in keys if (key >> 56) % _HELD_OUT == 0} or {keys[0]}
+        measured.append([side[key] for key in keys if key in held])
+        learnt.append([side[key] for key in keys if key not in held])
     weights, bias = _fit(learnt[0], learnt[1], seed)
-    digest = hashlib.sha256(b"/".join(b"".join(sorted(side)) for side in sides)).hexdigest()
+    digest = hashlib.sha256(b"/".join(every.tobytes() for _, every in sides)).hexdigest()
     return _measured(weights, bias, learnt, measured, seed, digest)
 
 
-def _distinct(texts: Iterable[str]) -> dict[bytes, str]:
-    """Texts that hold anything, by their hash; what is looked at of each."""
-    found: dict[bytes, str] = {}
+def _distinct(texts: Iterable[str]) -> tuple[dict[int, str], Hashes]:
+    """What is looked at of the MAX_TEXTS texts with the smallest hashes, and the hashes of all.
+
+    Memory stays bounded but for 8 bytes a text.
+    """
+    found: dict[int, str] = {}
+    every = array("Q")
     for text in texts:
         head = text[:TEXT_CHARS]
-        if head.strip():
-            found[hashlib.sha256(head.encode("utf-8", "surrogatepass")).digest()[:16]] = head
-    return found
+        if not head.strip():
+            continue
+        digest = hashlib.sha256(head.encode("utf-8", "surrogatepass")).digest()
+        every.append(key := int.from_bytes(digest[:8], "big"))
+        found[key] = head
+        if len(found) > 2 * MAX_TEXTS:
+            found = {key: found[key] for key in sorted(found)[:MAX_TEXTS]}
+    kept = {key: found[key] for key in sorted(found)[:MAX_TEXTS]}
+    return kept, np.unique(np.frombuffer(every, dtype=np.uint64))
 
 
 def _fit(good: Sequence[str], bad: Sequence[str], seed: int) -> tuple[Weights, float]:
@@ -193,7 +221,7 @@ def _fit(good: Sequence[str], bad: Sequence[str], seed: int) -> tuple[Weights, f
             found = [features(texts[n]) for n in batch]
             scale = np.array([_scale(len(one)) for one in found])
             sums = np.array([weights[one].sum() for one in found])
-            error = (_sigmoid(bias + scale * sums) - labels[batch]) * importance[batch] / len(batch)
+            error = (sigmoid(bias + scale * sums) - labels[batch]) * importance[batch] / len(batch)
             counts = np.array([len(one) for one in found])
             each = np.repeat(error * scale, counts)
             gradient = WEIGHT_DECAY * weights
@@ -219,7 +247,8 @@ def _evidence(weights: Weights, found: npt.NDArray[np.uint32]) -> float:
     return _scale(len(found)) * float(weights.take(found).sum(dtype=np.float64))
 
 
-def _sigmoid(value: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def sigmoid(value: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Log odds as probabilities."""
     answer: npt.NDArray[np.float64] = 1 / (1 + np.exp(-np.clip(value, -40, 40)))
     return answer
 

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from itertools import groupby
 from operator import and_, itemgetter
 
-_HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff"
-_MARK = "，。、；：？！…—·“”‘’（）《》〈〉「」『』【】〔〕"
-_SPACED = re.compile(f" [{_MARK}]*[{_HAN}][{_MARK}]* [{_MARK}]*[{_HAN}][{_MARK}]* ")
-_SINGLE = re.compile(f"[{_MARK}]*[{_HAN}]?[{_MARK}]*")
-_HAN_FOUND = re.compile(f"[{_HAN}]")
+HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff"
+MARKS = "，。、；：？！…—·“”‘’（）《》〈〉「」『』【】〔〕"
+_SPACED = re.compile(f" [{MARKS}]*[{HAN}][{MARKS}]* [{MARKS}]*[{HAN}][{MARKS}]* ")
+_SINGLE = re.compile(f"[{MARKS}]*[{HAN}]?[{MARKS}]*")
+_HAN_FOUND = re.compile(f"[{HAN}]")
 _MIN_RUN = 4
 _MIN_SINGLE_SHARE = 0.8
 _COUNTERS = frozenset("一二三四五六七八九十百千零〇日甲乙丙丁戊己庚辛壬癸子丑寅卯辰巳午未申酉戌亥"
@@ -26,15 +26,16 @@ _COUNTERS = frozenset("一二三四五六七八九十百千零〇日甲乙丙丁
 
 _SENTENCE_MARKS = "。！？!?，、；："
 _DRAWING_MARKS = "~.=_*#+-"
-_ROW_MARKS = "…—·．・～" + _DRAWING_MARKS
-_LIMITS = dict.fromkeys(_SENTENCE_MARKS, 3) | dict.fromkeys(_ROW_MARKS, 6)
+_LONG_MARKS = "…—·．・～" + _DRAWING_MARKS
+_LIMITS = dict.fromkeys(_SENTENCE_MARKS, 3) | dict.fromkeys(_LONG_MARKS, 6)
 _RULE_CHARS = 200
 _MAX_CODE_RUN = 10
-_ANY_MARK = f"[{_SENTENCE_MARKS}{_ROW_MARKS}]"
+ROW_MARKS = _SENTENCE_MARKS + _LONG_MARKS
+_ANY_MARK = f"[{ROW_MARKS}]"
 # A set in front, so that re skips to its next; then the cheap question before the dear one.
 _REPEATED = re.compile(
     f"{_ANY_MARK}(?={_ANY_MARK})"
-    f"(?:(?<=([{_SENTENCE_MARKS}]))\\1\\1\\1+|(?<=([{_ROW_MARKS}]))\\2{{6,}})"
+    f"(?:(?<=([{_SENTENCE_MARKS}]))\\1\\1\\1+|(?<=([{_LONG_MARKS}]))\\2{{6,}})"
 )
 _RULE_LINE = re.compile(r"[!-/:-@\[-`{-~ \t]*")
 _DRAWN = re.compile(r"\||\+[-=]|[-=]\+")

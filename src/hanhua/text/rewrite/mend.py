@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
+from hanhua.text.rewrite.signs import ALL, SUSPECT
 from hanhua.text.scripts import is_function_han, is_han
 
 MENDINGS = ("utf8_as_latin1", "utf8_as_gbk", "gbk_as_latin1", "big5_as_latin1", "gbk_as_big5")
@@ -29,11 +30,13 @@ MENDINGS = ("utf8_as_latin1", "utf8_as_gbk", "gbk_as_latin1", "big5_as_latin1", 
 _UPPER = "".join(bytes([byte]).decode("cp1252", "ignore") for byte in range(0x80, 0xA0))
 """The characters of Windows-1252 where Latin-1 has control characters."""
 _BYTES = {ord(character): character.encode("cp1252")[0] for character in _UPPER}
-_TAIL = f"[\x80-\xbf{_UPPER}]"
+TAILS = f"\x80-\xbf{_UPPER}"
+_TAIL = f"[{TAILS}]"
 _TELLS_GBK = "锛銆鈥鐨涓鏄鍦浜鏈鎴杩澶浠鍥鏉鍒"
 """The first two bytes of ，。“的不是在人有我这大他国来到, read as GBK."""
 _TELLS_BIG5 = "ㄛ﹝岆珨婓衄腔祥迵笢"
 """，。是一在有的不与中, written as GBK and read as Big5."""
+TELLS = _TELLS_GBK + _TELLS_BIG5
 _SUSPECT = re.compile(
     f"[\xa1\xaa\xb0-\xf7{_TELLS_GBK}{_TELLS_BIG5}]"
     f"(?:(?<=[\xc2-\xdf]){_TAIL}|(?<=[\xe0-\xef]){_TAIL}{_TAIL}|(?<=[\xf0-\xf4]){_TAIL}{{3}}"
@@ -91,17 +94,18 @@ _READINGS = (
 )
 
 
-def mend(text: str) -> tuple[str, str]:
+def mend(text: str, seen: int = ALL) -> tuple[str, str]:
     """Undo a wrong decoding, line by line, if what comes out makes sense. Pure.
 
     Args:
         text: any string, before normalise().
+        seen: the signs that it gave, if it was looked at; see signs.py.
 
     Returns:
         The text and one of MENDINGS, or several joined by ``+``; sound text comes back as it was,
         with an empty string.
     """
-    if not _SUSPECT.search(text):
+    if not seen & SUSPECT or not _SUSPECT.search(text):
         return text, ""
     kinds: dict[str, None] = {}
     for reading in _READINGS:

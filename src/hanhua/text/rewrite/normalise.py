@@ -17,6 +17,7 @@ import unicodedata
 from functools import cache
 
 from hanhua.text.rewrite.layout import join_letter_spaced, shorten_repeats
+from hanhua.text.rewrite.signs import ALL, CHARACTERS, LINE_ENDS, REPEATED, SPACED
 
 _LINE_ENDS = ("\r\n", "\r", "\v", "\f", "\x85", "\u2028", "\u2029")
 _INVISIBLE = (
@@ -36,13 +37,14 @@ _BLANK_LINES = re.compile("\n{3,}")
 # Characters that no step on single characters touches, that are no white space but the plain three
 # and that are in NFC whatever stands beside them: Latin, Greek, Cyrillic, punctuation, symbols,
 # kana, Han, Hangul syllables, emoji. Whatever else there is takes the long way, and no harm done.
-_USUAL = (
+USUAL = (
     "\t\n -~\xa1-\xac\xae-\u02ff\u0391-\u03a1\u03a3-\u03c9\u0400-\u0482\u2010-\u2027\u2030-\u205e"
     "\u2070-\u209c\u20a0-\u20c0\u2100-\u2125\u2127-\u2129\u212c-\u2328\u232b-\u2adb\u2add-\u2bff\u3001-\u3029"
     "\u3030-\u3098\u309b-\u312f\u3190-\u9fff\uac00-\ud7a3\ufe0f\ufe30-\ufe6b\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40"
     "\uff5b-\uff9f\uffe0-\uffee\U0001f000-\U0001faff\U00020000-\U0002f7ff"
 )
-_UNUSUAL = re.compile(f"[^{_USUAL}]")
+_NEEDED = CHARACTERS | LINE_ENDS | REPEATED | SPACED
+_UNUSUAL = re.compile(f"[^{USUAL}]")
 
 # Radicals that PDF text uses for whole characters: Unicode maps them to none (⼾ to 戶).
 _PAIRS = (
@@ -65,7 +67,7 @@ def _mapped(character: str) -> str:
     return _BULLETS.get(character, "")
 
 
-def normalise(text: str) -> str:
+def normalise(text: str, seen: int = ALL) -> str:
     """Bring a text to its one form. Pure, and does nothing to what it has done once.
 
     Characters: line ends become newlines; control, zero-width and directional characters, lone
@@ -81,18 +83,25 @@ def normalise(text: str) -> str:
 
     Args:
         text: any string, lone surrogates included.
+        seen: the signs that it gave, if it was looked at; see signs.py.
 
     Returns:
         Text in NFC that encodes to UTF-8.
     """
-    unusual = _UNUSUAL.search(text) is not None
+    if not seen & _NEEDED:
+        return text.strip()
+    unusual = bool(seen & CHARACTERS) and _UNUSUAL.search(text) is not None
     if unusual:
         text = _characters(text)
     if unusual or " \n" in text or "\t\n" in text:
         text = "\n".join([line.rstrip() for line in text.split("\n")])
     if "\n\n\n" in text:
         text = _BLANK_LINES.sub("\n\n", text)
-    return shorten_repeats(join_letter_spaced(text)).strip()
+    if seen & (SPACED | CHARACTERS):
+        text = join_letter_spaced(text)
+    if seen & (REPEATED | CHARACTERS):
+        text = shorten_repeats(text)
+    return text.strip()
 
 
 def _characters(text: str) -> str:

@@ -22,6 +22,8 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import date
 from typing import TypeAlias
 
+from hanhua.text.rewrite.signs import ALL, CANDIDATE
+
 _Judge: TypeAlias = Callable[[re.Match[str]], bool]
 _Masker: TypeAlias = Callable[[str], tuple[str, int]]
 
@@ -100,7 +102,9 @@ _USER_INFO = re.compile(r"://[^\s/@]*\Z")
 _NOT_PERSONS = re.compile(r"(?i:(?:.*\.)?example\.(?:com|org|net|edu)|2x\..*|3x\..*)")
 
 
-def mask(text: str, kinds: Collection[str] = PII_KINDS) -> tuple[str, dict[str, int]]:
+def mask(
+    text: str, kinds: Collection[str] = PII_KINDS, seen: int = ALL
+) -> tuple[str, dict[str, int]]:
     """Put a placeholder in the place of personal data. Pure, and finds nothing in its own result.
 
     Full-width digits are not looked at: normalise() has made them plain. Addresses that belong to
@@ -110,6 +114,7 @@ def mask(text: str, kinds: Collection[str] = PII_KINDS) -> tuple[str, dict[str, 
     Args:
         text: any string.
         kinds: which of PII_KINDS to mask.
+        seen: the signs that it gave, if it was looked at; see signs.py.
 
     Returns:
         The text, and how many of each kind were masked; kinds that were not found are left out.
@@ -117,7 +122,7 @@ def mask(text: str, kinds: Collection[str] = PII_KINDS) -> tuple[str, dict[str, 
     Raises:
         KeyError: a kind that is not in PII_KINDS, once there is something to look at.
     """
-    if not _CANDIDATE.search(text):
+    if not seen & CANDIDATE or not _CANDIDATE.search(text):
         return text, {}
     ordered = sorted(set(kinds), key=_ORDER.__getitem__)
     counts: Counter[str] = Counter()
