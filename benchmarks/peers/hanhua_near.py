@@ -42,7 +42,7 @@ def keys_of(text: str, origin: str) -> bytes:
     points = canonical_points(text)
     changed = changed_characters(text)
     rank = rank_of(text, origin, priority=0, chars=len(points), changed=changed)
-    signature = sign(mainland_words(text, points))
+    signature = sign(mainland_words(text))
     return DocumentKeys(content_key(points), rank, signature).as_bytes()
 
 

@@ -9,7 +9,7 @@ from hanhua.text.clean import Cleaner
 from hanhua.text.config import CorpusConfig
 from hanhua.text.copies import words
 from hanhua.text.copies.keys import _ROW
-from hanhua.text.copies.minhash import canonical_points, sign
+from hanhua.text.copies.minhash import sign
 from hanhua.text.copies.words import mainland_words
 from hanhua.text.readers.read import Record
 from hanhua.text.rewrite.convert import converter
@@ -27,7 +27,7 @@ TECHNICAL = (
 
 
 def same(text):
-    return mainland_words(text, canonical_points(text))
+    return mainland_words(text)
 
 
 @pytest.mark.parametrize(

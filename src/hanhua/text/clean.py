@@ -199,7 +199,7 @@ class Cleaner:
             text, f"{source}\n{record.id or record.where}",
             priority=self.config.sources[number].priority, chars=len(points), changed=changed,
         )  # fmt: skip
-        signature = sign(mainland_words(text, points) if variants else text, variants)
+        signature = sign(mainland_words(text) if variants else text, variants)
         keys = DocumentKeys(content_key(points), rank, signature).as_bytes()
         lines = None if self.config.max_line_docs is None else document_keys(text)
         size = self.config.min_repeated_passage_chars

@@ -9,7 +9,7 @@ and costs more. The table (``taiwan_words.tsv``) is only for comparing: 资料 i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -25,40 +25,31 @@ _ROOM = 1 << 12
 """Slots of the table of pairs: five times as many as there are."""
 
 
-def mainland_words(text: str, points: Points) -> str:
+def mainland_words(text: str) -> str:
     """A text with the mainland's words for Taiwan's, for signing.
 
     Args:
-        text: a document.
-        points: its ``canonical_points``, traditional characters taken for simplified ones.
+        text: a document; traditional characters are taken for simplified ones.
 
     Returns:
         The text itself where no word changes. Words are found whatever stands between their
         characters (spaces, line ends), the longest first, from the left.
     """
-    found = _changes(points)
+    if NATIVE is not None:
+        return str(NATIVE.reword(text, compare_table(), *_tables()))
+    found = list(_found(canonical_points(text)))
     if not found:
         return text
-    places = np.nonzero(compare_table().take(code_points(text)))[0]
-    starts = places[[start for start, _, _ in found]].tolist()
-    ends = (places[[end - 1 for _, end, _ in found]] + 1).tolist()
+    places = np.nonzero(compare_table().take(code_points(text)))[0].tolist()
     pieces, last = [], 0
-    for start, end, (_, _, word) in zip(starts, ends, found, strict=True):
-        pieces += [text[last:start], word]
-        last = end
+    for start, end, word in found:
+        pieces += [text[last : places[start]], word]
+        last = places[end - 1] + 1
     return "".join([*pieces, text[last:]])
 
 
-def _changes(points: Points) -> list[tuple[int, int, str]]:
-    """(start, end, other word) of every word that changes, in order."""
-    if NATIVE is None:
-        return list(_found(points))
-    rows = _rows()
-    return [(start, end, rows[row][1]) for start, end, row in NATIVE.words(points, *_tables())]
-
-
 def _found(points: Points) -> Iterator[tuple[int, int, str]]:
-    """What native/words.c does, in Python."""
+    """(start, end, other word) of every word that changes, in order."""
     values = points.astype(np.uint64)
     starts = np.nonzero(np.isin(values[:-1] << np.uint64(32) | values[1:], _pairs()))[0]
     compared, words, after = _string(points), _words(), 0
@@ -89,12 +80,6 @@ def _words() -> Mapping[str, tuple[tuple[str, str], ...]]:
 
 
 @cache
-def _rows() -> tuple[tuple[str, str], ...]:
-    """(word, other word): those of a pair together, the longest first."""
-    return tuple(row for rows in _words().values() for row in rows)
-
-
-@cache
 def _pairs() -> npt.NDArray[np.uint64]:
     points = np.array([code_points(pair) for pair in _words()], dtype=np.uint64)
     pairs: npt.NDArray[np.uint64] = points[:, 0] << np.uint64(32) | points[:, 1]
@@ -103,11 +88,7 @@ def _pairs() -> npt.NDArray[np.uint64]:
 
 @cache
 def _tables() -> tuple[bytes, ...]:
-    """The words as native/words.c reads them: pairs by their hash, ends, letters, changes."""
-    rows = _rows()
-    ends = np.cumsum([len(word) for word, _ in rows], dtype=np.int32)
-    letters = code_points("".join(word for word, _ in rows))
-    changes = bytes(word != other for word, other in rows)
+    """The words as native/words.c reads them: pairs by their hash, then both lists."""
     pairs, row = np.zeros((_ROOM, 4), dtype=np.uint32), 0
     for pair, words in _words().items():
         first, second = map(ord, pair)
@@ -116,4 +97,12 @@ def _tables() -> tuple[bytes, ...]:
             slot += 1
         pairs[slot % _ROOM] = (first, second, row, len(words))
         row += len(words)
-    return pairs.tobytes(), ends.tobytes(), letters.tobytes(), changes
+    rows = [row for words in _words().values() for row in words]
+    return pairs.tobytes(), *_joined(a for a, _ in rows), *_joined(b for _, b in rows)
+
+
+def _joined(words: Iterable[str]) -> tuple[bytes, bytes]:
+    """Where each word ends, int32, and the letters of all, uint32."""
+    words = list(words)
+    ends = np.cumsum([len(word) for word in words], dtype=np.int32)
+    return ends.tobytes(), code_points("".join(words)).tobytes()

@@ -23,9 +23,9 @@ static PyMethodDef methods[] = {
      "text may say \"reserved\")."},
     {"marks", marks, METH_VARARGS,
      "marks(text, table) -> how many characters have each of eight bits."},
-    {"words", words, METH_VARARGS,
-     "words(points, pairs, ends, letters, changes) -> [(start, end, row)] of the words that "
-     "change."},
+    {"reword", reword, METH_VARARGS,
+     "reword(text, fold, pairs, ends, letters, other_ends, other_letters) -> the text with other "
+     "words in the place of some."},
     {"measure", measure, METH_VARARGS,
      "measure(text, flags, marks, known, sample_chars, short_chars, few, unspaced) -> counts that "
      "quality rules ask for."},

@@ -9,6 +9,16 @@ static int is_digit(uint32_t c)
     return c - '0' < 10;
 }
 
+static int ends_sentence(uint32_t c)
+{
+    switch (c) {
+    case '!': case '?': case 0x3001: case 0x3002: case 0xff01: case 0xff0c: case 0xff1a:
+    case 0xff1b: case 0xff1f:
+        return 1;
+    }
+    return 0;
+}
+
 static int is_hex(uint32_t c)
 {
     return is_digit(c) || (c | 32) - 'a' < 6;
@@ -69,6 +79,16 @@ static int is_alnum(uint32_t c)
         return han == 1;                                                                       \
     }                                                                                          \
                                                                                                \
+    /* Whether so many stand in a row before at[i] that one goes: four that end a sentence, else  \
+       seven. */                                                                               \
+    static int is_long_##T(const T *at, Py_ssize_t i)                                          \
+    {                                                                                          \
+        Py_ssize_t least = ends_sentence(at[i]) ? 3 : 6, run = 2;                              \
+        while (run < least && run < i && at[i - run - 1] == at[i])                             \
+            run++;                                                                             \
+        return run == least;                                                                   \
+    }                                                                                          \
+                                                                                               \
     static unsigned blank_##T(const T *at, Py_ssize_t i, const uint8_t *table,                 \
                               Py_ssize_t *space, int *singles)                                 \
     {                                                                                          \
@@ -96,7 +116,7 @@ static int is_alnum(uint32_t c)
             if (s & UNUSUAL)                                                                   \
                 found |= CHARACTERS;                                                           \
             if (s & ROW && i > 2 && at[i - 1] == at[i] && at[i - 2] == at[i] &&                \
-                at[i - 3] == at[i])                                                            \
+                is_long_##T(at, i))                                                            \
                 found |= REPEATED;                                                             \
             if (s & LEAD && (at[i] > 0xff || (i + 1 < n && table[at[i + 1]] & TAIL)))          \
                 found |= SUSPECT;                                                              \

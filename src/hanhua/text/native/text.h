@@ -39,7 +39,7 @@ PyObject *grams(PyObject *self, PyObject *args);
 PyObject *winnow(PyObject *self, PyObject *args);
 PyObject *scan(PyObject *self, PyObject *args);
 PyObject *measure(PyObject *self, PyObject *args);
-PyObject *words(PyObject *self, PyObject *args);
+PyObject *reword(PyObject *self, PyObject *args);
 PyObject *begins(PyObject *self, PyObject *args);
 PyObject *marks(PyObject *self, PyObject *args);
 

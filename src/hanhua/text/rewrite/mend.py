@@ -146,6 +146,10 @@ def _reread(text: str, reading: _Reading) -> str:
         return text
     lines = text.split("\n")
     places = [place for place, line in enumerate(lines) if not line.isascii()]
+    # A line that is full of it shows soonest that it was read as it was meant.
+    damaged = [lines[place] for place in places if reading.damage.search(lines[place])]
+    if not any(_again(line, reading) for line in damaged):
+        return text
     again = {place: _again(lines[place], reading) for place in places}
     again = {place: line for place, line in again.items() if line}
     sure = {place: line for place, line in again.items() if _is_sure(line, reading)}

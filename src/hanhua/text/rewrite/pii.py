@@ -122,7 +122,7 @@ def mask(
     Raises:
         KeyError: a kind that is not in PII_KINDS, once there is something to look at.
     """
-    if not seen & CANDIDATE or not _CANDIDATE.search(text):
+    if not seen & CANDIDATE or (seen == ALL and not _CANDIDATE.search(text)):
         return text, {}
     ordered = sorted(set(kinds), key=_ORDER.__getitem__)
     counts: Counter[str] = Counter()

@@ -19,8 +19,8 @@ from hanhua.text.native import NATIVE
 
 CHARACTERS, LINE_ENDS, SPACED, REPEATED, SUSPECT, CANDIDATE = (1 << bit for bit in range(6))
 """Signs: characters that normalisation may change; spaces at line ends or empty lines in a row; a
-space behind every Han character; a mark four times in a row; what wrong decoding leaves; numbers
-and addresses that may be personal."""
+space behind every Han character; a mark four or seven times in a row; what wrong decoding leaves;
+numbers and addresses that may be personal."""
 ALL = 63
 """What is said of a text that nobody looked at."""
 
