@@ -1,4 +1,4 @@
-"""``hanhua vocab extend | learn | report`` on real files, through the real command."""
+"""``hanhua vocab extend | learn | report | gguf`` on real files, through the real command."""
 
 from __future__ import annotations
 
@@ -121,6 +121,21 @@ def test_report_compares_tokenizers(made, files: Path, tiny_llama: Path):
     tokenizer = AutoTokenizer.from_pretrained(made[0])
     n = len(tokenizer(text, add_special_tokens=False)["input_ids"])
     assert after["tokens_per_char"]["book.txt"] == pytest.approx(n / len(text), abs=1e-6)
+
+
+def test_gguf_holds_every_token(made, tmp_path: Path):
+    gguf = pytest.importorskip("gguf", reason="needs hanhua[gguf]")
+    out = tmp_path / "new" / "tok.gguf"
+    done = hanhua("vocab", "gguf", made[0], "--out", out, "--rows", 4_096, "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    tokens = gguf.GGUFReader(out).fields["tokenizer.ggml.tokens"].contents()
+    tokenizer = AutoTokenizer.from_pretrained(made[0])
+    assert (told["tokens"], told["rows"], len(tokens)) == (len(tokenizer), 4_096, 4_096)
+    assert listed(made[0] / "pieces.jsonl")[0] in tokens
+    few = hanhua("vocab", "gguf", made[0], "--out", out, "--rows", 5)
+    assert few.returncode != 0
+    assert "Traceback" not in few.stderr
 
 
 @pytest.mark.parametrize(

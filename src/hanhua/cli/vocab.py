@@ -1,4 +1,4 @@
-"""Commands on vocabularies: vocab extend, learn, prune, report."""
+"""Commands on vocabularies: vocab extend, learn, rows, prune, report, gguf."""
 
 from __future__ import annotations
 
@@ -165,6 +165,29 @@ def prune(
     if not json_:
         typer.echo(_pruned_text(found, out))
     emit(found, json_)
+
+
+@vocab.command()
+def gguf(
+    tokenizer: Annotated[str, typer.Argument(help="tokenizer or model: folder, file or hub id")],
+    out: Annotated[Path, typer.Option(help="the .gguf file to write")],
+    rows: Annotated[
+        int | None, typer.Option(min=1, help="rows of the model, if more than the tokenizer's ids")
+    ] = None,
+    json_: Json = False,
+) -> None:  # fmt: skip
+    """Write a tokenizer as GGUF metadata that gives llama.cpp the same ids; needs hanhua[gguf]."""
+    from hanhua.export.gguf_vocab import write_vocab
+    from hanhua.vocab.tokenizer import read_tokenizer
+
+    folder = resolve(tokenizer)
+    if out.is_dir():
+        raise UsageError("--out names a file.", found=out, fix="end it in .gguf")
+    write_vocab(folder, out, rows)
+    tokens = read_tokenizer(folder).backend.get_vocab_size()
+    if not json_:
+        typer.echo(f"{tokens} tokens; wrote {out}")
+    emit({"tokens": tokens, "rows": rows or tokens, "file": str(out)}, json_)
 
 
 def _pruned_text(found: dict[str, Any], out: Path) -> str:
