@@ -9,7 +9,6 @@ that the step has to look for itself, so the steps are right without it.
 from __future__ import annotations
 
 import re
-import sys
 from functools import cache
 
 import numpy as np
@@ -24,6 +23,8 @@ numbers and addresses that may be personal."""
 ALL = 63
 """What is said of a text that nobody looked at."""
 
+_LAST_LISTED = 0x40000
+"""Behind it nothing is usual."""
 _UNUSUAL, _HAN, _MARK, _ROW, _LEAD, _TAIL, _DIGIT, _BLANK = (
     np.uint8(1 << bit) for bit in range(8)
 )  # the same as in native/scan.c
@@ -43,7 +44,7 @@ def _table() -> npt.NDArray[np.uint8]:
     from hanhua.text.rewrite.normalise import USUAL
 
     table = np.full(0x110000, _UNUSUAL, dtype=np.uint8)
-    every = "".join(map(chr, range(sys.maxunicode + 1)))
+    every = "".join(map(chr, range(_LAST_LISTED)))
     table[_places(USUAL, every)] = 0
     table[_places(HAN, every)] |= _HAN
     low = every[:0x10000]
