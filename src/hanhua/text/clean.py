@@ -6,10 +6,9 @@ after, from the keys that are made here. So records can be cleaned anywhere, in 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from hanhua.text.config import AUTO, CorpusConfig
 from hanhua.text.contamination.overlap import OverlapIndex
@@ -65,6 +64,10 @@ class Cleaned(NamedTuple):
     passages: bytes | None = None
 
 
+Changes: TypeAlias = dict[str, int]
+"""What was done to a document -> how often; a step names its kinds once a document."""
+
+
 class _Part(NamedTuple):
     """A text in one language, with what is known of it.
 
@@ -101,6 +104,7 @@ class Cleaner:
         self.config = config
         self.questions = questions
         self.score = score
+        self._known_limits: dict[str, QualityConfig] = {}
 
     def clean(self, record: Record, number: int, source: str) -> Iterator[Cleaned]:
         """Judge the documents of one record: one, or several where it is split.
@@ -119,12 +123,12 @@ class Cleaner:
             language = config.language if config.language != AUTO else "und"
             yield Cleaned(text or "", language, licence, Drop(problem or "no_text", found))
             return
-        changes: Counter[str] = Counter([record.note] if record.note else [])
+        changes: Changes = {record.note: 1} if record.note else {}
         text, seen = self._normal(text, changes)
         for piece in split_text(text, self.config.max_chars_per_doc):
             for part in self._parts(piece, config.language, seen):
                 yield self._judge(part, licence, record, number, source, changes)
-                changes = Counter()
+                changes = {}
 
     def texts(self, record: Record, declared: str) -> Iterator[tuple[str, str]]:
         """The texts of one record as the rules see them, with their languages; none is judged.
@@ -138,18 +142,18 @@ class Cleaner:
             text, problem = extract(record.kind, text, self.config.keep_code)
         if text is None or problem:
             return
-        text, seen = self._normal(text, Counter())
+        text, seen = self._normal(text, {})
         for piece in split_text(text, self.config.max_chars_per_doc):
             for part in self._parts(piece, declared, seen):
-                yield part.language, self._rewrite(part, Counter()).text
+                yield part.language, self._rewrite(part, {}).text
 
-    def _normal(self, text: str, changes: Counter[str]) -> tuple[str, int]:
+    def _normal(self, text: str, changes: Changes) -> tuple[str, int]:
         """The text in its one form, and the signs that it gives."""
         seen = signs(text)
         if self.config.mend:
             text, mended = mend(text, seen)
             if mended:
-                changes[f"mended.{mended}"] += 1
+                changes[f"mended.{mended}"] = 1
                 seen = signs(text)
         normal = normalise(text, seen)
         return normal, signs(normal) if seen & CHARACTERS else seen
@@ -173,7 +177,7 @@ class Cleaner:
 
     def _judge(
         self, part: _Part, licence: str, record: Record, number: int, source: str,
-        changes: Counter[str],
+        changes: Changes,
     ) -> Cleaned:  # fmt: skip
         part = self._rewrite(part, changes)
         text, language = part.text, part.language
@@ -207,7 +211,7 @@ class Cleaner:
         return Cleaned(text, language, licence, None, changes, keys, lines=lines, log_odds=odds,
                        passages=passages)  # fmt: skip
 
-    def _rewrite(self, part: _Part, changes: Counter[str]) -> _Part:
+    def _rewrite(self, part: _Part, changes: Changes) -> _Part:
         """Take boilerplate lines out; bring Chinese to the asked characters."""
         text, language = part.text, part.language
         if self.config.quality and self.config.boilerplate:
@@ -219,7 +223,11 @@ class Cleaner:
         return part.with_text(text)
 
     def _limits(self, language: str) -> QualityConfig:
-        return self.config.thresholds.get(language) or default_thresholds(language)
+        found = self._known_limits.get(language)
+        if found is None:
+            found = self.config.thresholds.get(language) or default_thresholds(language)
+            self._known_limits[language] = found
+        return found
 
     def _refuse(self, part: _Part, found: bool) -> Drop | None:
         """The first rule that refuses, the cheapest and most certain ones first."""

@@ -26,6 +26,59 @@ class PhaseConfig(Section):
     ] = None
 
 
+class GuardConfig(Section):
+    """Steps that are not learnt from, because their loss is no number or far above the others.
+
+    Window as in OLMo-core's optimizer that skips steps (128 steps, 6 standard deviations); the
+    threshold is higher because a median and its deviation are taken, which a spike cannot stretch.
+    Going back and passing over the rows around a spike is PaLM's way (arXiv 2204.02311, 5.1).
+    """
+
+    window_steps: Annotated[
+        int, Field(ge=8, description="steps whose losses give the level; judged from half of it on")
+    ] = 128
+    threshold: Annotated[
+        float,
+        Field(gt=0, description="a loss this many robust standard deviations (at least 1 % of the "
+              "level each) above the level is a spike"),
+    ] = 10.0  # fmt: skip
+    max_in_a_row: Annotated[
+        int, Field(ge=1, description="so many such steps in a row: back to the last kept step")
+    ] = 4
+    keep_every_steps: Annotated[
+        int, Field(ge=1, description="steps between those to go back to; at least four a run")
+    ] = 200
+    max_rollbacks: Annotated[
+        int, Field(ge=0, description="after so many ways back the next one stops the run")
+    ] = 3
+
+
+class WatchConfig(Section):
+    """Held-out bits per byte while it trains."""
+
+    every_steps: Annotated[
+        int | None, Field(ge=1, description="left out: ten times a run; also at start and end")
+    ] = None
+    docs: Annotated[int, Field(ge=1, description="held-out documents of each language")] = 20
+    max_chars_per_doc: Annotated[
+        int, Field(ge=1, description="longer documents are measured on their beginning")
+    ] = 1000
+
+
+class StopConfig(Section):
+    """When to stop early: a language that is being unlearnt."""
+
+    language: Annotated[str, Field(min_length=2, description="whose held-out text is watched")] = (
+        "en"
+    )
+    max_rise_bits: Annotated[
+        float, Field(ge=0, description="bits per byte that it may rise above the start")
+    ] = 0.05
+    patience: Annotated[
+        int, Field(ge=1, description="measurements in a row above that, before it stops")
+    ] = 2
+
+
 class OptimConfig(Section):
     """What both kinds of training share."""
 
@@ -64,6 +117,19 @@ class OptimConfig(Section):
         tuple[PhaseConfig, ...],
         Field(strict=False, min_length=1, description="one after another"),
     ] = (PhaseConfig(),)
+    guard: Annotated[
+        GuardConfig | None,
+        Field(description="against steps that would spoil the model; null: only a loss that is "
+              "not a number stops the run"),
+    ] = GuardConfig()  # fmt: skip
+    watch: Annotated[
+        WatchConfig | None, Field(description="held-out text measured on the way; null: not at all")
+    ] = None
+    stop: Annotated[
+        StopConfig | None,
+        Field(description="stop early, and go on with the last model inside the limit; turns "
+              "watch on"),
+    ] = None  # fmt: skip
 
     @model_validator(mode="after")
     def _phases(self) -> OptimConfig:

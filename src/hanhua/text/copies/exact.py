@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
+import numpy as np
+
 from hanhua.text.scripts import CodePoints
 
 KEY_BYTES = 16
@@ -20,7 +22,7 @@ def content_key(canonical: CodePoints) -> bytes:
     Characters are hashed in the one, two or four bytes that the largest of them needs: what is
     hashed costs by its bytes, and texts that are equal have the same largest one.
     """
-    largest = int(canonical.max(initial=0))
+    largest = int(np.maximum.reduce(canonical, initial=0))
     width = "<u1" if largest < 1 << 8 else "<u2" if largest < 1 << 16 else "<u4"
     points = canonical.astype(width, copy=False)
     return blake2b(points.data, digest_size=KEY_BYTES, person=width.encode()).digest()
