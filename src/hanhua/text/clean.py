@@ -18,7 +18,7 @@ from hanhua.text.copies.keys import DocumentKeys, rank_of
 from hanhua.text.copies.minhash import canonical_points, changed_characters, sign
 from hanhua.text.copies.repeated import document_keys
 from hanhua.text.copies.words import mainland_words
-from hanhua.text.languages.language import check_language, identify, split_by_language
+from hanhua.text.languages.language import check_language, identify, pieces_of
 from hanhua.text.ledger import UNKNOWN_LICENCE
 from hanhua.text.quality.boilerplate import clean_lines
 from hanhua.text.quality.rules import check_length, check_quality
@@ -169,8 +169,8 @@ class Cleaner:
             yield _Part(text, found.code, facts, seen).stripped()
             return
         parts: dict[str, list[str]] = {}
-        for language, part in split_by_language(text, facts, self.config.languages):
-            parts.setdefault(language.code, []).append(part.strip())
+        for code, part in pieces_of(text, found.code, self.config.languages):
+            parts.setdefault(code, []).append(part.strip())
         for code, pieces in parts.items():
             part = "\n\n".join(piece for piece in pieces if piece)
             yield _Part(part, code, profile(part), seen).stripped()

@@ -98,7 +98,15 @@ def _tables() -> tuple[bytes, ...]:
         pairs[slot % _ROOM] = (first, second, row, len(words))
         row += len(words)
     rows = [row for words in _words().values() for row in words]
-    return pairs.tobytes(), *_joined(a for a, _ in rows), *_joined(b for _, b in rows)
+    marks = (_bits(pair[0] for pair in _words()), _bits(pair[1] for pair in _words()))
+    return pairs.tobytes(), *marks, *_joined(a for a, _ in rows), *_joined(b for _, b in rows)
+
+
+def _bits(characters: Iterable[str]) -> bytes:
+    """A bit for the low 16 of each code point, so that most pairs are known to be none."""
+    found = np.zeros(1 << 16, dtype=np.bool_)
+    found[[ord(character) & 0xFFFF for character in characters]] = True
+    return np.packbits(found, bitorder="little").tobytes()
 
 
 def _joined(words: Iterable[str]) -> tuple[bytes, bytes]:

@@ -16,12 +16,12 @@ from hanhua.text.languages.naming import (
     scripts_of,
     weights,
 )
-from hanhua.text.languages.paragraphs import split_by_language
+from hanhua.text.languages.paragraphs import pieces_of, split_by_language
 from hanhua.text.scripts import Profile
 from hanhua.text.verdict import Drop
 
 __all__ = [
-    "Language", "base_code", "check_language", "detect", "identify", "scripts_of",
+    "Language", "base_code", "check_language", "detect", "identify", "pieces_of", "scripts_of",
     "split_by_language", "weights",
 ]  # fmt: skip
 

@@ -41,27 +41,43 @@ def split_by_language(
     """
     if not text:
         return []
-    wanted = {base_code(language) for language in languages}
     whole = identify(text, profile)
     if whole.code in _OWN_SCRIPT and whole.share >= _PURE:
         return [(whole, text)]
+    return [
+        (_described(code, piece, profile if piece == text else profile_of(piece)), piece)
+        for code, piece in pieces_of(text, whole.code, languages)
+    ]
+
+
+def pieces_of(text: str, otherwise: str, languages: Collection[str]) -> list[tuple[str, str]]:
+    """The same of a text that is no one language's, with nothing but the codes.
+
+    Args:
+        text: one document, not empty.
+        otherwise: the code where no paragraph says enough.
+        languages: as above.
+    """
+    wanted = {base_code(language) for language in languages}
     units = list(_units(text))
-    codes = _follow([_code(unit, wanted) for unit in units], whole.code)
+    codes = _follow([_code(unit, profile, wanted) for unit, profile in units], otherwise)
     if len(set(codes)) == 1:
-        return [(_described(codes[0], text, profile), text)]
-    pieces = []
-    for code, group in groupby(zip(codes, units, strict=True), key=lambda pair: pair[0]):
-        piece = "".join(unit for _, unit in group)
-        pieces.append((_described(code, piece, profile_of(piece)), piece))
-    return pieces
+        return [(codes[0], text)]
+    return [
+        (code, "".join(unit for _, (unit, _) in group))
+        for code, group in groupby(zip(codes, units, strict=True), key=lambda pair: pair[0])
+    ]
 
 
-def _units(text: str) -> Iterator[str]:
-    """Paragraphs with what parts them; a paragraph of several scripts by lines."""
+def _units(text: str) -> Iterator[tuple[str, Profile]]:
+    """Paragraphs with what parts them, a paragraph of several scripts by lines; and profiles."""
     paragraphs = list(_cut(text, _BLANK_LINE))
     for paragraph in paragraphs:
-        by_lines = len(paragraphs) == 1 or detect(profile_of(paragraph)) == "mixed"
-        yield from _cut(paragraph, _LINE_END) if by_lines else (paragraph,)
+        profile = profile_of(paragraph)
+        if len(paragraphs) == 1 or detect(profile) == "mixed":
+            yield from ((line, profile_of(line)) for line in _cut(paragraph, _LINE_END))
+        else:
+            yield paragraph, profile
 
 
 def _cut(text: str, separator: re.Pattern[str]) -> Iterator[str]:
@@ -74,9 +90,8 @@ def _cut(text: str, separator: re.Pattern[str]) -> Iterator[str]:
         yield text[start:]
 
 
-def _code(unit: str, wanted: Collection[str]) -> str | None:
+def _code(unit: str, profile: Profile, wanted: Collection[str]) -> str | None:
     """The unit's language; None where it says too little."""
-    profile = profile_of(unit)
     if sum(weights(profile).values()) < _MIN_WEIGHT:
         return None
     found = identify(unit, profile)

@@ -24,8 +24,8 @@ static PyMethodDef methods[] = {
     {"marks", marks, METH_VARARGS,
      "marks(text, table) -> how many characters have each of eight bits."},
     {"reword", reword, METH_VARARGS,
-     "reword(text, fold, pairs, ends, letters, other_ends, other_letters) -> the text with other "
-     "words in the place of some."},
+     "reword(text, fold, pairs, firsts, seconds, ends, letters, other_ends, other_letters) -> the "
+     "text with other words in the place of some."},
     {"measure", measure, METH_VARARGS,
      "measure(text, flags, marks, known, sample_chars, short_chars, few, unspaced) -> counts that "
      "quality rules ask for."},

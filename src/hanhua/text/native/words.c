@@ -13,6 +13,7 @@ typedef struct {
 typedef struct {
     const Pair *pairs;
     Py_ssize_t room;
+    const uint8_t *firsts, *seconds; /* a bit for the low 16 of each first, and second, letter */
     List words, others; /* equally many */
 } Words;
 
@@ -35,6 +36,11 @@ static Py_ssize_t word_of(const List *list, Py_ssize_t row, const uint32_t **let
     return list->ends[row] - start;
 }
 
+static int may_be(const uint8_t *bits, uint32_t c)
+{
+    return bits[(c & 0xffff) >> 3] >> (c & 7) & 1;
+}
+
 static const Pair *find_pair(const Words *words, uint32_t first, uint32_t second)
 {
     Py_ssize_t slot = (first * 0x9E3779B1u ^ second * 0x85EBCA77u) >> 12 & (words->room - 1);
@@ -51,7 +57,9 @@ static const Pair *find_pair(const Words *words, uint32_t first, uint32_t second
 static Py_ssize_t word_at(const Words *words, const uint32_t *at, Py_ssize_t left,
                           Py_ssize_t *length)
 {
-    const Pair *pair = left > 1 ? find_pair(words, at[0], at[1]) : NULL;
+    if (left < 2 || !may_be(words->firsts, at[0]) || !may_be(words->seconds, at[1]))
+        return -1;
+    const Pair *pair = find_pair(words, at[0], at[1]);
     for (uint32_t n = 0; pair && n < pair->rows; n++) {
         const uint32_t *letters;
         *length = word_of(&words->words, pair->row + n, &letters);
@@ -147,24 +155,27 @@ static PyObject *reword_folded(PyObject *text, const uint32_t *fold, const Words
 PyObject *reword(PyObject *self, PyObject *args)
 {
     PyObject *text, *found = NULL;
-    Py_buffer fold, pairs, ends, letters, other_ends, other_letters;
-    if (!PyArg_ParseTuple(args, "Uy*y*y*y*y*y*", &text, &fold, &pairs, &ends, &letters,
-                          &other_ends, &other_letters))
+    Py_buffer fold, pairs, firsts, seconds, ends, letters, other_ends, other_letters;
+    if (!PyArg_ParseTuple(args, "Uy*y*y*y*y*y*y*y*", &text, &fold, &pairs, &firsts, &seconds,
+                          &ends, &letters, &other_ends, &other_letters))
         return NULL;
     Py_ssize_t room = pairs.len / sizeof(Pair);
-    if (room < 1 || room & (room - 1) || ends.len != other_ends.len)
+    if (room < 1 || room & (room - 1) || ends.len != other_ends.len ||
+        firsts.len != 1 << 13 || seconds.len != 1 << 13)
         PyErr_SetString(PyExc_ValueError, "pairs must be a power of two, words as many as others");
     else if (PyUnicode_GET_LENGTH(text) > INT32_MAX)
         PyErr_SetString(PyExc_ValueError, "the text is too long");
     else if (check_table(&fold, 4, "fold")) {
         const Words words = {
-            pairs.buf, room, {letters.buf, ends.buf},
+            pairs.buf, room, firsts.buf, seconds.buf, {letters.buf, ends.buf},
             {other_letters.buf, other_ends.buf},
         };
         found = reword_folded(text, fold.buf, &words);
     }
     PyBuffer_Release(&fold);
     PyBuffer_Release(&pairs);
+    PyBuffer_Release(&firsts);
+    PyBuffer_Release(&seconds);
     PyBuffer_Release(&ends);
     PyBuffer_Release(&letters);
     PyBuffer_Release(&other_ends);
