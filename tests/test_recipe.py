@@ -134,6 +134,19 @@ def test_machine_is_in_no_fingerprint(recipe: Path, tmp_path: Path):
     assert all(a.fingerprint != b.fingerprint for a, b in zip(one, other, strict=True))
 
 
+def test_training_reads_held_out_text_only_where_it_is_watched(tmp_path: Path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe_text("meta-llama/Llama-2-7b-hf", "zh"), encoding="utf-8")
+
+    def corpus_readers(*overrides: str) -> set[str]:
+        nodes = load_recipe(path, overrides).walk(tmp_path).nodes
+        return {n.stage.name for n in nodes if "corpus" in n.inputs} & {"pretrain", "finetune"}
+
+    assert corpus_readers() == set()
+    assert corpus_readers("pretrain.watch={}") == {"pretrain"}
+    assert corpus_readers("finetune.stop={language: en}") == {"finetune"}
+
+
 def test_schema_knows_every_section():
     schema = json_schema()
     assert set(schema["properties"]) == set(Recipe.model_fields)

@@ -155,6 +155,33 @@ def test_missing_stages_are_said_not_failed(tmp_path: Path, stages: tuple[str, .
     assert ("Not run." in section(text, "bits-per-byte")) == ("eval-base" not in stages)
 
 
+def test_what_was_seen_while_it_trained_is_shown(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path)
+    plain = section(page_of(run_dir), "training")
+    (path,) = run_dir.glob("pretrain-*/log.jsonl")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines[0]["held_out_start"] = {"zh": 4.0, "en": 1.0}
+    for line in lines[99::100]:
+        line["held_out"] = {"zh": 2.0, "en": 1.0 + line["step"] / 1000}
+    for line in lines[200:204]:
+        for key in ("loss", "losses", "targets", "grad_norm"):
+            del line[key]
+        line["skipped"] = {"why": "the loss is not a number", "loss": None, "rows": 2}
+    lines[203]["went_back_to_step"] = 200
+    lines[-1]["stopped"] = {
+        "at_step": 400, "kept_step": 300, "language": "en", "rise_bits": 0.4, "max_rise_bits": 0.3,
+    }  # fmt: skip
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    shown = section(page_of(run_dir), "training")
+    assert shown.count("<svg") == plain.count("<svg") + 1
+    for words in (
+        "Chinese, held-out bits per byte", "refused as spikes: 4", "ways back to a kept step: 1",
+        "Stopped early at step 400", "0.400 bits per byte", "The model of step 300 went on",
+    ):  # fmt: skip
+        assert words in shown
+        assert words not in plain
+
+
 def test_unfinished_run_is_marked(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path, stages=("base", "corpus"))
     assert "this run is not finished" not in page_of(run_dir)

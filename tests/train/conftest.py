@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+from pathlib import Path
+
 import pytest
+import resumed_run
 import torch
 from tiny_models import make_rows
 
@@ -18,3 +22,18 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def start(monkeypatch):
+    """Start a run in a fresh process, forked from a server that has torch imported already."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["resumed_run"])
+
+    def begin(*args, run=resumed_run.run):
+        process = context.Process(target=run, args=args)
+        process.start()
+        return process
+
+    return begin

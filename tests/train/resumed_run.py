@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from safetensors.torch import save_file
 from tiny_models import make_llama, make_rows
 
 from hanhua.core.config import Machine
+from hanhua.train.checkpoint import checkpoints
 from hanhua.train.config import PhaseConfig, TrainConfig
 from hanhua.train.loop import train
 
@@ -30,6 +32,24 @@ class Slow:
 
     def say(self, text: str) -> None:
         pass
+
+
+def finish(process: BaseProcess) -> None:
+    """Wait for a run that must end well."""
+    process.join(240)
+    assert process.exitcode == 0
+
+
+def kill_at(folder: Path, step: int, process: BaseProcess) -> None:
+    """Kill -9 once a checkpoint of that step or a later one is there."""
+    while process.is_alive():
+        found = checkpoints(folder / "work")
+        if found and int(found[-1].name.split("-")[1]) >= step:
+            process.kill()
+            process.join()
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"it ended before step {step}, with exit code {process.exitcode}")
 
 
 def run(folder: Path, precision: str, pause_s: float) -> None:

@@ -14,7 +14,8 @@ from hanhua.core.errors import ModelError, TrainingError
 from hanhua.core.progress import Silent
 from hanhua.train.checkpoint import checkpoints
 from hanhua.train.config import PhaseConfig, TrainConfig
-from hanhua.train.loop import make_plan, train
+from hanhua.train.loop import train
+from hanhua.train.schedule import make_plan
 
 FP32 = {"precision": "fp32", "learning_rate": 1e-2, "batch_tokens": 128}
 

@@ -2,47 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import time
-from pathlib import Path
-
 import pytest
-import resumed_run
+from resumed_run import finish, kill_at
 from safetensors.torch import load_file
 
 from hanhua.train.checkpoint import checkpoints
-
-
-@pytest.fixture
-def start(monkeypatch):
-    """Start a run in a fresh process, forked from a server that has torch imported already."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["resumed_run"])
-
-    def begin(*args):
-        process = context.Process(target=resumed_run.run, args=args)
-        process.start()
-        return process
-
-    return begin
-
-
-def finish(process):
-    process.join(240)
-    assert process.exitcode == 0
-
-
-def kill_at(folder, step, process):
-    """Kill -9 once a checkpoint of that step or a later one is there."""
-    while process.is_alive():
-        found = checkpoints(folder / "work")
-        if found and int(found[-1].name.split("-")[1]) >= step:
-            process.kill()
-            process.join()
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"it ended before step {step}, with exit code {process.exitcode}")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -136,3 +136,19 @@ def test_new_rows_come_from_the_expand_stage(walk, tmp_path):
     after = load_model(out.path / "model").get_input_embeddings().weight
     assert torch.equal(before[:200], after[:200])
     assert not torch.equal(before[200:], after[200:])
+
+
+def test_watched_training_gives_the_same_model_and_says_what_it_saw(walk, tmp_path, sentences):
+    for language, lines in sentences.items():
+        documents = [Document(str(i), x, language, "made", "CC0") for i, x in enumerate(lines[:9])]
+        write_documents(tmp_path / "corpus" / "held_out" / f"{language}.parquet", documents)
+    corpus = Artifact(tmp_path / "corpus", "corpus", "0" * 64, {})
+    inputs = {"model": walk["base"], "tokens": walk["tokens"], "corpus": corpus}
+    section = TrainConfig(learning_rate=5e-3, batch_tokens=512, watch={"docs": 5})
+    out = run(pretrain, section, tmp_path / "out", inputs)
+    weights = [x.path / "model" / "model.safetensors" for x in (out, walk["pretrain"])]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    seen = out.metrics["held_out"]
+    assert set(seen["start"]) == {"en", "zh"}
+    assert all(seen["end"][language] < bits - 0.1 for language, bits in seen["start"].items())
+    assert "held_out" not in walk["pretrain"].metrics

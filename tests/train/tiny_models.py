@@ -35,3 +35,29 @@ def make_rows(path, n_rows=24, seq_len_tokens=32, has_targets=False, seed=0):
         writer.add(Row(tokens, targets, lengths.astype(np.int32), "zh" if i % 2 else "en"))
     writer.close()
     return PackedRows.open(path)
+
+
+def make_text_rows(path, bad=(), left_out=(), n_rows=120, seq_len_tokens=32, token=None):
+    """Full rows of predictable text, of which some are nonsense.
+
+    Args:
+        path: the folder.
+        bad: rows of random tokens.
+        left_out: rows that are not written at all, the others staying as they are.
+        n_rows: left-out ones counted.
+        seq_len_tokens: of a row.
+        token: stands in every bad row; elsewhere the last id of the vocabulary never does.
+    """
+    rng = np.random.default_rng(0)
+    writer = RowsWriter(path, seq_len_tokens, VOCAB, ["en", "zh"])
+    for i in range(n_rows):
+        tokens = (np.arange(seq_len_tokens) * 3 + rng.integers(0, 4)) % (VOCAB - 1)
+        noise = rng.integers(0, VOCAB - 1, seq_len_tokens)
+        if i in bad:
+            tokens = noise
+            tokens[4] = noise[4] if token is None else token
+        if i not in left_out:
+            lengths = np.array([seq_len_tokens], np.int32)
+            writer.add(Row(tokens, None, lengths, "zh" if i % 2 else "en"))
+    writer.close()
+    return PackedRows.open(path)

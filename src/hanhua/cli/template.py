@@ -40,6 +40,8 @@ pretrain:
   phases:
     - {{train: new_rows, share: 0.1}}  # the new rows learn first, the rest stands still
     - {{train: all, share: 0.9}}
+  # watch: {{}}           # held-out bits per byte of both languages while it trains
+  # stop: {{language: en, max_rise_bits: 0.05}}   # end it when English is being unlearnt
 
 chatdata:
   sources:              # Alpaca, ShareGPT, OpenAI messages, FlagAlpha, pCLUE, … found by itself

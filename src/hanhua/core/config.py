@@ -112,3 +112,11 @@ class Machine(Section):
     micro_batch_tokens: Annotated[int, Field(gt=0)] = 8192
     compile: bool = False
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 2.0
+    trackers: Annotated[
+        tuple[Literal["tensorboard", "wandb", "swanlab", "trackio"], ...],
+        Field(strict=False, description="where training's numbers go besides log.jsonl; each needs "
+              "the pip extra of its name, and writes to this machine only"),
+    ] = ()  # fmt: skip
+    tracker_folder: Annotated[
+        FilesField, Field(description="where the trackers write")
+    ] = "trackers"

@@ -91,12 +91,20 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
 def reload_difference(model: Any, folder: Path) -> float:
     """The largest difference between a model's logits and those of its saved self."""
     again = load_model(folder, model.dtype)
+    return float((probe_logits(model) - probe_logits(again)).abs().max())
+
+
+@torch.no_grad()
+def probe_logits(model: Any) -> Tensor:
+    """Logits of 16 tokens spread over the vocabulary, ``[1, 16, V]``.
+
+    In fp32, so that only a difference of weights is seen; the model stays in it.
+    """
     vocab = model.get_input_embeddings().weight.shape[0]
-    ids = (torch.arange(16) * 7919 % vocab)[None]
+    ids = (torch.arange(16, device=model.device) * 7919 % vocab)[None]
     was_training = model.training
     model.eval()
     model.set_attn_implementation("sdpa")
-    # in fp32, so that only a difference of weights is seen
-    difference = (model.float()(ids).logits - again.float()(ids).logits).abs().max()
+    found: Tensor = model.float()(ids).logits
     model.train(was_training)
-    return float(difference)
+    return found

@@ -1,4 +1,6 @@
-"""The recipe's ``base`` and ``expand`` sections: where the model comes from, how rows are added."""
+"""The recipe's ``base`` and ``expand`` sections, and ``lora`` of the sections that train: where the
+model comes from, how rows are added, what is trained in place of its weights.
+"""
 
 from __future__ import annotations
 
@@ -123,3 +125,51 @@ class ExpandConfig(Section):
         Field(ge=0, description="held-out documents of each language on which the probability of "
               "new rows is measured; 0, or a base of over 5e8 parameters: not measured"),
     ] = 20  # fmt: skip
+
+
+class LoraConfig(Section):
+    """Adapters in place of the weights: far fewer numbers to train, merged into them at the end.
+
+    Rank 64 at twice as much alpha on every linear layer is what Chinese-LLaMA-Alpaca-2 published
+    for its continued pretraining (https://github.com/ymcui/Chinese-LLaMA-Alpaca-2,
+    ``scripts/training/run_pt.sh``). Every layer, and alpha at twice the rank, is also what
+    https://arxiv.org/abs/2405.09673 recommends after comparing.
+    """
+
+    rank: Annotated[int, Field(gt=0, description="inner width of the adapters")] = 64
+    alpha: Annotated[
+        float | None,
+        Field(gt=0, description="the adapters' output counts alpha / rank times; left out: twice "
+              "the rank, or 16 with rslora (the same factor, 2, at rank 64)"),
+    ] = None  # fmt: skip
+    dropout: Annotated[
+        float, Field(ge=0, lt=1, description="part of the adapters' inputs that is left out")
+    ] = 0.0
+    targets: Annotated[
+        Literal["auto"] | Annotated[tuple[str, ...], Field(strict=False, min_length=1)],
+        Field(description="auto: every linear layer but the head; or the ends of the layers' "
+              "names, such as [q_proj, v_proj]"),
+    ] = "auto"  # fmt: skip
+    dora: Annotated[
+        bool, Field(description="learn lengths of the weights' rows apart from their directions")
+    ] = False
+    rslora: Annotated[
+        bool, Field(description="divide alpha by the rank's root instead of the rank")
+    ] = False
+    embeddings: Annotated[
+        bool,
+        Field(description="train input embeddings and head in full beside the adapters, as new "
+              "rows need"),
+    ] = False  # fmt: skip
+
+    @property
+    def effective_alpha(self) -> float:
+        """Alpha as given, or what stands for it."""
+        if self.alpha is not None:
+            return self.alpha
+        return 16.0 if self.rslora else 2.0 * self.rank
+
+    @property
+    def scale(self) -> float:
+        """The factor of an adapter's output (rsLoRA: https://arxiv.org/abs/2312.03732)."""
+        return float(self.effective_alpha / (self.rank**0.5 if self.rslora else self.rank))

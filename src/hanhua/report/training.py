@@ -1,4 +1,4 @@
-"""The section on training: loss by tokens and by language, learning rate."""
+"""The section on training: loss by tokens and by language, held-out text, learning rate."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def training(run: Run) -> Section:
     for stage, title in STAGES.items():
         rows = list(run.lines(stage, "log.jsonl"))
         if rows:
-            body += [tag("h3", title), _curves(rows, run), _ends(rows)]
+            body += [tag("h3", title), _curves(rows, run), _ends(rows), *_events(rows)]
             body.append(sources(run.link(stage, "log.jsonl")))
     if body:
         body.append(
@@ -43,8 +43,12 @@ def _curves(rows: Rows, run: Run) -> Html:
     losses = [Series(TOTAL, _points(rows, "loss"), "c6")]
     for code in run.languages(c for row in rows for c in losses_by_language(row)):
         losses.append(Series(language(code), _points(rows, code), run.colour(code)))
+    bits = [
+        Series(_bits_of(language(code)), _held_out(rows, code), run.colour(code))
+        for code in run.languages(c for row in rows for c in mapping(row.get("held_out")))
+    ]
     rate = [Series(Words("learning rate", "学习率"), _points(rows, "lr"), "c4")]
-    drawn = [curves(shown, "") for shown in (losses, rate) if any(s.points for s in shown)]
+    drawn = [curves(shown, "") for shown in (losses, bits, rate) if any(s.points for s in shown)]
     return beside(*drawn)
 
 
@@ -57,6 +61,45 @@ def _points(rows: Rows, name: str) -> list[tuple[float, float]]:
         if x is not None and y is not None:
             points.append((x, y))
     return points
+
+
+def _bits_of(name: Words) -> Words:
+    return Words(f"{name.en}, held-out bits per byte", f"{name.zh}，保留文本比特/字节")
+
+
+def _held_out(rows: Rows, code: str) -> list[tuple[float, float]]:
+    """(tokens, bits per byte) of held-out text, from before the first step on."""
+    start = real(mapping(rows[0].get("held_out_start")).get(code))
+    points = [] if start is None else [(0.0, start)]
+    for row in rows:
+        x, y = real(row.get("tokens")), real(mapping(row.get("held_out")).get(code))
+        if x is not None and y is not None:
+            points.append((x, y))
+    return points
+
+
+def _events(rows: Rows) -> list[Html]:
+    """What the guard and the gate did, in a sentence each; nothing where they did nothing."""
+    found = []
+    skipped = [row for row in rows if row.get("skipped")]
+    back = [row for row in rows if "went_back_to_step" in row]
+    if skipped:
+        en = f"Steps refused as spikes: {len(skipped)}; ways back to a kept step: {len(back)}"
+        zh = f"因损失突跳未被采纳的步数：{len(skipped)}；回退次数：{len(back)}"
+        found.append(note(f"{en}; the log names them.", f"{zh}；详见日志。"))
+    stopped = mapping(rows[-1].get("stopped"))
+    if stopped:
+        name, rise = language(str(stopped.get("language"))), number(stopped.get("rise_bits"))
+        at, kept = count(stopped.get("at_step")), count(stopped.get("kept_step"))
+        found.append(
+            note(
+                f"Stopped early at step {at}: held-out text in {name.en} had risen by {rise} bits "
+                f"per byte. The model of step {kept} went on.",
+                f"在第 {at} 步提前停止：{name.zh}保留文本上升 {rise} 比特/字节。"
+                f"采用第 {kept} 步的模型。",
+            )
+        )
+    return found
 
 
 def losses_by_language(row: Mapping[str, Any]) -> Mapping[str, Any]:

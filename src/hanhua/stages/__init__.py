@@ -53,6 +53,11 @@ def walk(sections: Mapping[str, Section | None]) -> list[Node]:
     add(base.STAGE, "base")
     if "corpus" in has:
         add(corpus.STAGE, "corpus")
+    # training reads held-out text only where it is watched, and else doesn't depend on it
+    watched = {
+        name: {"corpus": "corpus"} if _is_watched(sections.get(name)) else {}
+        for name in ("pretrain", "finetune")
+    }
     model = "base"
     if "vocab" in has:
         add(vocab.STAGE, "vocab", base="base", corpus="corpus")
@@ -60,11 +65,12 @@ def walk(sections: Mapping[str, Section | None]) -> list[Node]:
         model = "expand"
     if "pretrain" in has:
         add(tokens.STAGE, "tokens", model=model, corpus="corpus")
-        add(pretrain.STAGE, "pretrain", model=model, tokens="tokens")
+        add(pretrain.STAGE, "pretrain", model=model, tokens="tokens", **watched["pretrain"])
         model = "pretrain"
     if "finetune" in has:
         add(chatdata.STAGE, "chatdata")
-        add(finetune.STAGE, "finetune", model=model, chatdata="chatdata", tokens="tokens")
+        add(finetune.STAGE, "finetune", model=model, chatdata="chatdata", tokens="tokens",
+            **watched["finetune"])  # fmt: skip
         model = "finetune"
     if "eval" in has:
         for name in [n.stage.name for n in nodes if n.stage.name in MODELS]:
@@ -75,3 +81,7 @@ def walk(sections: Mapping[str, Section | None]) -> list[Node]:
         add(export.STAGE, "export", model=model, base="base", corpus="corpus", vocab="vocab",
             tokens="tokens", chatdata="chatdata", **evals)  # fmt: skip
     return nodes
+
+
+def _is_watched(section: Section | None) -> bool:
+    return any(getattr(section, key, None) is not None for key in ("watch", "stop"))

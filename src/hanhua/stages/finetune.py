@@ -13,17 +13,19 @@ from hanhua.train.estimate import estimate as estimate_training
 def run(context: Context[FinetuneConfig]) -> Result:
     """Encode the conversations, train, save with the template, and read back what was saved."""
     from hanhua.chat.template import get_template
-    from hanhua.model.checkpoint import save_model, set_template
-    from hanhua.model.load import load_model, load_tokenizer
+    from hanhua.model.checkpoint import set_template
+    from hanhua.model.load import load_tokenizer
     from hanhua.tokens.conversations import build_chat_rows
     from hanhua.tokens.rehearsal import add_rehearsal
     from hanhua.tokens.rows import PackedRows
     from hanhua.train.loop import train
     from hanhua.train.record import training_result
+    from hanhua.train.save import load_to_train, save_trained
+    from hanhua.train.watch import find_held_out
 
     source, chatdata = context.inputs["model"].path / "model", context.inputs["chatdata"]
     template = get_template(chatdata.metrics.get("template", "hanhua"))
-    model, tokenizer = load_model(source), load_tokenizer(source)
+    model, tokenizer = load_to_train(source, context.config), load_tokenizer(source)
     meta = build_chat_rows(
         tokenizer, model.config.vocab_size, chatdata.path / "train.parquet", template,
         context.work / "rows", seq_len_tokens=context.config.seq_len_tokens, seed=context.seed,
@@ -37,13 +39,18 @@ def run(context: Context[FinetuneConfig]) -> Result:
         )  # fmt: skip
         rows = PackedRows.open(context.work / "mixed")
         share = rows.meta["rehearsal"]["counted"]
+    corpus = context.inputs.get("corpus")
+    held_out = find_held_out(
+        corpus.path if corpus else None, (context.target, context.source), tokenizer
+    )
     result = train(
         model, rows, context.config, work=context.work,
         seed=context.seed, machine=context.machine, progress=context.progress, title="finetuning",
+        held_out=held_out,
     )  # fmt: skip
     set_template(model, tokenizer, template.stop)
-    saved = save_model(
-        model, context.out / "model", weights=result.weights, tokenizer_from=source,
+    saved = save_trained(
+        model, result, context.config, context.out, tokenizer_from=source,
         chat_template=template.jinja,
     )  # fmt: skip
     done = training_result(result, saved, context.out)

@@ -10,23 +10,31 @@ from hanhua.train.estimate import estimate
 def run(context: Context[TrainConfig]) -> Result:
     """Train, save, and read back what was saved."""
     from hanhua.core.files import read_json
-    from hanhua.model.checkpoint import save_model
-    from hanhua.model.load import load_model
+    from hanhua.model.load import load_tokenizer
     from hanhua.tokens.rows import PackedRows
     from hanhua.train.loop import train
     from hanhua.train.record import training_result
+    from hanhua.train.save import load_to_train, save_trained
+    from hanhua.train.watch import find_held_out
 
     source = context.inputs["model"].path
     grown = source / "rows.json"
-    model = load_model(source / "model")
+    model, lora = load_to_train(source / "model", context.config), context.config.lora
+    if grown.exists() and lora is not None and not lora.embeddings:
+        context.progress.say("  new rows stay as they started: pretrain.lora.embeddings is false")
+    corpus = context.inputs.get("corpus")
     result = train(
         model, PackedRows.open(context.inputs["tokens"].path / "rows"), context.config,
         work=context.work, seed=context.seed, machine=context.machine,
         progress=context.progress, title="pretraining",
         old_rows=int(read_json(grown)["old_rows"]) if grown.exists() else None,
+        held_out=find_held_out(
+            corpus.path if corpus else None, (context.target, context.source),
+            load_tokenizer(source / "model"),
+        ),
     )  # fmt: skip
-    saved = save_model(
-        model, context.out / "model", weights=result.weights, tokenizer_from=source / "model"
+    saved = save_trained(
+        model, result, context.config, context.out, tokenizer_from=source / "model"
     )
     return training_result(result, saved, context.out)
 

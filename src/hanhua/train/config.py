@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from hanhua.core.config import Section, Share
+from hanhua.model.config import LoraConfig
 
 
 class PhaseConfig(Section):
@@ -130,6 +131,21 @@ class OptimConfig(Section):
         Field(description="stop early, and go on with the last model inside the limit; turns "
               "watch on"),
     ] = None  # fmt: skip
+
+    lora: Annotated[
+        LoraConfig | None,
+        Field(description="train adapters instead of the weights; {} for the defaults"),
+    ] = None
+
+    @model_validator(mode="after")
+    def _lora(self) -> OptimConfig:
+        ends = [phase.train for phase in self.phases if phase.train != "all"]
+        if self.lora is not None and not self.lora.embeddings and ends:
+            raise ValueError(
+                f"a phase trains {ends[0]}, but lora leaves embeddings as they are: "
+                "set lora.embeddings: true, or take the phase out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _phases(self) -> OptimConfig:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from math import ceil
 from typing import Any
 
+from hanhua.model.config import LoraConfig
 from hanhua.train.config import OptimConfig
 from hanhua.train.precision import choose_precision
 
@@ -32,12 +33,15 @@ def estimate(config: OptimConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = {"tokens": tokens, "steps": ceil(tokens / config.batch_tokens)}
     if facts.get("n_params"):
-        flops = tokens * flops_per_token(facts)
+        flops = tokens * (flops_per_token(facts) - saved_flops_per_token(config, facts))
         found["flops"] = flops
         precision = choose_precision(config.precision, "cpu")
         rate = facts.get("flops_per_s") or FLOPS_PER_S[precision] * (facts.get("cores") or 1)
         found["seconds"] = flops / rate
-        found["bytes"] = SAVE_FACTOR * int(facts["n_params"])
+        trained = trained_parameters(config, facts)
+        found["trained_parameters"] = trained
+        # a model is saved in 2 bytes a parameter; the rest of the factor is the checkpoint's
+        found["bytes"] = (SAVE_FACTOR - 2) * trained + 2 * int(facts["n_params"])
         found["memory_bytes"] = memory_bytes(config, facts)
     return found
 
@@ -56,6 +60,57 @@ def flops_per_token(facts: Mapping[str, Any]) -> float:
 
 
 def memory_bytes(config: OptimConfig, facts: Mapping[str, Any]) -> int:
-    """Peak memory of training without activations: weights, masters, gradients, Adam's averages."""
-    working = 2 if choose_precision(config.precision, "cpu") == "bf16" else 0
-    return int(facts["n_params"]) * (working + 4 + 4 + 8)
+    """Peak memory of training without activations: weights, masters, gradients, Adam's averages.
+
+    What LoRA freezes has weights only, in the arithmetic's precision.
+    """
+    bf16 = choose_precision(config.precision, "cpu") == "bf16"
+    trained = trained_parameters(config, facts)
+    total = trained * ((2 if bf16 else 0) + 4 + 4 + 8)
+    if config.lora is not None:
+        total += (int(facts["n_params"]) - _ends(config.lora, facts)) * (2 if bf16 else 4)
+    return total
+
+
+def trained_parameters(config: OptimConfig, facts: Mapping[str, Any]) -> int:
+    """Parameters that have a master and an optimiser state: all, or LoRA's and what it adds.
+
+    Adapters are counted for a LLaMA's seven layers (others come close), as far as ``facts`` knows
+    their shapes: ``hidden_size``, ``intermediate_size``, ``heads``, ``kv_heads``, ``layers``.
+    """
+    if config.lora is None:
+        return int(facts["n_params"])
+    return _adapters(config.lora, facts) + _ends(config.lora, facts)
+
+
+def saved_flops_per_token(config: OptimConfig, facts: Mapping[str, Any]) -> float:
+    """FLOPs that LoRA spares: a frozen weight needs no gradient of its own, 2 of the 6."""
+    if config.lora is None:
+        return 0.0
+    ends = (facts.get("vocab_size") or 0) * (facts.get("hidden_size") or 0)
+    body = facts["n_params"] - ends * (1 if facts.get("tied", True) else 2)
+    frozen = body + (0 if config.lora.embeddings else ends)
+    return float(2 * frozen - 6 * _adapters(config.lora, facts))
+
+
+def _ends(lora: LoraConfig, facts: Mapping[str, Any]) -> int:
+    """Parameters of embeddings and head, where they are trained in full."""
+    rows = (facts.get("vocab_size") or 0) * (facts.get("hidden_size") or 0)
+    return rows * (1 if facts.get("tied", True) else 2) if lora.embeddings else 0
+
+
+def _adapters(lora: LoraConfig, facts: Mapping[str, Any]) -> int:
+    """Parameters of the adapters of a LLaMA of these shapes."""
+    hidden = facts.get("hidden_size") or 0
+    heads = facts.get("heads") or 1
+    inner = facts.get("intermediate_size") or 4 * hidden
+    kv = hidden * (facts.get("kv_heads") or heads) // heads
+    shapes = {
+        "q_proj": (hidden, hidden), "k_proj": (hidden, kv), "v_proj": (hidden, kv),
+        "o_proj": (hidden, hidden), "gate_proj": (hidden, inner), "up_proj": (hidden, inner),
+        "down_proj": (inner, hidden),
+    }  # fmt: skip
+    names = shapes if lora.targets == "auto" else {t.rsplit(".", 1)[-1] for t in lora.targets}
+    chosen = [shape for name, shape in shapes.items() if name in names]
+    layer = sum(lora.rank * (i + o) + (o if lora.dora else 0) for i, o in chosen)
+    return int(layer * (facts.get("layers") or 0))

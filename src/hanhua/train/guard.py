@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -82,30 +82,18 @@ def keeps(config: GuardConfig | None, step: int, steps: int) -> bool:
     return step % min(config.keep_every_steps, math.ceil(steps / 4)) == 0
 
 
-def learnt(config: GuardConfig | None, state: GuardState, loss: float) -> None:
-    """Remember a step that was taken."""
+def learnt(config: GuardConfig | None, state: GuardState, loss: float) -> GuardState:
+    """The guard's state behind a step that was taken."""
     window = config.window_steps if config else 1
-    state.losses = [*state.losses, loss][-window:]
-    state.in_a_row = 0
+    return replace(state, losses=[*state.losses, loss][-window:], in_a_row=0)
 
 
-def refused(config: GuardConfig, state: GuardState, step: int) -> bool:
-    """Remember a step that was not taken.
-
-    Args:
-        config: the section.
-        state: changed.
-        step: from 1.
-
-    Returns:
-        Whether it is time to go back.
-    """
-    state.in_a_row += 1
-    if state.skipped and state.skipped[-1][1] == step - 1:
-        state.skipped[-1][1] = step
-    else:
-        state.skipped.append([step, step])
-    return state.in_a_row >= config.max_in_a_row
+def refused(state: GuardState, step: int) -> GuardState:
+    """The guard's state behind a step (from 1) that was not taken."""
+    spans = [*state.skipped, [step, step]]
+    if len(spans) > 1 and spans[-2][1] == step - 1:
+        spans[-2:] = [[spans[-2][0], step]]
+    return replace(state, in_a_row=state.in_a_row + 1, skipped=spans)
 
 
 def gone_back(state: GuardState, kept: GuardState, kept_step: int, step: int) -> GuardState:
@@ -125,40 +113,58 @@ def gone_back(state: GuardState, kept: GuardState, kept_step: int, step: int) ->
     )
 
 
-def stop_reason(
-    config: GuardConfig | None, state: GuardState, can_go_back: bool, finite: bool
-) -> str | None:
+def skipped_line(
+    line: Mapping[str, Any], fault: str, place: Mapping[str, int], n_rows: int
+) -> dict[str, Any]:
+    """The log line of a step that was not taken.
+
+    Args:
+        line: of the step.
+        fault: why.
+        place: where its rows begin, ``epoch`` and ``row`` of the loader.
+        n_rows: how many rows.
+    """
+    loss = line["loss"] if math.isfinite(line["loss"]) else None
+    return {"lr": line["lr"], "skipped": {"why": fault, "loss": loss, **place, "rows": n_rows}}
+
+
+def stop_reason(config: GuardConfig | None, state: GuardState, can_go_back: bool) -> str | None:
     """Why a refused step ends the run; None: it goes on without it.
 
     Args:
         config: the section.
         state: before the step.
         can_go_back: whether there is a kept step.
-        finite: whether loss and gradient are numbers.
     """
-    if not finite and (config is None or not state.losses):
-        return "The loss or its gradient is not a number"  # no step before: nothing to go on from
-    if config is None or state.in_a_row + 1 < config.max_in_a_row:
+    first = not (state.losses or state.skipped)  # nothing learnt yet, so nothing to go on with
+    if config is None or first:
+        return "The loss or its gradient is not a number"
+    if state.in_a_row + 1 < config.max_in_a_row:
         return None
     if state.rollbacks >= config.max_rollbacks:
-        return f"Training ran away again after going back {state.rollbacks} times, and stopped"
-    return None if can_go_back else "Training runs away before the first step to go back to,"
+        return f"Training ran away, after it had gone back {state.rollbacks} times before,"
+    return None if can_go_back else "Training ran away before the first step to go back to,"
 
 
-def runaway(why: str, step: int, line: Mapping[str, Any], lr: float, kept: Path) -> TrainingError:
+def runaway(why: str, step: int, line: Mapping[str, Any], kept: Path) -> TrainingError:
     """The error that ends a run.
 
     Args:
         why: see :func:`stop_reason`.
         step: from 1.
-        line: of the log, with ``loss`` and ``grad_norm``.
-        lr: learning rate.
-        kept: the checkpoint from before the step.
+        line: of the step.
+        kept: the checkpoint from before it.
     """
     return TrainingError(
         f"{why} at step {step}.", where=kept,
-        found=f"loss {line['loss']}, gradient {line['grad_norm']}, learning rate {lr:.3g}",
+        found=f"loss {line['loss']}, gradient {line['grad_norm']}, learning rate {line['lr']:.3g}",
         fix="lower learning_rate, raise warmup_share or set precision: fp32; look at the rows that "
-        "log.jsonl names as skipped; if they are sound, raise guard.threshold (the weights from "
-        "before this step are kept in the folder above)",
+        "log.jsonl names as skipped, and if they are sound raise guard.threshold; the weights from "
+        "before this step are kept in the folder above",
     )  # fmt: skip
+
+
+def facts(state: GuardState) -> dict[str, int]:
+    """What the record says of it; empty where every step was taken."""
+    found = {"skipped_steps": state.n_skipped, "rollbacks": state.rollbacks}
+    return found if state.n_skipped else {}

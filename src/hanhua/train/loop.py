@@ -8,30 +8,35 @@ started again is the run that was not.
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from hanhua.core.config import Machine
-from hanhua.core.errors import TrainingError
-from hanhua.core.files import canonical_json, sha256_text
-from hanhua.core.progress import Bar, Progress
-from hanhua.tokens.loader import Batch, LoaderState, read_batch
+from hanhua.core.progress import Progress
+from hanhua.model.lora import add_adapters
+from hanhua.tokens.loader import Batch, read_batch
 from hanhua.tokens.rows import PackedRows
+from hanhua.train import gate, guard
 from hanhua.train.attention import enable
-from hanhua.train.checkpoint import kept_precision, load_checkpoint, save_checkpoint
+from hanhua.train.checkpoint import kept_precision
 from hanhua.train.config import OptimConfig
+from hanhua.train.keep import ANCHOR, GOOD, Keeper, State, run_identity
+from hanhua.train.log import TrainLog, mean_tail, read_learnt
 from hanhua.train.memory import keep_freed_memory
 from hanhua.train.objective import check_head, check_rows, flatten, next_token_loss
-from hanhua.train.optim import Masters
+from hanhua.train.optim import DTYPES, Masters
 from hanhua.train.precision import Precision, choose_precision
-from hanhua.train.schedule import Phase, lay_out, learning_rate, phase_at
+from hanhua.train.schedule import Phase, Plan, learning_rate, make_plan, phase_at
+from hanhua.train.trackers import Trackers
+from hanhua.train.watch import HeldOut, Watch, open_watch, watch_section
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,66 +44,30 @@ class TrainResult:
     """What came out.
 
     Args:
-        weights: fp32 masters by parameter name.
+        weights: fp32 masters of what was trained, by parameter name: everything, but for LoRA.
         log: the file with one JSON line a step.
-        steps: optimiser steps taken in all.
-        tokens: tokens trained on in all, padding not counted.
+        steps: of the plan, up to the model that came out.
+        tokens: that it learnt from, padding not counted.
         loss: the mean loss of the last tenth of the steps.
         precision: of the arithmetic.
+        skipped: ``[first, last]`` steps that taught it nothing.
+        facts: of guard, watch and gate; empty where there is nothing to say.
     """
 
     weights: dict[str, torch.Tensor]
     log: Path
     steps: int
     tokens: int
-    loss: float
+    loss: float | None
     precision: Precision
-
-
-@dataclass(slots=True)
-class State:
-    """Where training stands; goes into every checkpoint."""
-
-    step: int = 0
-    tokens: int = 0
-    data: LoaderState = field(default_factory=LoaderState)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How many rows go into a step, and how many steps there are."""
-
-    rows_a_step: int
-    total_rows: int
-    steps: int
-    phases: list[Phase]
-
-    def rows_in(self, step: int) -> int:
-        """Rows of a step (from 0); the last may have fewer."""
-        return min(self.rows_a_step, self.total_rows - step * self.rows_a_step)
-
-
-def make_plan(config: OptimConfig, n_rows: int, seq_len_tokens: int) -> Plan:
-    """Lay out the steps.
-
-    Raises:
-        TrainingError: when a row is longer than a step.
-    """
-    rows_a_step = config.batch_tokens // seq_len_tokens
-    if rows_a_step < 1:
-        raise TrainingError(
-            "A row is longer than an optimiser step.", where="batch_tokens",
-            found=f"{config.batch_tokens}, rows have {seq_len_tokens} tokens",
-            fix=f"set batch_tokens to a multiple of {seq_len_tokens}",
-        )  # fmt: skip
-    total = config.steps * rows_a_step if config.steps else max(round(config.epochs * n_rows), 1)
-    steps = math.ceil(total / rows_a_step)
-    return Plan(rows_a_step, total, steps, lay_out(config, steps))
+    skipped: list[list[int]] = field(default_factory=list)
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def train(
     model: Any, rows: PackedRows, config: OptimConfig, *, work: Path, seed: int, machine: Machine,
     progress: Progress, old_rows: int | None = None, title: str = "training",
+    held_out: HeldOut | None = None,
 ) -> TrainResult:  # fmt: skip
     """Train a model on packed rows, going on from the newest checkpoint if there is one.
 
@@ -113,10 +82,13 @@ def train(
         progress: where to show tokens, rate, loss and learning rate.
         old_rows: embedding rows the base had, needed for a phase ``new_rows``.
         title: of the bar.
+        held_out: text to watch, where the section asks for that.
 
     Raises:
-        TrainingError: when the loss stops being a number (with a checkpoint from before), or a
-            checkpoint doesn't fit.
+        TrainingError: when training runs away and the guard gives up (with a checkpoint from
+            before), or a checkpoint doesn't fit.
+        RecipeError: when there is no held-out text to watch.
+        DependencyError: when a tracker is not installed.
         ModelError: when the model can't be trained on packed documents.
     """
     torch.set_num_threads(machine.threads or os.cpu_count() or 1)
@@ -125,39 +97,139 @@ def train(
     check_head(model)
     check_rows(model, rows)
     enable(model)
+    precision = choose_precision(config.precision, device_of(machine), kept_precision(work))
+    if config.lora is not None:
+        add_adapters(model, config.lora, seed, DTYPES[precision])
     model.to(device_of(machine)).train()
     torch.manual_seed(seed)
     plan = make_plan(config, len(rows), rows.seq_len_tokens)
     identity = run_identity(config, rows, seed)
-    precision = choose_precision(config.precision, device_of(machine), kept_precision(work))
     config = config.model_copy(update={"precision": precision})
     masters = Masters(model, config, old_rows)
-    state, log = _resume(work, masters, identity)
+    watch = open_watch(model, config, held_out)
+    keeper = Keeper(work, masters, identity)
+    state = keeper.resume()
     if state.step:
         progress.say(f"  {title}: going on behind step {state.step} of {plan.steps}")
     total = plan.total_rows * rows.n_tokens / len(rows)
+    trackers = Trackers(
+        machine.trackers, Path(machine.tracker_folder), f"{title}-{identity[:12]}",
+        config.model_dump(mode="json"), state.step,
+    )  # fmt: skip
     with (
+        closing(trackers),
         progress.bar(title, total, "tok", done=state.tokens) as bar,
-        log.open("a", encoding="utf-8") as file,
+        TrainLog(work / "log.jsonl", state.step, bar, trackers, progress.say) as log,
     ):
-        saved = time.monotonic()
+        run = _Run(model, masters, rows, config, plan, keeper, log, watch, machine, seed)
+        state = run.to_the_end(state)
+    lines = read_learnt(log.path.read_text(encoding="utf-8"), state.step, state.guard.skipped)
+    facts = guard.facts(state.guard) | gate.facts(config.stop, state.gate)
+    return TrainResult(
+        masters.weights, log.path, state.step, state.tokens, mean_tail(lines), precision,
+        state.guard.skipped, facts,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """The loop with everything that it touches."""
+
+    model: Any
+    masters: Masters
+    rows: PackedRows
+    config: OptimConfig
+    plan: Plan
+    keeper: Keeper
+    log: TrainLog
+    watch: Watch | None
+    machine: Machine
+    seed: int
+
+    def to_the_end(self, state: State) -> State:
+        """Steps until the plan or the gate ends it; the state of the model that goes on."""
+        if self.watch and not state.gate.start:
+            start = self.watch.measure()
+            state = replace(state, gate=gate.GateState(start=start, last=start))
+            if self.config.stop:
+                self.keeper.save(state, GOOD)
         phase = None
-        while state.step < plan.steps:
-            now = phase_at(plan.phases, state.step)
+        while state.step < self.plan.steps and state.gate.stopped_at is None:
+            now = phase_at(self.plan.phases, state.step)
             if now is not phase:
                 phase = now
-                masters.begin(phase.config)
-            lr = learning_rate(config, phase, state.step)
-            batch, data = read_batch(rows, state.data, plan.rows_in(state.step), seed)
-            line = _step(model, masters, batch, rows.languages, lr, machine.micro_batch_tokens)
-            _check(line, state, masters, work, identity, lr)
-            state = State(state.step + 1, state.tokens + batch.n_tokens, data)
-            _log(file, bar, batch, {"step": state.step, "tokens": state.tokens, **line})
-            late = time.monotonic() - saved > 60 * machine.checkpoint_minutes
-            if late or state.step == phase.stop:
-                _save(work, masters, state, identity, file)
-                saved = time.monotonic()
-    return TrainResult(masters.weights, log, state.step, state.tokens, _last_loss(log), precision)
+                self.masters.begin(phase.config)
+            state = self._step(state, phase)
+        if state.gate.stopped_at is None:
+            return state
+        return replace(self.keeper.go_back(GOOD), gate=state.gate)
+
+    def _step(self, state: State, phase: Phase) -> State:
+        """One place of the plan: read, learn (or refuse to), measure, log, keep."""
+        lr = learning_rate(self.config, phase, state.step)
+        batch, data = read_batch(self.rows, state.data, self.plan.rows_in(state.step), self.seed)
+        line, fault = _learn(
+            self.model, self.masters, batch, self.rows.languages, lr,
+            self.machine.micro_batch_tokens,
+            partial(guard.find_fault, self.config.guard, state.guard.losses),
+        )  # fmt: skip
+        if fault is None:
+            learnt = guard.learnt(self.config.guard, state.guard, line["loss"])
+            tokens = state.tokens + batch.n_tokens
+            new = State(state.step + 1, tokens, data, learnt, state.gate)
+        else:
+            new, line = self._refuse(state, replace(state, data=data), line, fault)
+        line |= {"step": new.step, "tokens": new.tokens}
+        good = self._measure(new, line)
+        self.log.write(line, batch.n_tokens)
+        self._keep(new, phase, good, back="went_back_to_step" in line)
+        return new
+
+    def _refuse(
+        self, state: State, new: State, line: dict[str, Any], fault: str
+    ) -> tuple[State, dict[str, Any]]:
+        """Pass over a step; go back to the kept one, or give up, when there were too many."""
+        section, step = self.config.guard, state.step + 1
+        why = guard.stop_reason(section, state.guard, self.keeper.holds(ANCHOR))
+        if why or section is None:
+            self.log.sync()
+            raise guard.runaway(str(why), step, line, self.keeper.save(state))
+        noted = guard.refused(state.guard, step)
+        new = replace(new, step=step, guard=noted)
+        line = guard.skipped_line(line, fault, asdict(state.data), self.plan.rows_in(state.step))
+        if noted.in_a_row >= section.max_in_a_row:
+            kept = self.keeper.go_back(ANCHOR)
+            back = guard.gone_back(noted, kept.guard, kept.step, step)
+            new = replace(new, tokens=kept.tokens, guard=back)
+            line["went_back_to_step"] = kept.step
+        return new, line
+
+    def _measure(self, state: State, line: dict[str, Any]) -> bool:
+        """Held-out text into the line, where it is time; whether the model is within the gate."""
+        if state.step == 1 and state.gate.start:
+            line["held_out_start"] = state.gate.start
+        section = watch_section(self.config)
+        if self.watch is None or not gate.measures(section, state.step, self.plan.steps):
+            return False
+        line["held_out"] = self.watch.measure()
+        state.gate = gate.see(self.config.stop, state.gate, state.step, line["held_out"])
+        if state.gate.stopped_at:
+            line["stopped"] = gate.facts(self.config.stop, state.gate)["stopped"]
+        return self.config.stop is not None and state.gate.good_step == state.step
+
+    def _keep(self, state: State, phase: Phase, good: bool, back: bool) -> None:
+        """A checkpoint, where it is time for one."""
+        names = [GOOD] if good else []
+        # never a step amid refused ones (its weights are the suspects), nor one that went back
+        # (a run killed before its checkpoint would go back to itself)
+        sound = not (back or state.guard.in_a_row)
+        if sound and guard.keeps(self.config.guard, state.step, self.plan.steps):
+            names.append(ANCHOR)
+        # a way back must be in a checkpoint before a newer step may be held
+        due = back or state.gate.stopped_at is not None or state.step == phase.stop
+        if names or due or self.keeper.late(self.machine.checkpoint_minutes):
+            self.log.sync()
+            self.keeper.save(state, *names)
 
 
 def device_of(machine: Machine) -> str:
@@ -167,10 +239,11 @@ def device_of(machine: Machine) -> str:
     return machine.device
 
 
-def _step(
-    model: Any, masters: Masters, batch: Batch, languages: list[str], lr: float, micro: int
-) -> dict[str, Any]:
-    """Gradients of all micro-batches, then one move of the weights."""
+def _learn(
+    model: Any, masters: Masters, batch: Batch, languages: list[str], lr: float, micro: int,
+    find_fault: Callable[[float], str | None],
+) -> tuple[dict[str, Any], str | None]:  # fmt: skip
+    """Gradients of all micro-batches, then one move of the weights, or why there was none."""
     parts = [flatten(part, languages) for part in batch.micro_batches(micro)]
     targets = max(sum(part.n_targets for part in parts), 1)
     sums = torch.zeros(len(languages), 2, dtype=torch.float64)
@@ -182,76 +255,19 @@ def _step(
         both = torch.stack([losses.double().cpu(), counted], 1)
         sums.index_add_(0, flat.languages, both)
     total = float(sums[:, 0].sum()) / targets
-    grad_norm = masters.step(lr) if math.isfinite(total) else math.nan
+    fault, grad_norm = find_fault(total), math.nan
+    if fault is None:
+        grad_norm = masters.step(lr)
+        fault = None if math.isfinite(grad_norm) else "the gradient is not a number"
+    else:
+        masters.optimizer.zero_grad(set_to_none=True)
     by_language = {
         name: round(float(loss / n), 6)
         for name, (loss, n) in zip(languages, sums.tolist(), strict=True)
         if n
     }
-    return {
+    line = {
         "loss": round(total, 6), "lr": float(f"{lr:.6g}"), "grad_norm": float(f"{grad_norm:.6g}"),
         "targets": targets, "losses": by_language,
     }  # fmt: skip
-
-
-def _check(
-    line: dict[str, Any], state: State, masters: Masters, work: Path, identity: str, lr: float
-) -> None:
-    """Stop before a number that isn't one reaches the weights.
-
-    Raises:
-        TrainingError: with the step, the learning rate and what to do; the weights from before
-            the step are in a checkpoint.
-    """
-    if math.isfinite(line["loss"]) and math.isfinite(line["grad_norm"]):
-        return
-    kept = _save(work, masters, state, identity, None)
-    raise TrainingError(
-        f"The loss or its gradient is not a number at step {state.step + 1}.", where=kept,
-        found=f"loss {line['loss']}, gradient {line['grad_norm']}, learning rate {lr:.3g}",
-        fix="lower learning_rate, raise warmup_share or set precision: fp32; the weights from "
-        "before this step are kept in the folder above",
-    )  # fmt: skip
-
-
-def run_identity(config: OptimConfig, rows: PackedRows, seed: int) -> str:
-    """What a checkpoint must have in common with the run that takes it up."""
-    return sha256_text(canonical_json([config.model_dump(mode="json"), dict(rows.meta), seed]))
-
-
-def _save(work: Path, masters: Masters, state: State, identity: str, log: Any) -> Path:
-    if log is not None:
-        log.flush()
-        os.fsync(log.fileno())
-    facts = {
-        "identity": identity, "tokens": state.tokens, "data": asdict(state.data),
-        "precision": masters.config.precision,
-    }  # fmt: skip
-    return save_checkpoint(work, state.step, masters, facts)
-
-
-def _resume(work: Path, masters: Masters, identity: str) -> tuple[State, Path]:
-    """The newest checkpoint's state, and a log that ends where it does."""
-    found = load_checkpoint(work, masters, identity)
-    log = work / "log.jsonl"
-    if found is None:
-        log.write_text("", encoding="utf-8")
-        return State(), log
-    state = State(found["step"], found["tokens"], LoaderState(**found["data"]))
-    lines = log.read_text(encoding="utf-8").splitlines(keepends=True)[: state.step]
-    log.write_text("".join(lines), encoding="utf-8")
-    return state, log
-
-
-def _log(file: Any, bar: Bar, batch: Batch, line: dict[str, Any]) -> None:
-    file.write(json.dumps(line, sort_keys=True) + "\n")
-    file.flush()
-    bar.advance(batch.n_tokens, loss=line["loss"], lr=line["lr"])
-
-
-def _last_loss(log: Path) -> float:
-    losses: list[float] = [
-        json.loads(line)["loss"] for line in log.read_text(encoding="utf-8").splitlines()
-    ]
-    tail = losses[-max(len(losses) // 10, 1) :]
-    return round(sum(tail) / len(tail), 6)
+    return line, fault

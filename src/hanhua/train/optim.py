@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hanhua.core.errors import TrainingError
+from hanhua.model.lora import keeps_fp32, trained_names
 from hanhua.train.config import OptimConfig, PhaseConfig
 from hanhua.train.precision import choose_precision
 
@@ -21,6 +22,9 @@ DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 class Masters:
     """The trained weights of a model, and the optimiser on them.
+
+    With LoRA these are the adapters' (and, where asked for, both ends'); a frozen weight has no
+    master, no gradient and no optimiser state.
 
     Args:
         model: a causal LM; its parameters are cast to the section's precision.
@@ -34,10 +38,14 @@ class Masters:
         self.only_new_rows = False
         dtype = DTYPES[choose_precision(config.precision, str(model.device))]
         self.working: dict[str, nn.Parameter] = dict(model.named_parameters())
+        if config.lora is not None:
+            names = trained_names(model, config.lora)
+            self.working = {n: p for n, p in self.working.items() if n in names}
         self.weights: dict[str, Tensor] = {}
         for name, parameter in self.working.items():
             self.weights[name] = parameter.detach().to(torch.float32, copy=True)
-            parameter.data = self.weights[name].to(dtype)  # the same tensor where dtype is fp32
+            # the same tensor where dtype is fp32
+            parameter.data = self.weights[name].to(torch.float32 if keeps_fp32(name) else dtype)
         self.embeddings = _embedding_names(model, self.working)
         self.optimizer = torch.optim.AdamW(
             self._groups(), lr=config.learning_rate, betas=config.betas, eps=config.eps, fused=True

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hanhua.core.files import write_text
 from hanhua.core.stage import Result
+from hanhua.train.log import read_learnt
 from hanhua.train.loop import TrainResult
 
 
@@ -17,12 +17,12 @@ def training_result(result: TrainResult, saved: Mapping[str, Any], out: Path) ->
 
     Args:
         result: of the loop.
-        saved: of :func:`hanhua.model.checkpoint.save_model`.
+        saved: of :func:`hanhua.train.save.save_trained`.
         out: the artifact.
     """
     text = result.log.read_text(encoding="utf-8")
     write_text(out / "log.jsonl", text)
-    lines = [json.loads(line) for line in text.splitlines()]
+    lines = read_learnt(text, result.steps, result.skipped)
     return Result(
         counts={
             "steps": result.steps, "tokens": result.tokens,
@@ -30,10 +30,11 @@ def training_result(result: TrainResult, saved: Mapping[str, Any], out: Path) ->
             "parameters": saved["parameters"],
         },
         metrics={
-            "loss": result.loss, "first_loss": lines[0]["loss"],
+            "loss": result.loss, "first_loss": lines[0]["loss"] if lines else None,
             "losses": last_losses(lines), "dtype": saved["dtype"],
             "precision": result.precision,
-            "reload_max_difference": saved["reload_max_difference"],
+            "reload_max_difference": saved["reload_max_difference"], **result.facts,
+            **({"lora": saved["lora"]} if "lora" in saved else {}),
         },
     )  # fmt: skip
 

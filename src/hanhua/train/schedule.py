@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from hanhua.core.errors import TrainingError
 from hanhua.train.config import OptimConfig, PhaseConfig
 
 
@@ -36,6 +37,38 @@ def lay_out(config: OptimConfig, steps: int) -> list[Phase]:
         Phase(phase, start, stop, i == len(ends) - 1)
         for i, (phase, start, stop) in enumerate(zip(config.phases, starts, ends, strict=True))
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How many rows go into a step, and how many steps there are."""
+
+    rows_a_step: int
+    total_rows: int
+    steps: int
+    phases: list[Phase]
+
+    def rows_in(self, step: int) -> int:
+        """Rows of a step (from 0); the last may have fewer."""
+        return min(self.rows_a_step, self.total_rows - step * self.rows_a_step)
+
+
+def make_plan(config: OptimConfig, n_rows: int, seq_len_tokens: int) -> Plan:
+    """Lay out the steps.
+
+    Raises:
+        TrainingError: when a row is longer than a step.
+    """
+    rows_a_step = config.batch_tokens // seq_len_tokens
+    if rows_a_step < 1:
+        raise TrainingError(
+            "A row is longer than an optimiser step.", where="batch_tokens",
+            found=f"{config.batch_tokens}, rows have {seq_len_tokens} tokens",
+            fix=f"set batch_tokens to a multiple of {seq_len_tokens}",
+        )  # fmt: skip
+    total = config.steps * rows_a_step if config.steps else max(round(config.epochs * n_rows), 1)
+    steps = math.ceil(total / rows_a_step)
+    return Plan(rows_a_step, total, steps, lay_out(config, steps))
 
 
 def phase_at(phases: list[Phase], step: int) -> Phase:

@@ -1,0 +1,185 @@
+"""LoRA: a frozen weight learns through two thin matrices beside it, and is one weight again after.
+
+A layer keeps its class, its names and its weight; a hook on its output adds what its adapter says.
+So a model with adapters is the model it was plus a few parameters named ``….lora.A`` and
+``….lora.B``, every family works alike, and taking the adapters off leaves nothing behind. The
+factor, DoRA and rsLoRA are computed as peft computes them (tests hold both against each other).
+
+Letters for shapes: I inputs of a layer, O outputs, R rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from hanhua.core.errors import TrainingError
+from hanhua.model.config import LoraConfig
+
+NAME = "lora"
+"""Of the adapter inside the layer that it belongs to."""
+
+
+class Adapter(nn.Module):
+    """The adapter of one linear layer (``nn.Linear``, or GPT-2's ``Conv1D``).
+
+    Starts with B = 0 and A uniform in ±1/sqrt(I), so the layer's output is what it was.
+    Source: https://arxiv.org/abs/2106.09685 (LoRA), https://arxiv.org/abs/2402.09353 (DoRA).
+
+    Args:
+        layer: gets the adapter as its child ``lora`` and a hook on its output.
+        config: rank, factor, dropout, DoRA.
+        generator: where A is drawn from.
+    """
+
+    def __init__(self, layer: Any, config: LoraConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        outputs, inputs = matrix(layer).shape
+        bound = inputs**-0.5
+        start = torch.empty(config.rank, inputs).uniform_(-bound, bound, generator=generator)
+        self.A = nn.Parameter(start.to(layer.weight.device))
+        self.B = nn.Parameter(self.A.new_zeros(outputs, config.rank))
+        self.scale, self.dropout = config.scale, config.dropout
+        self.magnitude: nn.Parameter | None = None
+        if config.dora:
+            self.magnitude = nn.Parameter(self.norms(layer))
+        layer.add_module(NAME, self)
+        self._hook = layer.register_forward_hook(self._add)
+
+    def _add(self, layer: Any, inputs: tuple[Tensor, ...], out: Tensor) -> Tensor:
+        """The layer's output with the adapter's part."""
+        x = F.dropout(inputs[0], self.dropout, self.training)
+        low = F.linear(F.linear(x, self.A) * self.scale, self.B)
+        total = out + low
+        if self.magnitude is None:
+            return total
+        bare = total if layer.bias is None else total - layer.bias
+        # the same as (magnitude / norms) * bare + bias, but exactly ``out`` at the start
+        return (total + (self.magnitude / self.norms(layer) - 1) * bare).to(out.dtype)
+
+    def summed(self, layer: Any) -> Tensor:
+        """``W + scale B A`` in fp32, ``[O, I]``, without DoRA's lengths."""
+        return matrix(layer).float() + self.scale * (self.B.float() @ self.A.float())
+
+    @torch.no_grad()
+    def norms(self, layer: Any) -> Tensor:
+        """Lengths of the sum's rows in fp32, ``[O]``; a constant to the gradient, as in the paper.
+
+        A row of zeros counts as of length 1: it has no direction, and must not divide by 0.
+        """
+        found = torch.linalg.vector_norm(self.summed(layer), dim=1)
+        return torch.where(found == 0, torch.ones_like(found), found)
+
+    @torch.no_grad()
+    def merge(self, layer: Any) -> None:
+        """Put ``W + scale B A`` (with DoRA's lengths) into the weight, and go.
+
+        Computed in fp32 and rounded once, to the weight's dtype.
+        """
+        merged = self.summed(layer)
+        if self.magnitude is not None:
+            merged *= (self.magnitude.float() / self.norms(layer))[:, None]
+        matrix(layer).copy_(merged)
+        self._hook.remove()
+        delattr(layer, NAME)
+
+
+def matrix(layer: Any) -> Tensor:
+    """A view of a layer's weight as ``[O, I]``; GPT-2's ``Conv1D`` holds the transposed."""
+    weight: Tensor = layer.weight.detach()
+    return weight.t() if isinstance(layer, Conv1D) else weight
+
+
+def add_adapters(model: Any, config: LoraConfig, seed: int, dtype: torch.dtype) -> None:
+    """Freeze a model, and give its linear layers adapters that don't change its output yet.
+
+    Args:
+        model: a causal LM of any family; what doesn't learn is cast to ``dtype``, for good.
+        config: the ``lora`` part of a section.
+        seed: of the adapters' start; nobody else's random numbers are touched.
+        dtype: of the arithmetic.
+
+    Raises:
+        TrainingError: a target that the model doesn't have, or no linear layer under its name.
+    """
+    targets = find_targets(model, config)
+    learning = {id(end.weight) for _, end in find_ends(model)} if config.embeddings else set()
+    for parameter in model.parameters():
+        if id(parameter) not in learning:
+            parameter.requires_grad_(False)
+            parameter.data = parameter.data.to(dtype)
+    generator = torch.Generator().manual_seed(seed)
+    for _, layer in targets:
+        Adapter(layer, config, generator)
+
+
+def find_targets(model: Any, config: LoraConfig) -> list[tuple[str, Any]]:
+    """The layers that adapters go to, with their names; the head never is one.
+
+    Raises:
+        TrainingError: naming the target and what there is.
+    """
+    head = model.get_output_embeddings()
+    linear = {
+        name: module for name, module in model.named_modules()
+        if isinstance(module, (nn.Linear, Conv1D)) and module is not head
+    }  # fmt: skip
+    if config.targets == "auto":
+        return list(linear.items())
+    for target in config.targets:
+        if not any(_fits(name, target) for name in linear):
+            there = sorted({name.rsplit(".", 1)[-1] for name in linear})
+            raise TrainingError(
+                "LoRA has a target that is no linear layer of this model's body.",
+                where="lora.targets", found=f"{target}; there are {', '.join(there)}",
+                fix="name layers of this model, set targets: auto, or (for embeddings and head) "
+                "embeddings: true",
+            )  # fmt: skip
+    return [pair for pair in linear.items() if any(_fits(pair[0], t) for t in config.targets)]
+
+
+def _fits(name: str, target: str) -> bool:
+    """Whether a layer's name ends in a target, by whole parts (peft's rule)."""
+    return name == target or name.endswith(f".{target}")
+
+
+def adapters(model: Any) -> Iterator[tuple[str, Any, Adapter]]:
+    """Name, layer and adapter of each layer that has one."""
+    for name, module in list(model.named_modules()):
+        found = getattr(module, NAME, None)
+        if isinstance(found, Adapter):
+            yield name, module, found
+
+
+def trained_names(model: Any, config: LoraConfig) -> set[str]:
+    """Names of the parameters that learn: the adapters', and both ends where they are asked for."""
+    ends = [id(end.weight) for _, end in find_ends(model)] if config.embeddings else []
+    inside = {id(p) for _, _, adapter in adapters(model) for p in adapter.parameters()}
+    return {n for n, p in model.named_parameters() if id(p) in inside or id(p) in ends}
+
+
+def find_ends(model: Any) -> list[tuple[str, Any]]:
+    """Input embedding and head with their module names; both, even where they share a weight."""
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    names = {id(module): name for name, module in model.named_modules()}
+    return [(names[id(end)], end) for end in ends if end is not None]
+
+
+def keeps_fp32(name: str) -> bool:
+    """Whether a parameter stays in fp32 whatever the arithmetic.
+
+    DoRA's lengths move by less than bf16 can show, and a rounded length would no longer be that
+    of the frozen weight at the start.
+    """
+    return name.endswith(f".{NAME}.magnitude")
+
+
+def merge_adapters(model: Any) -> None:
+    """Make every weight with an adapter one weight again, in its own dtype."""
+    for _, layer, adapter in adapters(model):
+        adapter.merge(layer)

@@ -1,0 +1,108 @@
+"""The log of a run: a JSON line a step, with nothing in it that depends on the clock.
+
+A step that was not taken has ``skipped`` in place of ``loss``; held-out bits per byte stand in
+the lines of the steps behind which they were measured.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hanhua.core.progress import Bar
+from hanhua.train.trackers import Trackers
+
+Line = Mapping[str, Any]
+
+
+class TrainLog:
+    """Writes lines, and shows the same on the bar.
+
+    Args:
+        path: the file.
+        steps: that are in it and stay; what a killed run wrote behind them goes.
+        bar: where to show tokens, losses and learning rate.
+        trackers: other places for the same numbers.
+        say: for what a person must not miss.
+    """
+
+    def __init__(
+        self, path: Path, steps: int, bar: Bar, trackers: Trackers, say: Callable[[str], None]
+    ) -> None:
+        self.path, self.bar, self.trackers, self.say = path, bar, trackers, say
+        kept = path.read_text(encoding="utf-8").splitlines(keepends=True)[:steps] if steps else []
+        path.write_text("".join(kept), encoding="utf-8")
+        self.file = path.open("a", encoding="utf-8")
+
+    def write(self, line: Line, tokens: int) -> None:
+        """Append a line.
+
+        Args:
+            line: of the log.
+            tokens: read in this step.
+        """
+        self.file.write(json.dumps(line, sort_keys=True) + "\n")
+        self.file.flush()
+        self.bar.advance(tokens, **notes(line))
+        self.trackers.log(line)
+        for text in events(line):
+            self.say(f"  step {line['step']}: {text}")
+
+    def sync(self) -> None:
+        """Wait until the lines are on the disk: no checkpoint may be ahead of its log."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+
+    def __enter__(self) -> TrainLog:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.file.close()
+
+
+def notes(line: Line) -> dict[str, Any]:
+    """What the bar shows of a line: losses, by language too, and held-out bits per byte."""
+    held_out = {f"{name} bits/byte": bits for name, bits in line.get("held_out", {}).items()}
+    if "skipped" in line:
+        return {"skipped": line["step"], **held_out}
+    by_language = line["losses"] if len(line["losses"]) > 1 else {}
+    return {"loss": line["loss"], **by_language, "lr": line["lr"], **held_out}
+
+
+def events(line: Line) -> Iterator[str]:
+    """What happened in a step besides learning, for people."""
+    if "skipped" in line:
+        yield f"not learnt from, {line['skipped']['why']}"
+    if "went_back_to_step" in line:
+        yield f"went back to the weights of step {line['went_back_to_step']}"
+    if "stopped" in line:
+        found = line["stopped"]
+        yield (
+            f"stopped, {found['language']} held-out text has risen by {found['rise_bits']:.3f} "
+            f"bits per byte; the model of step {found['kept_step']} goes on"
+        )
+
+
+def read_learnt(text: str, steps: int, skipped: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
+    """The lines of the steps that the model has learnt from.
+
+    Args:
+        text: the log.
+        steps: the model's; lines behind it are of a stretch that was given up.
+        skipped: ``[first, last]`` steps that taught it nothing.
+    """
+    lines = [json.loads(line) for line in text.splitlines()]
+    return [
+        line for line in lines
+        if line["step"] <= steps and "loss" in line
+        and not any(first <= line["step"] <= last for first, last in skipped)
+    ]  # fmt: skip
+
+
+def mean_tail(lines: Sequence[Line]) -> float | None:
+    """The mean loss of the last tenth of the lines; None where there is none."""
+    tail = [line["loss"] for line in lines[-max(len(lines) // 10, 1) :]]
+    return round(sum(tail) / len(tail), 6) if tail else None
