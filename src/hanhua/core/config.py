@@ -117,6 +117,6 @@ class Machine(Section):
         Field(strict=False, description="where training's numbers go besides log.jsonl; each needs "
               "the pip extra of its name, and writes to this machine only"),
     ] = ()  # fmt: skip
-    tracker_folder: Annotated[
-        FilesField, Field(description="where the trackers write")
-    ] = "trackers"
+    tracker_folder: Annotated[FilesField, Field(description="where the trackers write")] = (
+        "trackers"
+    )
