@@ -187,7 +187,7 @@ static Py_ssize_t take_sample(PyObject *text, Py_ssize_t most, uint32_t *out)
 }
 
 typedef struct {
-    Py_ssize_t chars, breaks, blanks, letters, particles, rare, tokens, terms;
+    Py_ssize_t chars, breaks, blanks, particles, rare, tokens, terms;
     Py_ssize_t stretches, longest, unbroken, long_tokens;
     Py_ssize_t units, words, lettered, function_words, top_pair, top_quad, repeated;
 } Sample;
@@ -199,7 +199,6 @@ static void count_flags(const uint8_t *flags, Sample *sample, uint32_t *places)
         uint8_t f = flags[i];
         sample->breaks += f & PAUSE;
         sample->blanks += (f & SPACE) >> 1;
-        sample->letters += (f & LETTER) >> 2;
         sample->tokens += (f & TOKEN) >> 3;
         sample->particles += (f & PARTICLE) >> 4;
         sample->rare += (f & RARE) >> 5;
@@ -342,7 +341,7 @@ static PyObject *as_tuple(const Lines *l, const Sample *s, PyObject *places)
 {
     const Py_ssize_t values[] = {
         l->all, l->empty, l->ended, l->bullets, l->ellipses, l->brief, l->open, l->open_chars,
-        l->longest, l->repeated, l->repeated_chars, s->chars, s->breaks, s->blanks, s->letters,
+        l->longest, l->repeated, l->repeated_chars, s->chars, s->breaks, s->blanks,
         s->tokens, s->particles, s->rare, s->terms, s->stretches, s->longest, s->unbroken,
         s->long_tokens, s->units, s->words, s->lettered, s->function_words, s->top_pair,
         s->top_quad, s->repeated,

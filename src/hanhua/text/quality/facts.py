@@ -24,7 +24,7 @@ __all__ = ["COUNTED", "FEW_UNITS", "LONG_TOKEN_CHARS", "Facts", "base_language",
 COUNTED = (
     "lines", "empty_lines", "ended_lines", "bullet_lines", "ellipsis_lines", "short_lines",
     "open_lines", "open_line_chars", "longest_line", "repeated_lines", "repeated_line_chars",
-    "sample_chars", "breaks", "blanks", "sample_letters", "token_chars", "particles", "rare_han",
+    "sample_chars", "breaks", "blanks", "token_chars", "particles", "rare_han",
     "ad_beginnings", "stretches", "longest_stretch", "unbroken_chars", "long_token_chars", "units",
     "words", "lettered_words", "function_words", "top_pair", "top_quad", "repeated_grams",
     "ad_bytes",

@@ -25,11 +25,11 @@ from hanhua.text.quality.flags import (
     Flags,
     flag_table,
 )  # fmt: skip
+from hanhua.text.quality.hashing import AFTER_SPACE, POWERS, Units, join, most_of
 from hanhua.text.scripts import CodePoints, code_points
 from hanhua.text.scripts import profile as profile_of
 
 Places: TypeAlias = npt.NDArray[np.intp]
-Units: TypeAlias = npt.NDArray[np.uint32]
 
 SAMPLE_CHARS = {True: 4_500, False: 6_000}
 """Longer texts are sampled; of unspaced languages less, as a Han character says more."""
@@ -44,12 +44,7 @@ _FUNCTION_WORDS = (
 _LETTER_OR_TOKEN = np.array(LETTER | TOKEN)
 _NO_CASE = np.array(0x20, dtype=np.uint32)
 """The bit that tells small letters from capital ones, and a space by itself."""
-_MULTIPLIER = 0x9E3779B1
-_POWERS = {n: np.array(pow(_MULTIPLIER, n, 1 << 32), dtype=np.uint32) for n in (1, 2, 4)}
-_AFTER_SPACE = (0x20 * _MULTIPLIER) % (1 << 32)
 _TABLE_SHIFT = np.array(16, dtype=np.uint32)
-_BIN_SHIFT = np.array(22, dtype=np.uint32)
-_BIN_MULTIPLIER = np.array(0x85EBCA77, dtype=np.uint32)
 
 
 class Facts(LineFacts):
@@ -92,11 +87,6 @@ class Facts(LineFacts):
     def blanks(self) -> int:
         """Spaces and line breaks of the sample."""
         return len(self._blanks)
-
-    @lazy
-    def sample_letters(self) -> int:
-        """Letters of the sample."""
-        return self._count(LETTER)
 
     @lazy
     def token_chars(self) -> int:
@@ -215,15 +205,15 @@ class Facts(LineFacts):
         letters = self.points | _NO_CASE
         letters[self._blanks] = _NO_CASE
         mixed = np.empty_like(letters)
-        mixed[:1] = _AFTER_SPACE
-        np.multiply(letters[:-1], _POWERS[1], out=mixed[1:])
+        mixed[:1] = AFTER_SPACE
+        np.multiply(letters[:-1], POWERS[1], out=mixed[1:])
         mixed ^= letters
         mixed *= letters
         sums = np.empty(len(letters) + 1, dtype=np.uint32)
         sums[0] = 0
         np.cumsum(mixed, dtype=np.uint32, out=sums[1:])
         starts, ends = self._words
-        return (sums.take(ends) - sums.take(starts)) * _POWERS[1]
+        return (sums.take(ends) - sums.take(starts)) * POWERS[1]
 
     @lazy
     def _units(self) -> Units:
@@ -256,12 +246,12 @@ class Facts(LineFacts):
     @lazy
     def top_pair(self) -> int:
         """How often the commonest two units in a row occur, at most; 0 with under 100 units."""
-        return 0 if self.units < FEW_UNITS else _most(self._pairs)
+        return 0 if self.units < FEW_UNITS else most_of(self._pairs)
 
     @lazy
     def top_quad(self) -> int:
         """How often the commonest four units in a row occur, at most; 0 with under 100 units."""
-        return 0 if self.units < FEW_UNITS else _most(self._quads)
+        return 0 if self.units < FEW_UNITS else most_of(self._quads)
 
     @lazy
     def repeated_grams(self) -> int:
@@ -280,26 +270,6 @@ def places_of(marks: Flags) -> Places:
     """Where marks are not 0; numpy finds places in booleans three times as fast as in numbers."""
     places: Places = marks.astype(np.bool_).nonzero()[0]
     return places
-
-
-def join(left: Units, right: Units, right_units: int) -> Units:
-    """Hashes of n-grams (polynomials) from those of their beginnings and of their ends.
-
-    Args:
-        left: hashes of the first units of each n-gram; those without an end are left out.
-        right: hashes of the units that follow.
-        right_units: how many these are.
-    """
-    joined = left[: len(right)] * _POWERS[right_units]
-    joined += right
-    return joined
-
-
-def _most(grams: Units) -> int:
-    """How often the commonest n-gram occurs, at most; 1,024 bins, so a few others count in."""
-    bins = grams * _BIN_MULTIPLIER
-    bins >>= _BIN_SHIFT
-    return int(np.bincount(bins).max())
 
 
 @cache
