@@ -1,222 +1,155 @@
-"""Tokens per CPU-second of our training loop against a plain Hugging Face loop, in one run.
+"""hanhua's training loop beside others, in one run: useful tokens per second, memory, losses.
 
-Both train the same model on the same packed rows in bf16 with AdamW. The plain loop does what one
-writes first: a dense mask that keeps the documents of a row apart, the model's own logits, and
-PyTorch's cross-entropy. Each has a process of its own, and they take turns, so that a busy machine
-is busy for both; CPU seconds are counted, on one thread. Useful tokens only (no padding).
+    python benchmarks/training.py [--quick] [--peers FOLDER] [--peer NAME=PYTHON ...]
+        [--data chat full] [--vocab 32000 55296] [-n 5] [--engines NAME ...] [--device cuda]
 
-    python benchmarks/training.py [--quick] [--vocab 55296] [--lengths chat]
+Every engine trains the same model on the same documents with the same optimiser settings, in a
+process of its own and on one thread, and they take turns, so that a busy machine is busy for all;
+CPU-seconds are counted. Useful tokens are those that are predicted: no padding, every token of a
+document but its first. ``chat`` has instructions of any length, ``full`` rows of one document.
+hanhua is driven by the loop that ``hanhua run`` uses, peers by the Python of an environment that
+has them (trl, llamafactory, trainer; ``--peers`` looks for FOLDER/train-NAME and FOLDER/NAME).
+The first loss of each is held against a plain one in fp32, one document at a time. Where the
+processor multiplies bf16 all engines use it; elsewhere fp32, which is the faster one there.
 
-Prints a table, and one line of JSON last.
+On CUDA engines run one after another (``--device cuda``: 1.1B and 7B, rows of 4,096, full and
+LoRA, wall seconds). Prints tables, and one line of JSON last.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import platform
-import resource
 import statistics
-import time
-from collections.abc import Callable
+import tempfile
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-import transformers
-from transformers import LlamaConfig, LlamaForCausalLM
 
-from hanhua.tokens.loader import Batch
-from hanhua.tokens.pack import best_fit, cut
-from hanhua.tokens.rows import Row
-from hanhua.train.attention import enable
-from hanhua.train.config import TrainConfig
-from hanhua.train.memory import keep_freed_memory
-from hanhua.train.objective import flatten, next_token_loss
-from hanhua.train.optim import Masters
+from hanhua.train.precision import choose_precision
+from peers.train_cases import Case, cases_of, engines_of, find_pythons
+from peers.train_documents import make_documents, write_documents
+from peers.train_engines import Engine, run_engines, script_of
+from peers.train_page import case_table, machine, summary
+from peers.train_reference import flops_per_target, matmul_limit, plain_loss, write_model
 
-SHAPE = {
-    "hidden_size": 288, "intermediate_size": 768, "num_hidden_layers": 6,
-    "num_attention_heads": 6, "num_key_value_heads": 6, "tie_word_embeddings": True,
-    "max_position_embeddings": 2048,
-}  # fmt: skip
-IGNORE = -100
+DOCUMENTS = 2000
 
 
 def main() -> None:
     options = _options()
-    context = multiprocessing.get_context("spawn")
-    ends, workers = {}, []
-    for name in ("plain", "hanhua"):  # a process each: memory is counted, and set up, for itself
-        ends[name], far = context.Pipe()
-        workers.append(context.Process(target=work, args=(name, options, far), daemon=True))
-        workers[-1].start()
-    turns: dict[str, list[dict[str, float]]] = {name: [] for name in ends}
-    for _ in range(options.n + 1):  # the first turn warms up and is not counted
-        for name, end in ends.items():
-            end.send("go")
-            turns[name].append(end.recv())
-    for end in ends.values():
-        end.send("stop")
-    report(options, turns)
-
-
-def work(name: str, options: argparse.Namespace, end: Any) -> None:
-    """One loop in a process of its own: a step whenever it is told."""
-    torch.set_num_threads(1)
-    rows = make_rows(options.lengths, options.row_tokens, options.batch_tokens, options.vocab)
-    step = {"plain": plain_loop, "hanhua": our_loop}[name](options.vocab)
-    while end.recv() == "go":
-        limit = matmul_limit(options.vocab)
-        start = time.process_time()
-        loss = step(rows)
-        seconds = time.process_time() - start
-        rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        end.send({"seconds": seconds, "loss": loss, "limit": limit, "rss": rss})
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="under a minute on a free core")
-    parser.add_argument("--vocab", type=int, default=32_000)
-    parser.add_argument("--lengths", choices=["full", "chat"], default="full")
-    parser.add_argument("--row-tokens", type=int, default=512)
-    parser.add_argument("--batch-tokens", type=int)
-    parser.add_argument("-n", type=int, help="counted turns")
-    options = parser.parse_args()
-    options.n = options.n or (3 if options.quick else 7)
-    options.batch_tokens = options.batch_tokens or (2048 if options.quick else 8192)
-    return options
-
-
-def make_rows(lengths: str, row_tokens: int, batch_tokens: int, vocab: int) -> Batch:
-    """Packed rows of random ids: one document a row, or short ones with a heavy tail."""
-    rng = np.random.default_rng(0)
-    if lengths == "full":
-        sizes = np.full(batch_tokens // row_tokens, row_tokens)
-    else:
-        drawn = np.clip(rng.lognormal(4.6, 0.9, 4096).astype(int), 4, row_tokens)
-        sizes = drawn[np.cumsum(drawn) <= batch_tokens]
-    rows = []
-    for pieces in best_fit(cut(sizes, row_tokens), row_tokens):
-        found = np.array([piece.length for piece in pieces], np.int32)
-        rows.append(Row(rng.integers(3, vocab, found.sum()), None, found, "en"))
-    return Batch(tuple(rows))
-
-
-def make_model(vocab: int) -> Any:
-    torch.manual_seed(0)
-    return LlamaForCausalLM(LlamaConfig(vocab_size=vocab, **SHAPE)).train()
-
-
-def our_loop(vocab: int) -> Callable[[Batch], float]:
-    model = make_model(vocab)
-    masters = Masters(model, TrainConfig())
-    masters.begin(TrainConfig().phases[0])
-    enable(model)
-    keep_freed_memory()
-
-    def step(batch: Batch) -> float:
-        flat = flatten(batch, ["en"])
-        loss, _ = next_token_loss(model, flat, 1 / flat.n_targets)
-        torch.autograd.backward(loss)
-        masters.collect()
-        masters.step(1e-4)
-        return float(loss.detach())
-
-    return step
-
-
-def plain_loop(vocab: int) -> Callable[[Batch], float]:
-    """bf16 autocast over fp32 weights, rows padded to one length, a dense mask for each row."""
-    model = make_model(vocab)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), fused=True)
-
-    def step(batch: Batch) -> float:
-        width = max(len(row.tokens) for row in batch.rows)
-        shape = (len(batch.rows), width)
-        ids, positions = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
-        labels = torch.full(shape, IGNORE)
-        mask = torch.eye(width, dtype=torch.bool).repeat(len(batch.rows), 1, 1, 1)
-        for i, row in enumerate(batch.rows):
-            ids[i, : len(row.tokens)] = torch.from_numpy(row.tokens)
-            at = 0
-            for n in row.lengths.tolist():
-                positions[i, at : at + n] = torch.arange(n)
-                labels[i, at : at + n - 1] = ids[i, at + 1 : at + n]
-                mask[i, 0, at : at + n, at : at + n] = torch.ones(n, n, dtype=torch.bool).tril()
-                at += n
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = model(ids, attention_mask=mask, position_ids=positions, use_cache=False).logits
-            loss = F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten())
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        return float(loss.detach())
-
-    return step
-
-
-def matmul_limit(vocab: int) -> float:
-    """FLOP/s of this core at the head's shape in bf16: best of three."""
-    a = torch.randn(512, SHAPE["hidden_size"]).bfloat16()
-    b = torch.randn(SHAPE["hidden_size"], vocab).bfloat16()
-    best = 0.0
-    for _ in range(3):
-        start = time.process_time()
-        torch.mm(a, b)
-        best = max(best, 2 * a.numel() * vocab / (time.process_time() - start))
-    return best
-
-
-def flops_per_token(vocab: int, rows: Batch) -> float:
-    """Matrix products of a token, forward and backward; attention causal, inside documents."""
-    hidden, layers = SHAPE["hidden_size"], SHAPE["num_hidden_layers"]
-    body = layers * (4 * hidden**2 + 3 * hidden * SHAPE["intermediate_size"])
-    lengths = np.concatenate([row.lengths for row in rows.rows]).astype(float)
-    seen = float((lengths**2).sum() / lengths.sum()) / 2  # keys that a mean token attends to
-    return 6 * (body + vocab * hidden) + 12 * layers * hidden * seen
-
-
-def report(options: argparse.Namespace, turns: dict[str, list[dict[str, float]]]) -> None:
-    rows = make_rows(options.lengths, options.row_tokens, options.batch_tokens, options.vocab)
-    flops = flops_per_token(options.vocab, rows)
-    limit = statistics.median(turn["limit"] for found in turns.values() for turn in found)
-    loops: dict[str, dict[str, float]] = {}
-    print(f"{'loop':<8}{'tok / CPU-s':>12}{'spread':>14}{'of limit':>10}{'RSS GB':>8}{'loss':>9}")
-    for name, found in turns.items():
-        speeds = [rows.n_tokens / turn["seconds"] for turn in found[1:]]
-        median, low, high = statistics.median(speeds), min(speeds), max(speeds)
-        rss, loss = max(turn["rss"] for turn in found), found[0]["loss"]
-        share = median * flops / limit
-        loops[name] = {
-            "tokens_per_cpu_second": round(median, 1), "min": round(low, 1), "max": round(high, 1),
-            "n": len(speeds), "share_of_matmul_limit": round(share, 3), "peak_rss_bytes": rss,
-            "first_loss": round(loss, 4),
-        }  # fmt: skip
-        spread = f"{low:,.0f}-{high:,.0f}"
-        print(f"{name:<8}{median:>12,.0f}{spread:>14}{share:>10.1%}{rss / 1e9:>8.2f}{loss:>9.4f}")
-    pairs = zip(turns["plain"][1:], turns["hanhua"][1:], strict=True)
-    ratio = statistics.median(plain["seconds"] / ours["seconds"] for plain, ours in pairs)
-    print(f"ratio {ratio:.2f} (median of turns), matmul limit {limit / 1e9:.0f} GFLOP/s")
+    torch.set_num_threads(1 if options.device == "cpu" else torch.get_num_threads())
+    precision = choose_precision(options.precision, options.device)
+    pythons, left_out = find_pythons(options)
+    found = []
+    for case in cases_of(options):
+        names = engines_of(case, options, set(pythons))
+        with tempfile.TemporaryDirectory() as folder:
+            engines = {name: pythons[name.partition(":")[0]] for name in names}
+            found.append(run_case(case, engines, precision, options, Path(folder)))
+        print(case_table(found[-1]), flush=True)
     print(json.dumps({
-        "benchmark": "training", "loops": loops, "ratio": round(ratio, 3),
-        "matmul_limit_flops": round(limit), "flops_per_token": round(flops),
-        "vocab": options.vocab, "lengths": options.lengths, "row_tokens": options.row_tokens,
-        "tokens_a_step": rows.n_tokens, "threads": 1, "quick": options.quick, "cpu": _cpu(),
-        "torch": torch.__version__, "transformers": transformers.__version__,
+        "benchmark": "training", "quick": options.quick, "precision": precision,
+        "device": options.device, "threads": torch.get_num_threads(), "left_out": left_out,
+        "cases": found, "summary": summary(found), **machine(options.device),
     }, sort_keys=True))  # fmt: skip
 
 
-def _cpu() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.split(":")[1].strip() for line in file if "model name" in line)
-    except (OSError, StopIteration):
-        return platform.processor()
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="one small case, under a minute")
+    parser.add_argument("--peers", type=Path, help="folder of the peers' environments")
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON")
+    parser.add_argument("--engines", nargs="+", help="these in place of the usual, as NAME:MODE")
+    parser.add_argument("--data", nargs="+", choices=["chat", "full"])
+    parser.add_argument("--vocab", nargs="+", type=int)
+    parser.add_argument("--shape", nargs="+", help="15m, 1.1b, 7b, tiny")
+    parser.add_argument("--train", nargs="+", choices=["full", "lora"], default=None)
+    parser.add_argument("--row-tokens", type=int, help="usually 1024 chat, 512 full, 4096 CUDA")
+    parser.add_argument("--batch-tokens", type=int, help="of an optimiser step")
+    parser.add_argument("--micro-batch-tokens", type=int, help="on CUDA")
+    parser.add_argument("--precision", choices=["auto", "bf16", "fp32"], default="auto")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--alone", action="store_true", help="one after another, as on CUDA")
+    parser.add_argument("-n", type=int, help="counted turns")
+    options = parser.parse_args()
+    options.alone = options.alone or options.device == "cuda"
+    options.n = options.n or (2 if options.quick else 5)
+    return options
+
+
+def run_case(
+    case: Case, engines: dict[str, str], precision: str, options: argparse.Namespace, folder: Path
+) -> dict[str, Any]:
+    """All engines on one kind of data: their figures."""
+    documents, origin = make_documents(case.data, case.vocab, case.row_tokens, DOCUMENTS)
+    write_documents(folder / "documents.jsonl", documents)
+    model = write_model(folder / "model", case.config) if case.small else None
+    job = case.job(documents, precision, options.device) | {
+        "documents": str(folder / "documents.jsonl"),
+        "model": str(folder / "model") if case.small else "",
+    }
+    limit = partial(matmul_limit, case.config, precision, options.device)
+    done = run_engines(engines, job, folder, options.n, not options.alone, limit)
+    flops = flops_per_target(case.config, documents, case.lora)
+    unit = f"tokens_per_{'cpu_' if options.device == 'cpu' else ''}second"
+    figures = {engine.name: engine_figures(engine, model, flops, unit) for engine in done}
+    return {
+        "case": case.name, "unit": unit, "engines": figures, "documents": origin,
+        "mean_document_tokens": round(statistics.mean(map(len, documents)), 1),
+        "flops_per_token": round(flops), "ratios": ratios(done),
+        "matmul_limit_flops": round(statistics.median(
+            turn["limit"] for engine in done for turn in engine.turns
+        )),
+        "batch_tokens": case.batch_tokens, "row_tokens": case.row_tokens, "n": options.n,
+        "failed": {engine.name: engine.failed for engine in done if engine.failed},
+    }  # fmt: skip
+
+
+def engine_figures(engine: Engine, model: Any, flops: float, unit: str) -> dict[str, Any]:
+    """Speed, share of what matrix products reach, memory and first loss of an engine."""
+    turns = engine.turns[1:]
+    if not turns:
+        return {}
+    speeds = [turn["tokens"] / turn["seconds"] for turn in turns]
+    share = [speed * flops / turn["limit"] for speed, turn in zip(speeds, turns, strict=True)]
+    total = sum(turn["tokens"] for turn in turns) / sum(turn["seconds"] for turn in turns)
+    first = engine.turns[0]["loss"]
+    reference = plain_loss(model, engine.first()) if model is not None else None
+    return {
+        unit: round(statistics.median(speeds), 1), "min": round(min(speeds), 1),
+        "max": round(max(speeds), 1), "n": len(speeds), "of_all_turns": round(total, 1),
+        "share_of_matmul_limit": round(statistics.median(share), 3),
+        "tokens": sum(turn["tokens"] for turn in turns), "first_loss": round(first, 6),
+        "reference_loss": reference and round(reference, 6),
+        "loss_difference": None if reference is None else round(abs(first - reference), 7),
+        "peak_memory_bytes": max(turn["cuda"] or turn["rss"] for turn in engine.turns),
+        "versions": engine.ready["ready"],
+    }  # fmt: skip
+
+
+def ratios(done: list[Engine]) -> dict[str, dict[str, float]]:
+    """How much faster hanhua is than each engine, turn by turn; its memory as a part of theirs."""
+    first = next((engine for engine in done if script_of(engine.name) == "hanhua"), None)
+    ours = first.turns if first else []
+    found = {}
+    for engine in done:
+        if engine is first or len(engine.turns) < 2 or len(ours) < 2:
+            continue
+        speed = [
+            mine["tokens"] / mine["seconds"] / (theirs["tokens"] / theirs["seconds"])
+            for mine, theirs in zip(ours[1:], engine.turns[1:], strict=False)
+        ]
+        memory = [max(t["cuda"] or t["rss"] for t in turns) for turns in (ours, engine.turns)]
+        found[engine.name] = {
+            "speed": round(statistics.median(speed), 3), "min": round(min(speed), 3),
+            "max": round(max(speed), 3), "memory": round(memory[0] / memory[1], 3),
+        }  # fmt: skip
+    return found
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from init_cases import INPUT, OUTPUT, read_pieces, weights, write_corpus, write_vocab
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from hanhua.core.errors import InputError, RecipeError
 from hanhua.model.auxiliary import Speller, Texts, encode, learn_auxiliary
@@ -274,6 +275,23 @@ def test_distilling_brings_the_states_closer_than_the_mean_does(
     for i, row in enumerate(found.rows):
         if spell.old + i not in seen:
             assert torch.equal(row, start[i])
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma"])
+def test_a_row_that_stands_for_one_old_token_leaves_nothing_to_distill(kind: str) -> None:
+    """Whatever the model multiplies its rows with: Gemma does, with the root of the width."""
+    values = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "head_dim": 8,
+              "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 50}  # fmt: skip
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **values)).eval()
+    rng = np.random.default_rng(0)
+    documents = [rng.integers(3, 52, 64) for _ in range(6)]
+    start = model.get_input_embeddings().weight[[7, 9]].detach()
+    spell = Speller(50, [[7], [9]])
+    found = distill(model, start, documents, spell, steps=1, seed=1, bos=1)
+    assert found.before < 1e-9
+    assert found.stretches > 1
+    assert distill(model, -start, documents, spell, steps=1, seed=1, bos=1).before > 1e-3
 
 
 @pytest.mark.parametrize("method", ["similar", "omp", "distill"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hanhua.core.errors import MixtureError
@@ -11,12 +13,8 @@ from hanhua.core.progress import Silent
 from hanhua.tokens.build import build_rows
 from hanhua.tokens.config import TokensConfig
 from hanhua.tokens.encode import encode_documents
-from hanhua.tokens.mixture import check_shares, fill, interleave, take
+from hanhua.tokens.mixture import LOOKAHEAD, SLACK, check_shares, fill, interleave, take
 from hanhua.tokens.rows import PackedRows
-
-
-def documents(*lengths):
-    return [np.full(n, i, np.uint32) for i, n in enumerate(lengths)]
 
 
 def config(**values):
@@ -29,26 +27,52 @@ def build(tokenizer, corpus, out, section, seed=5):
 
 
 def test_fill_passes_over_what_is_too_long():
-    chosen, passed = fill(documents(50, 30, 40, 20), 100)
-    assert [len(x) for x in chosen] == [50, 30, 20]
-    assert passed == 1
+    found = fill(np.array([50, 30, 40, 20]), 100)
+    assert found.chosen.tolist() == [0, 1, 3]
+    assert (found.passed, found.ended) == (1, True)
+
+
+def one_by_one(lengths, room):
+    """The rule of ``fill``, read aloud."""
+    chosen, passed, left = [], [], room
+    for i, n in enumerate(lengths):
+        if n <= left:
+            chosen.append(i)
+            left -= n
+        else:
+            passed.append(i)
+        if left <= SLACK * room or len(passed) > LOOKAHEAD:
+            break
+    if passed:
+        shortest = min(passed, key=lambda i: lengths[i])
+        if lengths[shortest] < 2 * left:
+            chosen.append(shortest)
+    return chosen, len(passed)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.integers(1, 60), max_size=400), st.integers(1, 3000))
+def test_fill_is_the_rule_one_by_one(lengths, room):
+    found = fill(np.array(lengths, np.int64), room)
+    assert (found.chosen.tolist(), found.passed) == one_by_one(lengths, room)
 
 
 def test_fill_takes_one_too_many_when_that_is_nearer():
-    chosen, _ = fill(documents(50, 60), 100)
-    assert sum(map(len, chosen)) == 110
+    found = fill(np.array([50, 60]), 100)
+    assert found.chosen.tolist() == [0, 1]
+    assert not found.ended  # a third document might have fitted
 
 
 def test_whole_epochs_come_before_a_part():
-    corpus = documents(10, 20, 30, 40)
-    epochs = take(corpus, 250, language="zh", max_epochs=4, seed=1)
-    assert [sum(map(len, epoch)) for epoch in epochs] == [100, 100, 50]
-    assert all(sorted(map(len, epoch)) == [10, 20, 30, 40] for epoch in epochs[:2])
+    lengths = np.array([10, 20, 30, 40])
+    epochs = list(take(lengths, 250, language="zh", max_epochs=4, seed=1))
+    assert [lengths[epoch].sum() for epoch in epochs] == [100, 100, 50]
+    assert all(sorted(epoch.tolist()) == [0, 1, 2, 3] for epoch in epochs[:2])
 
 
 def test_too_little_text_is_an_error_with_numbers():
     with pytest.raises(MixtureError) as error:
-        take(documents(10, 20), 100, language="zh", max_epochs=2, seed=1)
+        list(take(np.array([10, 20]), 100, language="zh", max_epochs=2, seed=1))
     assert "100 tokens asked, 30 in the corpus: 3.33 epochs" in error.value.message
     assert "tokens.max_epochs" in error.value.message
     assert "59 tokens of zh" in error.value.message
@@ -56,7 +80,7 @@ def test_too_little_text_is_an_error_with_numbers():
 
 def test_a_language_without_text_is_an_error(tokenizer, corpus, tmp_path):
     with pytest.raises(MixtureError, match="no fr text"):
-        take([], 100, language="fr", max_epochs=2, seed=1)
+        build(tokenizer, corpus, tmp_path / "rows", config(budget_tokens=100, shares={"fr": 1.0}))
 
 
 def test_shares_outside_the_tolerance_are_an_error():
@@ -72,14 +96,17 @@ def test_shares_must_sum_to_one():
 
 
 def test_every_stretch_has_the_mixture():
-    order = interleave({"zh": 700, "en": 300}, seed=2)
-    assert sorted(order) == sorted(
-        [("zh", i) for i in range(700)] + [("en", i) for i in range(300)]
-    )
+    counts = {"zh": 700, "en": 300}
+
+    def order(seed, **values):
+        return np.concatenate(list(interleave(counts, seed, **values))).tolist()
+
+    assert order(2).count(1) == 700  # zh, the second by name
+    assert order(2).count(0) == 300
     for start in range(0, 1000, 50):
-        share = sum(language == "zh" for language, _ in order[start : start + 50]) / 50
-        assert abs(share - 0.7) <= 0.06
-    assert order != interleave({"zh": 700, "en": 300}, seed=3)
+        assert abs(sum(order(2)[start : start + 50]) / 50 - 0.7) <= 0.06
+    assert order(2) != order(3)
+    assert order(2) == order(2, slice_rows=7)
 
 
 def test_rows_hold_the_shares_and_every_document_once(tokenizer, corpus, tmp_path, sentences):
@@ -138,5 +165,6 @@ def test_real_corpora_pack_with_less_than_half_a_percent_of_padding(shared_data,
         with gzip.open(shared_data / "corpora" / f"{name}.jsonl.gz", "rt") as file:
             texts = [json.loads(line)["text"] for line in file][:400]
         lengths += [len(ids) for ids in encode_documents(real, texts)]
-    rows = pack(np.array(lengths), 512)
-    assert padding(rows, 512) < 0.005 * len(rows) * 512
+    for seq_len_tokens in (512, 2048, 4096):
+        rows = pack(np.array(lengths), seq_len_tokens)
+        assert padding(rows, seq_len_tokens) < 0.005 * len(rows) * seq_len_tokens

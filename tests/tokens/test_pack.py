@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hanhua.tokens.pack import pack, padding
+from hanhua.tokens.pack import Packed, best_fit, cut, pack, padding
 
 
 def spread(rows):
@@ -59,3 +59,46 @@ def test_a_hundred_thousand_documents(seq_len_tokens):
     rows = pack(lengths, seq_len_tokens)
     assert sum(p.length for row in rows for p in row) == int(lengths.sum())
     assert padding(rows, seq_len_tokens) < 0.005 * len(rows) * seq_len_tokens
+
+
+def best_fit_one_by_one(lengths, seq_len_tokens):
+    """Best-fit decreasing as the books have it: the tokens of each row."""
+    rows = []
+    for length in sorted(lengths, reverse=True):
+        fitting = [i for i, used in enumerate(rows) if used + length <= seq_len_tokens]
+        if fitting:
+            rows[max(fitting, key=lambda i: rows[i])] += length
+        else:
+            rows.append(length)
+    return rows
+
+
+@settings(max_examples=150)
+@given(st.lists(st.integers(1, 40), max_size=150), st.integers(8, 40))
+def test_it_is_best_fit_exactly(lengths, seq_len_tokens):
+    pieces = cut(np.array(lengths, np.int64), seq_len_tokens)
+    rows = best_fit(pieces, seq_len_tokens)
+    expected = best_fit_one_by_one(pieces.length.tolist(), seq_len_tokens)
+    assert sorted(rows.row_tokens().tolist()) == sorted(expected)
+    assert all(row == sorted(row, key=lambda piece: -piece.length) for row in rows)
+
+
+def test_the_same_lengths_give_the_same_rows():
+    lengths = np.random.default_rng(5).integers(1, 700, 5000)
+    assert list(pack(lengths, 512)) == list(pack(lengths, 512))
+
+
+def test_rows_are_a_sequence_that_can_be_taken_from():
+    rows = pack(np.array([5, 9, 3, 8, 8]), 8)
+    assert isinstance(rows, Packed)
+    assert rows[-1] == rows[len(rows) - 1]
+    assert rows[:2] == [rows[0], rows[1]]
+    with pytest.raises(IndexError):
+        rows[len(rows)]
+    order = np.array([2, 0])
+    assert list(rows.take(order)) == [rows[2], rows[0]]
+
+
+def test_nothing_and_documents_without_tokens():
+    assert len(pack(np.zeros(0, np.int64), 8)) == 0
+    assert spread(pack(np.array([0, 3, 0]), 8)) == {(1, i): 1 for i in range(3)}

@@ -40,10 +40,10 @@ def finish(process: BaseProcess) -> None:
     assert process.exitcode == 0
 
 
-def kill_at(folder: Path, step: int, process: BaseProcess) -> None:
+def kill_at(folder: Path, step: int, process: BaseProcess, work: str = "work") -> None:
     """Kill -9 once a checkpoint of that step or a later one is there."""
     while process.is_alive():
-        found = checkpoints(folder / "work")
+        found = checkpoints(folder / work)
         if found and int(found[-1].name.split("-")[1]) >= step:
             process.kill()
             process.join()

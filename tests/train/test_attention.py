@@ -6,6 +6,12 @@ import pytest
 import torch
 from tiny_models import VOCAB, make_llama
 from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GptOssConfig,
+    GptOssForCausalLM,
+    Lfm2Config,
+    Lfm2ForCausalLM,
     MistralConfig,
     MistralForCausalLM,
     Qwen2Config,
@@ -41,13 +47,32 @@ def qwen3():
     return Qwen3ForCausalLM(Qwen3Config(**SIZES, head_dim=8))
 
 
+def gemma2():
+    """Capped scores, and every other layer looks back through a window only."""
+    torch.manual_seed(0)
+    # query_pre_attn_scalar and cap so that scores are near the cap
+    values = {"head_dim": 8, "sliding_window": 6, "query_pre_attn_scalar": 1}
+    return Gemma2ForCausalLM(Gemma2Config(**SIZES, **values, attn_logit_softcapping=5.0))
+
+
+def gpt_oss():
+    """Attention that can go to nothing."""
+    torch.manual_seed(0)
+    values = {"head_dim": 8, "sliding_window": 6, "num_local_experts": 2, "num_experts_per_tok": 1}
+    model = GptOssForCausalLM(GptOssConfig(**SIZES, **values))
+    for name, parameter in model.named_parameters():
+        if name.endswith("sinks"):
+            torch.nn.init.normal_(parameter)
+    return model
+
+
 def gradients(model):
     found = {name: p.grad.clone() for name, p in model.named_parameters()}
     model.zero_grad()
     return found
 
 
-@pytest.mark.parametrize("make", [make_llama, mistral, qwen2, qwen3])
+@pytest.mark.parametrize("make", [make_llama, mistral, qwen2, qwen3, gemma2, gpt_oss])
 @pytest.mark.parametrize("queries", [4, 128])
 def test_packed_is_each_document_alone(make, queries, monkeypatch):
     monkeypatch.setattr(causal, "QUERIES", queries)  # 4: several blocks of queries a document
@@ -68,7 +93,7 @@ def test_packed_is_each_document_alone(make, queries, monkeypatch):
     (packed * direction).sum().backward()
     for name, grad in gradients(model).items():
         assert torch.allclose(grad, expected[name], atol=1e-3, rtol=1e-3), name
-    if make is mistral:
+    if make in (mistral, gemma2, gpt_oss):
         assert max(LENGTHS) > model.config.sliding_window  # the window mattered
 
 
@@ -108,10 +133,35 @@ def test_neighbours_of_one_length_run_together():
     assert runs([4, 4, 3, 4]) == [(0, 2, 4), (8, 1, 3), (11, 1, 4)]
 
 
-def test_a_model_that_caps_its_scores_is_refused():
-    q = torch.randn(1, 2, 3, 4)
-    with pytest.raises(ModelError, match="caps its attention scores"):
-        attention.packed_attention(torch.nn.Identity(), q, q, q, None, softcap=50.0)
+@pytest.mark.parametrize("window", [None, 2])
+@pytest.mark.parametrize("lengths", [[7], [3, 4]])
+def test_capped_scores_are_what_the_formula_says(window, lengths):
+    torch.manual_seed(0)
+    q, k, v = (3 * torch.randn(1, heads, 7, 4) for heads in (4, 2, 2))
+    found, _ = attention.packed_attention(
+        torch.nn.Identity(), q, k, v, None, document_lengths=lengths, softcap=2.0, scaling=0.5,
+        sliding_window=window,
+    )  # fmt: skip
+    ends = torch.tensor(lengths).cumsum(0)
+    capped = 0
+    for head in range(4):
+        for at in range(7):
+            begin = max([0, *[int(e) for e in ends if e <= at]])
+            begin = max(begin, at - window + 1) if window else begin
+            scores = k[0, head // 2, begin : at + 1] @ q[0, head, at] * 0.5
+            capped += int((scores.abs() > 2).sum())
+            weights = (2.0 * torch.tanh(scores / 2.0)).softmax(0)
+            expected = weights @ v[0, head // 2, begin : at + 1]
+            assert torch.allclose(found[0, at, head], expected, atol=1e-5)
+    assert capped  # some scores were beyond the cap
+
+
+def test_a_model_whose_documents_mix_by_another_way_is_refused():
+    values = {**SIZES, "layer_types": ["conv", "full_attention"], "block_ff_dim": 48}
+    model = Lfm2ForCausalLM(Lfm2Config(**values))
+    with pytest.raises(ModelError, match="don't come out as each alone"):
+        enable(model)
+    enable(make_llama())
 
 
 def test_a_model_with_its_own_attention_is_refused():

@@ -3,40 +3,122 @@
 from __future__ import annotations
 
 import pytest
-from tiny_models import make_llama
 
+from hanhua.core.config import Machine
 from hanhua.tokens.config import TokensConfig
 from hanhua.tokens.estimate import estimate as estimate_tokens
-from hanhua.train.config import TrainConfig
-from hanhua.train.estimate import estimate, flops_per_token
+from hanhua.train.config import FinetuneConfig, TrainConfig
+from hanhua.train.estimate import CHAT_TARGETS, estimate
 
 FACTS = {
-    "n_params": 15_191_712, "vocab_size": 32_000, "hidden_size": 288, "layers": 6, "tied": True,
-    "seq_len_tokens": 512, "tokens": 20_000_000,
+    "vocab_size": 32_000, "hidden_size": 288, "intermediate_size": 768, "layers": 6, "heads": 6,
+    "tied": True, "seq_len_tokens": 512, "tokens": 20_000_000, "machine": Machine(device="cpu"),
 }  # fmt: skip
+SEVEN = {
+    "vocab_size": 55_296, "hidden_size": 4096, "intermediate_size": 11_008, "layers": 32,
+    "heads": 32, "tied": False, "seq_len_tokens": 4096, "tokens": 10**9,
+}  # fmt: skip
+LARGE = TrainConfig(batch_tokens=2**21)
+
+
+def on(**machine):
+    return {**SEVEN, "machine": Machine(accelerator="h100-80gb", **machine)}
 
 
 def test_flops_of_the_measured_shape():
     # 36 MFLOP for the body, 55 for the head, some for attention (facts of 2026-11)
-    assert flops_per_token(FACTS) == pytest.approx(96e6, rel=0.02)
+    assert estimate(TrainConfig(), FACTS)["flops"] / 20e6 == pytest.approx(96e6, rel=0.02)
 
 
 def test_an_untied_input_embedding_only_looks_up():
-    untied = {**FACTS, "n_params": FACTS["n_params"] + 32_000 * 288, "tied": False}
-    assert flops_per_token(untied) == flops_per_token(FACTS)
+    untied = {**FACTS, "tied": False}
+    found, tied = estimate(TrainConfig(), untied), estimate(TrainConfig(), FACTS)
+    assert found["flops"] == tied["flops"]
+    assert found["parameters"] == tied["parameters"] + 32_000 * 288
 
 
-def test_parameters_agree_with_a_real_model():
-    model = make_llama()
-    n = sum(p.numel() for p in model.parameters())
-    for precision, a_parameter in (("bf16", 18), ("fp32", 16)):
-        found = estimate(TrainConfig(precision=precision), {"n_params": n, "tokens": 1000})
-        assert found["memory_bytes"] == n * a_parameter
-    assert found["steps"] == 1
+def test_parts_sum_up_and_the_lasting_ones_are_those_of_mixed_precision():
+    for precision, weights in (("bf16", 6), ("fp32", 4)):
+        found = estimate(TrainConfig(precision=precision), FACTS)
+        memory, n = found["memory"], found["parameters"]
+        assert memory["weights_bytes"] == weights * n
+        assert memory["optimizer_bytes"] == 8 * n
+        names = ("weights", "gradients", "optimizer", "activations", "loss", "other")
+        assert sum(memory[f"{name}_bytes"] for name in names) == memory["total_bytes"]
+        assert found["memory_bytes"] == memory["total_bytes"]
+        assert found["disk"]["checkpoints_bytes"] == 3 * 12 * n  # one is being written
 
 
 def test_unknown_facts_leave_out_what_depends_on_them():
     assert estimate(TrainConfig(), {}) == {}
     assert estimate(TrainConfig(steps=10), {}) == {"tokens": 81_920, "steps": 10}
     assert set(estimate(TrainConfig(), FACTS)) > {"flops", "seconds", "bytes"}
+    unknown = {key: value for key, value in FACTS.items() if key != "tokens"}
+    assert set(estimate(TrainConfig(), unknown)) >= {"memory", "fits", "proposals"}
+    assert "seconds" not in estimate(TrainConfig(), unknown)
     assert estimate_tokens(TokensConfig(), {})["tokens"] == 8_000_000
+
+
+def test_conversations_count_by_their_answers_and_rehearse_text():
+    config = FinetuneConfig(rehearsal_share=0.5)
+    alone = estimate(config, {**FACTS, "tokens": None, "chat_tokens": 1_000_000})
+    both = estimate(config, {**FACTS, "chat_tokens": 1_000_000})
+    assert alone["tokens"] == 1_000_000
+    assert both["tokens"] == 1_000_000 * (1 + CHAT_TARGETS)  # as much text as is predicted
+    assert alone["flops"] / alone["tokens"] < both["flops"] / both["tokens"]
+
+
+def test_an_accelerator_gives_time_money_and_share_of_peak():
+    config = LARGE
+    one = estimate(config, on(price_per_device_hour=2.0, currency="CNY"))
+    two = estimate(config, on(price_per_device_hour=2.0, currency="CNY", devices=2))
+    assert one["seconds"] == pytest.approx(2 * two["seconds"])
+    assert one["money"]["amount"] == pytest.approx(two["money"]["amount"])
+    assert one["money"] == {"amount": pytest.approx(one["seconds"] / 1800), "currency": "CNY"}
+    assert one["flops"] / one["seconds"] == pytest.approx(0.4 * 989e12)
+    again = estimate(config, on(activation_checkpointing="full"))
+    assert again["flops"] == one["flops"] < again["computed_flops"]
+    assert again["mfu"] < one["mfu"] == 0.4
+    assert again["memory_bytes"] < one["memory_bytes"]
+    assert "money" not in estimate(config, on())
+
+
+def test_what_does_not_fit_comes_with_what_would():
+    found = estimate(LARGE, on())
+    assert not found["fits"]
+    kinds = {proposal["what"]: proposal for proposal in found["proposals"]}
+    assert set(kinds) == {"fewest devices", "lora"}
+    few, lora = kinds["fewest devices"], kinds["lora"]
+    assert few["set"]["machine.devices"] == few["devices"] > 1
+    assert lora["set"]["pretrain.lora.rank"] == 64
+    assert lora["devices"] == 1
+    for proposal in (few, lora):
+        settings = {key.removeprefix("machine."): value for key, value in proposal["set"].items()
+                    if key.startswith("machine.")}  # fmt: skip
+        config = LARGE.model_copy(update={"lora": None})
+        if proposal is lora:
+            config = TrainConfig(batch_tokens=2**21, lora={"rank": 64})
+        taken = estimate(config, on(**settings))
+        assert taken["fits"], proposal
+        assert taken["memory_bytes"] == proposal["memory_bytes"]
+
+
+def test_what_fits_nowhere_is_said():
+    tiny = {**on(), "hidden_size": 65_536, "layers": 200, "heads": 64, "intermediate_size": 200_000}
+    found = estimate(TrainConfig(batch_tokens=4096), tiny)
+    assert not found["fits"]
+    assert found["proposals"] == []
+
+
+@pytest.mark.parametrize("devices", [1, 2, 8, 64])
+def test_more_devices_never_need_more_of_one(devices):
+    few, many = (estimate(LARGE, on(devices=n))["memory"] for n in (devices, 2 * devices))
+    assert many["total_bytes"] < few["total_bytes"]
+    assert many["optimizer_bytes"] * 2 == pytest.approx(few["optimizer_bytes"])
+
+
+def test_four_bits_are_for_one_gpu():
+    config = TrainConfig(batch_tokens=2**21, lora={"base_bits": 4})
+    plain = TrainConfig(batch_tokens=2**21, lora={})
+    small, wide = (estimate(c, on())["memory"]["weights_bytes"] for c in (config, plain))
+    assert small < 0.5 * wide

@@ -20,8 +20,11 @@ def inputs(n=70, vocab=300, dtype=torch.float32, ignored=0.3, bias=False):
     return hidden, weight, labels, extra
 
 
-def reference(hidden, weight, labels, bias, scale):
+def reference(hidden, weight, labels, bias, scale, logit_scale=1.0, softcap=None):
     logits = F.linear(hidden.float(), weight.float(), None if bias is None else bias.float())
+    logits = logits * logit_scale
+    if softcap is not None:
+        logits = softcap * torch.tanh(logits / softcap)
     loss = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum") * scale
     leaves = [x for x in (hidden, weight, bias) if x is not None]
     return loss, torch.autograd.grad(loss, leaves)
@@ -46,6 +49,57 @@ def test_equals_pytorch_in_fp32(monkeypatch, bias, buffer, tile, ignored):
     assert (hidden.grad[labels == IGNORE] == 0).all()
     if buffer == 300 * 4 * 64:
         assert module._sizes(150, 300 * 4)[0] < 150  # more than one chunk occurred
+
+
+BENT = [{"softcap": 3.0}, {"logit_scale": 0.25}, {"logit_scale": 2.5, "softcap": 4.0}]
+
+
+@pytest.mark.parametrize("bend", BENT)
+@pytest.mark.parametrize("bias", [False, True])
+def test_scaled_and_capped_logits_equal_pytorch(monkeypatch, bend, bias):
+    monkeypatch.setattr(module, "BUFFER_BYTES", 300 * 4 * 64)  # more than one chunk
+    hidden, weight, labels, extra = inputs(bias=bias, n=150)
+    expected, gradients = reference(hidden, weight, labels, extra, 0.25, **bend)
+    loss, losses = linear_cross_entropy(hidden, weight, labels, extra, scale=0.25, **bend)
+    assert torch.allclose(loss, expected, rtol=1e-5)
+    assert torch.allclose(losses.sum() * 0.25, expected, rtol=1e-5)
+    loss.backward()
+    found = [x.grad for x in (hidden, weight, extra) if x is not None]
+    for ours, theirs in zip(found, gradients, strict=True):
+        assert torch.allclose(ours, theirs, atol=2e-5)
+    plain, _ = linear_cross_entropy(hidden, weight, labels, extra, scale=0.25)
+    assert abs(plain.item() - loss.item()) > 0.1  # the bend made a difference
+
+
+@pytest.mark.parametrize("bend", BENT)
+def test_bent_gradients_agree_with_finite_differences(bend):
+    torch.manual_seed(0)
+    leaves = [torch.randn(s, dtype=torch.float64).requires_grad_() for s in ((5, 3), (7, 3), (7,))]
+    labels = torch.tensor([2, IGNORE, 0, 6, 2])
+
+    def losses(hidden, weight, bias):
+        return linear_cross_entropy(hidden, weight, labels, bias, **bend)
+
+    losses(*leaves)[0].backward()
+    for _ in range(5):
+        ways = [torch.randn_like(x) for x in leaves]
+        slope = sum(float((x.grad * way).sum()) for x, way in zip(leaves, ways, strict=True))
+        ahead, behind = (
+            losses(*(x.detach() + step * way for x, way in zip(leaves, ways, strict=True)))[1]
+            for step in (0.01, -0.01)  # wide: losses come back in fp32
+        )
+        assert float((ahead - behind).sum()) / 0.02 == pytest.approx(slope, rel=1e-2, abs=1e-3)
+
+
+@pytest.mark.parametrize("bend", BENT)
+def test_bent_logits_are_within_rounding_in_bf16(bend):
+    hidden, weight, labels, _ = inputs(n=2000, dtype=torch.bfloat16)
+    expected, gradients = reference(hidden, weight, labels, None, 1 / 2000, **bend)
+    loss, _ = linear_cross_entropy(hidden, weight, labels, scale=1 / 2000, **bend)
+    assert abs(loss.item() - expected.item()) < 2e-3 * expected.item()
+    loss.backward()
+    for ours, theirs in zip((hidden.grad, weight.grad), gradients, strict=True):
+        assert (ours.float() - theirs.float()).norm() / theirs.float().norm() < 0.02
 
 
 def test_is_within_rounding_in_bf16():

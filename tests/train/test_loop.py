@@ -114,9 +114,29 @@ def test_phases_follow_each_other(tmp_path, rows):
 
 
 def test_new_rows_without_an_expanded_model_is_an_error(tmp_path, rows):
-    with pytest.raises(TrainingError, match="only new rows") as error:
+    with pytest.raises(TrainingError, match="for new rows only") as error:
         run(make_llama(), rows, tmp_path / "w", phases=[PhaseConfig(train="new_rows")])
-    assert "take the phase out" in error.value.message
+    assert "give the recipe a vocab section" in error.value.message
+    with pytest.raises(TrainingError, match="new_rows_lr_scale"):
+        run(make_llama(), rows, tmp_path / "w", new_rows_lr_scale=2.0)
+
+
+def test_every_group_moves_by_its_own_learning_rate(tmp_path, rows):
+    """The first step of Adam moves a weight by the learning rate, whatever its gradient."""
+    model = make_llama(tied=False)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    result = run(
+        model, rows, tmp_path / "w", steps=1, old_rows=60, learning_rate=1e-3, warmup_share=0.0,
+        schedule="constant", weight_decay=0.0, embedding_lr_scale=0.5, new_rows_lr_scale=4.0,
+        clip=0.0, eps=1e-20,
+    )  # fmt: skip
+    moved = {name: (result.weights[name] - before[name]).abs() for name in before}
+    for name, far in moved.items():
+        if "embed" in name or "lm_head" in name:
+            assert far[:60].max() == pytest.approx(0.5e-3, rel=1e-3)
+            assert far[60:].max() == pytest.approx(2e-3, rel=1e-3)
+        else:
+            assert far.median() == pytest.approx(1e-3, rel=1e-3), name
 
 
 def test_decay_spares_norms_and_embeddings(tmp_path, rows):
@@ -173,10 +193,18 @@ def test_a_checkpoint_of_another_run_is_an_error(tmp_path, rows):
         run(make_llama(), rows, tmp_path / "w", steps=3)
 
 
-def test_a_model_that_bends_its_logits_is_refused(tmp_path, rows):
+def test_a_model_that_bends_its_logits_in_a_way_of_its_own_is_refused(tmp_path, rows):
     model = make_llama()
-    model.config.final_logit_softcapping = 30.0
-    with pytest.raises(ModelError, match="final_logit_softcapping"):
+    forward = type(model).forward
+
+    class Scaled(type(model)):
+        def forward(self, *args, **kwargs):
+            output = forward(self, *args, **kwargs)
+            output.logits = output.logits * 0.5
+            return output
+
+    model.__class__ = Scaled
+    with pytest.raises(ModelError, match="does not know"):
         run(model, rows, tmp_path / "w")
 
 

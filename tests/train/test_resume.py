@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from resumed_run import finish, kill_at
 from safetensors.torch import load_file
+from tiny_models import make_llama
 
-from hanhua.train.checkpoint import checkpoints
+from hanhua.train.checkpoint import checkpoints, load_checkpoint
+from hanhua.train.config import TrainConfig
+from hanhua.train.keep import Keeper, State
+from hanhua.train.optim import Masters
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -27,6 +32,31 @@ def test_killed_twice_is_the_same_to_the_bit(tmp_path, precision, start):
     assert len(checkpoints(killed / "work")) == 1
 
 
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+def test_what_is_written_in_the_background_is_what_it_was(tmp_path, rows):
+    masters = Masters(make_llama(), TrainConfig(precision="fp32"))
+    keeper = Keeper(tmp_path, masters, "a run", background=True)
+    for weight in masters.weights.values():
+        weight.grad = torch.ones_like(weight)
+    masters.step(1e-2)
+    before = {name: weight.clone() for name, weight in masters.weights.items()}
+    keeper.save(State(step=7, tokens=70), "anchor")
+    for weight in masters.weights.values():  # training goes on meanwhile
+        weight.zero_()
+        weight.grad = torch.ones_like(weight)
+    masters.step(1e-2)
+    keeper.finish()
+    for place in (tmp_path, tmp_path / "anchor"):
+        assert [path.name for path in checkpoints(place)] == ["checkpoint-000000007"]
+        other = Masters(make_llama(seed=1), TrainConfig(precision="fp32"))
+        found = load_checkpoint(place, other, "a run")
+        assert found is not None
+        assert found["step"] == 7
+        assert all(torch.equal(before[name], other.weights[name]) for name in before)
+        state = next(iter(other.optimizer.state.values()))
+        assert float(state["step"]) == 1
+
+
 def test_a_torn_log_and_a_half_written_checkpoint_do_no_harm(tmp_path, start):
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     finish(start(whole, "fp32", 0.0))
@@ -35,6 +65,6 @@ def test_a_torn_log_and_a_half_written_checkpoint_do_no_harm(tmp_path, start):
         file.write('{"step": 99, "lo')
     half = torn / "work" / ".checkpoint-000000020.tmp"
     half.mkdir(exist_ok=True)
-    (half / "masters.safetensors").write_bytes(b"half")
+    (half / "tensors").write_bytes(b"half")
     finish(start(torn, "fp32", 0.0))
     assert (torn / "work" / "log.jsonl").read_bytes() == (whole / "work" / "log.jsonl").read_bytes()

@@ -69,6 +69,10 @@ def _tell(error: BaseException, as_json: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     known = _known(error)
+    rank = os.environ.get("RANK", "0")  # of torchrun: the first says all, the others a line each
+    if rank != "0":
+        _stderr(f"rank {rank}: {known.message.splitlines()[0]}")
+        return known.exit_code
     _stderr(f"error: {known.message}")
     if as_json:
         typer.echo(json.dumps(known.as_dict(), ensure_ascii=False))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,8 @@ from hanhua.cli import app, emit
 from hanhua.core.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
+    from hanhua.core.ranks import Ranks
+    from hanhua.core.runner import Walk
     from hanhua.recipe import Recipe
 
 RecipeArgument = Annotated[Path, typer.Argument(help="the recipe, a YAML file")]
@@ -58,18 +61,26 @@ def schema(json_: Json = False) -> None:
 
 @app.command()
 def plan(
-    recipe: RecipeArgument, set_: Set = None, until: Until = None,
+    recipe: RecipeArgument, set_: Set = None, until: Until = None, devices: Annotated[
+        int | None, typer.Option(help="how many devices to plan for; machine.devices")] = None,
+    device: Annotated[str | None, typer.Option(
+        help="kind of device to plan for, e.g. h100-80gb; machine.accelerator")] = None,
+    cost: Annotated[bool, typer.Option(
+        "--cost", help="only what training costs; the files may be missing yet")] = False,
     runs: Runs = Path("runs"), json_: Json = False,
 ) -> None:  # fmt: skip
-    """Show what would run and why, with tokens, steps, time, memory and disk. Runs nothing."""
-    from hanhua.cli.plan import plan_rows, plan_text
+    """Show what would run and why, with tokens, time, memory, money and disk. Runs nothing."""
+    from hanhua.cli.plan import cost_rows, plan_notes, plan_rows
+    from hanhua.cli.plan_text import plan_text
     from hanhua.recipe import load_recipe
 
-    loaded = load_recipe(recipe, set_ or ())
-    rows = plan_rows(loaded, runs, until)
+    asked = {"machine.devices": devices, "machine.accelerator": device}
+    more = [f"{key}={value}" for key, value in asked.items() if value is not None]
+    loaded = load_recipe(recipe, [*(set_ or ()), *more])
+    rows = cost_rows(loaded) if cost else plan_rows(loaded, runs, until)
     if not json_:
         typer.echo(plan_text(loaded, rows))
-    emit({"name": loaded.name, "stages": rows}, json_)
+    emit({"name": loaded.name, "stages": rows, "notes": plan_notes(loaded, rows)}, json_)
 
 
 @app.command()
@@ -107,9 +118,11 @@ def _run(
 
     quiet_libraries()
     walk = recipe.walk(runs)
-    ledger = run_walk(
-        walk, default_progress(quiet), until=until, summarise=summarise, command=command
-    )
+    with _ranks(walk) as ranks:
+        ledger = run_walk(
+            walk, default_progress(quiet), until=until, summarise=summarise, command=command,
+            ranks=ranks,
+        )  # fmt: skip
     page = render(walk.run_dir)
     if not quiet:
         typer.echo(text_summary(ledger), err=True)
@@ -117,6 +130,25 @@ def _run(
         if ledger["complete"]:
             typer.echo(f"talk to it: hanhua chat {walk.run_dir}", err=True)
     return ledger
+
+
+@contextmanager
+def _ranks(walk: Walk) -> Iterator[Ranks]:
+    """The processes that torchrun started; all but the first end here, when the run has ended."""
+    from hanhua.core.ranks import Alone, started_ranks
+
+    if started_ranks() == 1:
+        yield Alone()
+        return
+    from hanhua.core.runner import follow
+    from hanhua.train.parallel import joined
+
+    with joined(walk.machine) as ranks:
+        if ranks.first:
+            yield ranks
+        else:
+            follow(walk, ranks)
+            raise typer.Exit
 
 
 def quiet_libraries() -> None:

@@ -38,6 +38,14 @@ class Outside:
     kind: Literal["files", "model"]
 
 
+@dataclass(frozen=True, slots=True)
+class Added:
+    """Marks a field that came after artifacts had been made without it.
+
+    As long as it has its default it is no part of an identity, so they stay good.
+    """
+
+
 def expand(value: str, root: Path) -> str:
     """Expand ``${NAME}``, ``${NAME:-default}`` and ``~``; make a relative path absolute to root."""
 
@@ -95,6 +103,13 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 """A part of a whole, from 0 to 1."""
 
 
+AcceleratorName = Literal[
+    "cpu", "a100-40gb", "a100-80gb", "h100-80gb", "h200-141gb", "l40s", "rtx-3090", "rtx-4090",
+    "mi300x",
+]  # fmt: skip
+"""Devices whose figures are in :mod:`hanhua.train.cost.accelerators`."""
+
+
 class Machine(Section):
     """How and where to run. Never changes what is computed, so never part of an identity."""
 
@@ -110,8 +125,20 @@ class Machine(Section):
         int, Field(gt=0, description="for sorting the keys of documents; more is done in parts")
     ] = 1024
     micro_batch_tokens: Annotated[int, Field(gt=0)] = 8192
-    compile: bool = False
+    compile: Annotated[
+        bool, Field(description="compile decoder blocks (torch.compile); pays on GPUs")
+    ] = False
+    activation_checkpointing: Annotated[
+        Literal["none", "selective", "full"],
+        Field(description="what the backward pass computes again to save memory: nothing; all of "
+              "a decoder block but its products with weights; all of it"),
+    ] = "none"  # fmt: skip
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 2.0
+    background_checkpoints: Annotated[
+        bool | None,
+        Field(description="write checkpoints from a copy in memory while training goes on; left "
+              "out: on GPUs, not on a CPU"),
+    ] = None  # fmt: skip
     trackers: Annotated[
         tuple[Literal["tensorboard", "wandb", "swanlab", "trackio"], ...],
         Field(strict=False, description="where training's numbers go besides log.jsonl; each needs "
@@ -120,3 +147,20 @@ class Machine(Section):
     tracker_folder: Annotated[FilesField, Field(description="where the trackers write")] = (
         "trackers"
     )
+    devices: Annotated[
+        int, Field(gt=0, description="devices, one process each, that `hanhua plan` reckons with")
+    ] = 1
+    accelerator: Annotated[
+        AcceleratorName | None,
+        Field(description="kind of device that `hanhua plan` reckons with; left out: this "
+              "machine's"),
+    ] = None  # fmt: skip
+    mfu: Annotated[
+        float | None,
+        Field(gt=0, le=1, description="share of an accelerator's peak that `hanhua plan` assumes; "
+              "left out: 0.4"),
+    ] = None  # fmt: skip
+    price_per_device_hour: Annotated[
+        float | None, Field(ge=0, description="what a device costs an hour, for `hanhua plan`")
+    ] = None
+    currency: Annotated[str, Field(description="of the price")] = "USD"

@@ -19,10 +19,12 @@ from hanhua.core.artifact import RECORD, Artifact, Digests, check_whole, fingerp
 from hanhua.core.config import Machine
 from hanhua.core.errors import StorageError, UsageError
 from hanhua.core.files import storage_errors, write_json
-from hanhua.core.progress import Progress, duration
+from hanhua.core.progress import Progress, Silent, duration
+from hanhua.core.ranks import Alone, Ranks
 from hanhua.core.record import Meter, make_record
 from hanhua.core.stage import Context, Node
 
+ALONE = Alone()
 LEDGER = "ledger.json"
 SPENT = "spent.json"
 BUILDING = ".building"
@@ -164,6 +166,7 @@ def run(
     until: str | None = None,
     summarise: Callable[[Path, Mapping[str, Any]], Mapping[str, Any]] | None = None,
     command: str = "",
+    ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
     """Run what is not done yet and return the ledger, which is also written after each stage.
 
@@ -173,6 +176,8 @@ def run(
         until: the last stage to run; all when None.
         summarise: makes the ledger's summary from the finished stages.
         command: how it was called, for people who want to run it again.
+        ranks: the processes of this run, of which this is the first; the others call
+            :func:`follow`.
 
     Raises:
         HanhuaError: whatever a stage refuses; finished stages stay.
@@ -190,7 +195,7 @@ def run(
                 progress.say(f"{title} (done before)")
             else:
                 progress.say(title)
-                finished[step.name] = _carry_out(walk, step, finished, progress)
+                finished[step.name] = _carry_out(walk, step, finished, progress, ranks)
                 progress.say(f"      {_facts(finished[step.name])}")
             complete = len(finished) == len(walk.nodes)
             ledger = make_ledger(walk, steps, finished, complete)
@@ -200,6 +205,7 @@ def run(
             write_json(walk.run_dir / LEDGER, ledger, sort_keys=False)
         if complete:
             shutil.rmtree(walk.run_dir / BUILDING, ignore_errors=True)
+    ranks.announce(None)
     return ledger
 
 
@@ -210,7 +216,7 @@ def _facts(artifact: Artifact) -> str:
 
 
 def _carry_out(
-    walk: Walk, step: Step, finished: Mapping[str, Artifact], progress: Progress
+    walk: Walk, step: Step, finished: Mapping[str, Artifact], progress: Progress, ranks: Ranks
 ) -> Artifact:
     """Run one stage aside, record it, and rename it into place."""
     aside = walk.run_dir / BUILDING / step.path.name
@@ -220,10 +226,10 @@ def _carry_out(
         out.mkdir(parents=True)
         work.mkdir(exist_ok=True)
         inputs = {role: finished[name] for role, name in step.node.inputs.items()}
-        context = Context(
-            config=step.node.config, inputs=inputs, out=out, work=work, seed=walk.seed,
-            target=walk.target, source=walk.source, machine=walk.machine, progress=progress,
-        )  # fmt: skip
+        context = _context(walk, step.node, inputs, aside, progress)
+        if step.node.stage.together:
+            paths = {role: str(artifact.path) for role, artifact in inputs.items()}
+            ranks.announce({"stage": step.name, "aside": str(aside), "inputs": paths})
         with Meter(aside / SPENT) as meter:
             result = step.node.stage.run(context)
         record = make_record(
@@ -235,6 +241,29 @@ def _carry_out(
         os.replace(out, step.path)
         shutil.rmtree(aside, ignore_errors=True)
     return Artifact.load(step.path)
+
+
+def _context(
+    walk: Walk, node: Node, inputs: Mapping[str, Artifact], aside: Path, progress: Progress
+) -> Context[Any]:
+    return Context(
+        config=node.config, inputs=inputs, out=aside / "out", work=aside / "work", seed=walk.seed,
+        target=walk.target, source=walk.source, machine=walk.machine, progress=progress,
+    )  # fmt: skip
+
+
+def follow(walk: Walk, ranks: Ranks) -> None:
+    """What the processes behind the first do: their part of stages that all work on.
+
+    Args:
+        walk: the same as the first's; the run folder is one that all of them see.
+        ranks: the processes.
+    """
+    nodes = {node.stage.name: node for node in walk.nodes}
+    while (task := ranks.hear()) is not None:
+        node = nodes[task["stage"]]
+        inputs = {role: Artifact.load(Path(path)) for role, path in task["inputs"].items()}
+        node.stage.run(_context(walk, node, inputs, Path(task["aside"]), Silent()))
 
 
 def make_ledger(

@@ -63,6 +63,8 @@ class Stage:
         run: the work.
         title: one phrase for people.
         estimate: tokens, steps, seconds, bytes as far as they can be told beforehand.
+        together: whether all processes of a run (see ``ranks.py``) work on it; what it returns
+            on the first counts.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Stage:
     run: Callable[[Context[Any]], Result]
     title: str
     estimate: Callable[[Any, Mapping[str, Any]], Mapping[str, Any]] | None = None
+    together: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

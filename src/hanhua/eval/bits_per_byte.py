@@ -99,7 +99,7 @@ def batches(found: Sequence[Window], tokens: int) -> list[list[Window]]:
     return result
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference mode: a model in training may be measured
 def sequence_nats(
     model: CausalModel, sequences: Sequence[Sequence[int]], bar: Bar | None = None
 ) -> list[float]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from hanhua.core.errors import TrainingError
 from hanhua.core.files import storage_errors, write_text
 from hanhua.model.load import load_model, quiet_transformers
+from hanhua.model.supported import plain_attention
 
 SMALL_PARAMETERS = 200_000_000
 """Models under this many parameters are saved in fp32: it costs little, and rounding a tiny
@@ -104,7 +105,7 @@ def probe_logits(model: Any) -> Tensor:
     ids = (torch.arange(16, device=model.device) * 7919 % vocab)[None]
     was_training = model.training
     model.eval()
-    model.set_attn_implementation("sdpa")
+    model.set_attn_implementation(plain_attention(model))
     found: Tensor = model.float()(ids).logits
     model.train(was_training)
     return found

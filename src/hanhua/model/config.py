@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hanhua.core.config import ModelField, Section
+from hanhua.core.config import Added, ModelField, Section
 
 
 class ScratchConfig(Section):
@@ -36,6 +36,18 @@ class ScratchConfig(Section):
         return self
 
 
+class ContextConfig(Section):
+    """A longer context for the base; training on rows of that length is what makes use of it."""
+
+    tokens: Annotated[int, Field(gt=0, description="longest text, in tokens, that there shall be")]
+    method: Annotated[
+        Literal["linear", "ntk", "yarn", "llama3"],
+        Field(description="how rotary positions stretch. linear: all angles shrink alike; ntk: a "
+              "larger rope_theta, so that slow angles shrink most; yarn: slow angles shrink, fast "
+              "ones stay, attention is sharpened; llama3: like yarn, without the sharpening"),
+    ] = "yarn"  # fmt: skip
+
+
 class BaseConfig(Section):
     """The model to start from: an existing one, or random weights over a given tokenizer."""
 
@@ -50,6 +62,9 @@ class BaseConfig(Section):
         ModelField | None,
         Field(description="with scratch: tokenizer.model, tokenizer.json, or a folder of them"),
     ] = None
+    context: Annotated[
+        ContextConfig | None, Field(description="a longer context than the model has"), Added()
+    ] = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> BaseConfig:
@@ -59,6 +74,8 @@ class BaseConfig(Section):
             raise ValueError("scratch needs a tokenizer")
         if self.model is not None and self.tokenizer is not None:
             raise ValueError("tokenizer goes with scratch; a model brings its own")
+        if self.context is not None and self.scratch is not None:
+            raise ValueError("context goes with a model; scratch has context_tokens")
         return self
 
 
@@ -161,6 +178,12 @@ class LoraConfig(Section):
         Field(description="train input embeddings and head in full beside the adapters, as new "
               "rows need"),
     ] = False  # fmt: skip
+
+    base_bits: Annotated[
+        Literal[4] | None,
+        Added(),
+        Field(description="4: hold the frozen layers in 4 bits (QLoRA); needs the pip extra gpu"),
+    ] = None
 
     @property
     def effective_alpha(self) -> float:

@@ -9,10 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    PreTrainedConfig,
+)
 
 from hanhua.core.errors import ModelError
 
@@ -111,17 +117,44 @@ def open_config(folder: Path) -> PreTrainedConfig:
         ) from error  # fmt: skip
 
 
+def empty_model(config: PreTrainedConfig) -> Any:
+    """The model of a config, on the meta device: modules, names and shapes, no memory.
+
+    Raises:
+        ModelError: when transformers has no causal language model of this type, or can't build it.
+    """
+    try:
+        if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+            raise ValueError(f"{type(config).__name__} has no causal language model")
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config)
+    except Exception as error:  # whatever a model's own code raises on a config that it can't be
+        raise ModelError(
+            "transformers can't build a causal language model from this config.",
+            where=f"model_type {config.model_type!r}", found=error,
+            fix="choose a decoder-only language model that transformers knows",
+        ) from error  # fmt: skip
+
+
 def find_ends(config: PreTrainedConfig) -> Ends:
     """Build the model without memory and ask for its ends.
 
     Raises:
         ModelError: when it has no such ends.
     """
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+    return ends_of(empty_model(config))
+
+
+def ends_of(model: Any) -> Ends:
+    """The ends of a model, which may be an empty one.
+
+    Raises:
+        ModelError: when it has no such ends.
+    """
+    config = model.config
     modules = {id(module): name for name, module in model.named_modules()}
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
-    if not isinstance(embedding, nn.Embedding) or not isinstance(head, nn.Linear):
+    if not _is_plain(embedding, nn.Embedding) or not _is_plain(head, nn.Linear):
         raise ModelError(
             "This model has no embedding and head to put rows behind.",
             where=f"model_type {config.model_type!r}",
@@ -140,3 +173,29 @@ def find_ends(config: PreTrainedConfig) -> Ends:
         shape=(embedding.weight.shape[0], embedding.weight.shape[1]),
         names=frozenset(model.state_dict()),
     )
+
+
+def _is_plain(module: Any, kind: type[nn.Module]) -> bool:
+    """Whether a module is of a kind, without further weights that would have to grow too."""
+    if not isinstance(module, kind):
+        return False
+    return {name for name, _ in module.named_parameters()} <= {"weight", "bias"}
+
+
+@torch.no_grad()
+def embedding_factor(embedding: nn.Embedding) -> float:
+    """What an embedding multiplies its rows with as it looks them up: 1, or Gemma's sqrt(width).
+
+    Raises:
+        ModelError: when it does something else to them.
+    """
+    row = embedding.weight.abs().amax(1).argmax()
+    stored, given = embedding.weight[row], embedding(row)
+    largest = stored.abs().argmax()
+    factor = float(given[largest]) / float(stored[largest])
+    if not torch.allclose(given.float(), factor * stored.float(), rtol=2e-2, atol=1e-6):
+        raise ModelError(
+            "This model's embedding does more than look rows up.", where=type(embedding).__name__,
+            found="its output is no multiple of the row", fix="set expand.input to another method",
+        )  # fmt: skip
+    return factor

@@ -6,29 +6,37 @@ import json
 from pathlib import Path
 from typing import Any
 
+from hanhua.core.config import is_hub_id
 from hanhua.model.config import BaseConfig
+from hanhua.model.known import known_facts
+from hanhua.model.shapes import BIASED, QK_NORM, UNGATED, Shapes
 from hanhua.vocab.cost import Cost
 
 
 def base_facts(config: BaseConfig) -> dict[str, Any]:
-    """Shapes of a local or scratch base; empty for a hub id that isn't here yet.
+    """Shapes of a local or scratch base, or of a well-known one on a hub; else empty.
 
     Returns:
-        hidden_size, layers, intermediate_size, heads, kv_heads, vocab_size, tied,
-        context_tokens, n_params as far as they can be read from config.json.
+        hidden_size, layers, intermediate_size, heads, kv_heads, head_dim, vocab_size, tied,
+        context_tokens, n_params and what else :class:`Shapes` wants, as far as they can be read
+        from config.json.
     """
-    if config.scratch is not None:
-        raw = _from_scratch(config)
-    else:
-        path = Path(str(config.model)) / "config.json"
-        if not path.is_file():
-            return {}
-        try:
-            raw = _from_file(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError):
-            return {}
-    raw["n_params"] = parameters(raw)
+    raw = _from_scratch(config) if config.scratch is not None else _from_model(str(config.model))
+    if raw:
+        raw["n_params"] = parameters(raw)
+    if raw and config.context is not None:
+        raw["context_tokens"] = config.context.tokens
     return raw
+
+
+def _from_model(reference: str) -> dict[str, Any]:
+    path = Path(reference) / "config.json"
+    if not path.is_file():
+        return known_facts(reference) if is_hub_id(reference) else {}
+    try:
+        return _from_file(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def rows_cost(folder: Path) -> Cost:
@@ -54,22 +62,26 @@ def _from_scratch(config: BaseConfig) -> dict[str, Any]:
 def _from_file(data: dict[str, Any]) -> dict[str, Any]:
     heads = data.get("num_attention_heads") or data["n_head"]
     hidden = data.get("hidden_size") or data["n_embd"]
+    kind = str(data.get("model_type"))
+    inner = data.get("intermediate_size") or data.get("n_inner") or 4 * hidden
     return {
         "hidden_size": hidden,
         "layers": data.get("num_hidden_layers") or data["n_layer"],
         "heads": heads,
         "kv_heads": data.get("num_key_value_heads") or heads,
-        "intermediate_size": data.get("intermediate_size") or 4 * hidden,
+        "head_dim": data.get("head_dim") or hidden // heads,
+        "intermediate_size": inner[0] if isinstance(inner, list) else inner,
         "context_tokens": data.get("max_position_embeddings") or data.get("n_positions", 0),
-        "tied": bool(data.get("tie_word_embeddings", False)),
+        "tied": bool(data.get("tie_word_embeddings", kind == "gpt2")),
         "vocab_size": data["vocab_size"],
+        "gated": kind not in UNGATED,
+        "attention_bias": kind in BIASED or bool(data.get("attention_bias")),
+        "qk_norm": kind in QK_NORM,
     }
 
 
 def parameters(facts: dict[str, Any]) -> int:
     """Parameters of a LLaMA of these shapes (others come close)."""
-    hidden, heads = facts["hidden_size"], facts["heads"]
-    kv = hidden * facts["kv_heads"] // heads
-    layer = 2 * hidden * hidden + 2 * hidden * kv + 3 * hidden * facts["intermediate_size"]
-    body = int(facts["layers"] * (layer + 2 * hidden) + hidden)
-    return body + int(facts["vocab_size"] * hidden * (1 if facts["tied"] else 2))
+    shapes = Shapes.of(facts)
+    assert shapes is not None, facts
+    return shapes.parameters

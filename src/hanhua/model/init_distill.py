@@ -26,6 +26,7 @@ from torch.nn.functional import embedding
 from hanhua.core.errors import InputError
 from hanhua.core.progress import Progress, Silent
 from hanhua.model.auxiliary import Ids, Speller
+from hanhua.model.ends import embedding_factor
 
 STRETCH_TOKENS = 32
 STRETCHES_A_STEP = 16
@@ -193,7 +194,8 @@ def _error(model: Any, table: Tensor, pair: Pair, old: int) -> tuple[Tensor, Ten
     embed = model.get_input_embeddings()
     new = pair.new_BT >= old
     known = embed(pair.new_BT.masked_fill(new, 0))
-    added = embedding((pair.new_BT - old).clamp_min(0), table, sparse=True).to(known.dtype)
+    added = embedding((pair.new_BT - old).clamp_min(0), table, sparse=True)
+    added = (added * embedding_factor(embed)).to(known.dtype)
     inputs = torch.where(new[:, :, None], added, known)
     found = model.base_model(inputs_embeds=inputs, use_cache=False).last_hidden_state
     error = (found.float() - aim.float()).square().sum(-1) / aim.float().square().sum(-1)

@@ -1,7 +1,7 @@
 """Find, check and load a model. Whatever is wrong is said in one message before torch sees it.
 
-transformers fills missing weights with random numbers and only warns; here the shapes of every
-weight in the safetensors headers are held against the config first, which costs no memory.
+transformers fills missing weights with random numbers and only warns; see
+:mod:`hanhua.model.weights` for what is held against what first.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from transformers import (
+    CONFIG_MAPPING,
+    MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
     PreTrainedConfig,
@@ -25,13 +26,16 @@ from transformers import (
 from hanhua.core.config import is_hub_id
 from hanhua.core.errors import ModelError
 from hanhua.core.files import read_json
+from hanhua.model.ends import find_ends
 from hanhua.model.hub import download
+from hanhua.model.supported import context_tokens
+from hanhua.model.weights import INDEX, check_loaded, check_weights, weight_files
 from hanhua.vocab.tokenizer import read_tokenizer
 
-SUPPORTED = ("llama", "mistral", "qwen2", "qwen3")
-"""Model types with ``model.embed_tokens`` and ``lm_head`` and SwiGLU decoder layers."""
-
-INDEX = "model.safetensors.index.json"
+__all__ = [
+    "INDEX", "check_weights", "facts", "load_model", "load_tokenizer", "quiet_transformers",
+    "read_config", "resolve", "weight_files",
+]  # fmt: skip
 
 
 def resolve(ref: str | Path) -> Path:
@@ -55,7 +59,7 @@ def resolve(ref: str | Path) -> Path:
 
 
 def read_config(folder: Path) -> PreTrainedConfig:
-    """The config of a model folder, of a type that hanhua can expand and train.
+    """The config of a model folder, of a causal language model that transformers has.
 
     Raises:
         ModelError: missing, broken, or of another type.
@@ -75,88 +79,25 @@ def read_config(folder: Path) -> PreTrainedConfig:
         raise ModelError(
             "This config.json does not parse.", where=path, found=error, fix="fetch it again"
         ) from error
-    if kind not in SUPPORTED:
-        raise ModelError(
-            "This kind of model is not supported.", where=path, found=f"model_type {kind!r}",
-            fix=f"choose a model of type {', '.join(SUPPORTED)}",
-        )  # fmt: skip
+    if kind not in CONFIG_MAPPING:
+        raise _unknown(path, kind)
     try:
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        config: PreTrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # validation errors of several libraries
         raise ModelError(
             "transformers refuses this config.json.", where=path, found=error,
             fix="mend the field that it names, or fetch the file again",
         ) from error  # fmt: skip
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise _unknown(path, kind)
+    return config
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a model folder, in the order of their names.
-
-    Raises:
-        ModelError: none, or one that the index names is missing.
-    """
-    index = folder / INDEX
-    if index.exists():
-        names = sorted(set(read_json(index)["weight_map"].values()))
-    else:
-        names = ["model.safetensors"]
-    missing = [name for name in names if not (folder / name).is_file()]
-    if missing:
-        pickles = sorted(p.name for p in folder.glob("*.bin"))
-        raise ModelError(
-            "The weights are missing.", where=folder / missing[0],
-            found=f"only {', '.join(pickles)}" if pickles else "no such file",
-            fix="fetch the model again"
-            + (", or save it as safetensors (pickles are not read)" if pickles else ""),
-        )  # fmt: skip
-    return [folder / name for name in names]
-
-
-def _shapes(folder: Path) -> dict[str, tuple[tuple[int, ...], str]]:
-    found: dict[str, tuple[tuple[int, ...], str]] = {}
-    for path in weight_files(folder):
-        try:
-            with safe_open(path, framework="pt") as file:
-                for name in file.keys():
-                    found[name] = (tuple(file.get_slice(name).get_shape()), path.name)
-        except (SafetensorError, OSError) as error:
-            raise ModelError(
-                "These weights do not read.", where=path, found=error,
-                fix="fetch the file again; it is cut off or was changed",
-            ) from error  # fmt: skip
-    return found
-
-
-def check_weights(folder: Path, config: PreTrainedConfig) -> None:
-    """Hold every weight's shape against what the config asks for.
-
-    Raises:
-        ModelError: naming the first weight that is missing, has another shape or is no part of
-            the model.
-    """
-    found = _shapes(folder)
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    may_lack = set(getattr(model, "all_tied_weights_keys", None) or ())
-    for name, shape in sorted(expected.items()):
-        if name not in found:
-            if name in may_lack and config.tie_word_embeddings:
-                continue
-            raise _misfit("A weight is missing.", folder, name, f"none; {list(shape)} expected")
-        if found[name][0] != shape:
-            text = f"{list(found[name][0])}; config.json asks for {list(shape)}"
-            raise _misfit("A weight does not fit config.json.", folder / found[name][1], name, text)
-    extra = sorted(n for n in found if n not in expected and not n.endswith("rotary_emb.inv_freq"))
-    if extra:
-        raise _misfit("A weight is no part of this model.", folder / found[extra[0]][1], extra[0],
-                      f"{len(extra)} such weights")  # fmt: skip
-
-
-def _misfit(what: str, where: Path, name: str, found: str) -> ModelError:
+def _unknown(path: Path, kind: object) -> ModelError:
     return ModelError(
-        what, where=f"{where}: {name}", found=found,
-        fix="fetch config.json and the weights again, from one revision of one model",
+        "This kind of model is not supported.", where=path,
+        found=f"model_type {kind!r} is no causal language model that transformers knows",
+        fix="choose another base; code that lies beside weights is never run",
     )  # fmt: skip
 
 
@@ -172,13 +113,22 @@ def load_model(ref: str | Path, dtype: torch.dtype = torch.float32) -> PreTraine
     """
     folder = resolve(ref)
     config = read_config(folder)
-    check_weights(folder, config)
+    compared = check_weights(folder, config)
     with quiet_transformers():
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, config=config, dtype=dtype, trust_remote_code=False, use_safetensors=True
-        )
-    loaded: PreTrainedModel = model.eval()
-    return loaded
+        try:
+            model, loaded = AutoModelForCausalLM.from_pretrained(
+                folder, config=config, dtype=dtype, trust_remote_code=False, use_safetensors=True,
+                output_loading_info=True,
+            )  # fmt: skip
+        except Exception as error:  # of transformers, safetensors and a model's own code
+            raise ModelError(
+                "transformers can't load these weights.", where=folder, found=error,
+                fix="fetch config.json and the weights again, from one revision of one model",
+            ) from error  # fmt: skip
+    if not compared:
+        check_loaded(folder, loaded)
+    found: PreTrainedModel = model.eval()
+    return found
 
 
 def load_tokenizer(ref: str | Path) -> PreTrainedTokenizerFast:
@@ -209,21 +159,16 @@ def quiet_transformers() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def facts(model_folder: Path, config: PreTrainedConfig) -> dict[str, Any]:
-    """Size of a model as its files tell it, without loading: for records and for ``plan``.
+def facts(config: PreTrainedConfig) -> dict[str, Any]:
+    """Size of a model as its config tells it, without weights: for records and for ``plan``.
 
-    Tied weights are counted once.
+    Tied weights are counted once. ``context`` is None where the model has no limit.
     """
-    total = 0
-    for shape, _ in _shapes(model_folder).values():
-        count = 1
-        for side in shape:
-            count *= side
-        total += count
+    ends = find_ends(config)
     return {
-        "params": total,
-        "vocab": int(config.vocab_size),
+        "params": ends.params,
+        "vocab": ends.shape[0],
         "hidden": int(config.hidden_size),
         "layers": int(config.num_hidden_layers),
-        "context": int(config.max_position_embeddings),
+        "context": context_tokens(config),
     }

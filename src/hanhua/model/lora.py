@@ -20,6 +20,7 @@ from transformers.pytorch_utils import Conv1D
 
 from hanhua.core.errors import TrainingError
 from hanhua.model.config import LoraConfig
+from hanhua.model.nf4 import dequantised, is_quantised, quantise
 
 NAME = "lora"
 """Of the adapter inside the layer that it belongs to."""
@@ -42,12 +43,17 @@ class Adapter(nn.Module):
         outputs, inputs = matrix(layer).shape
         bound = inputs**-0.5
         start = torch.empty(config.rank, inputs).uniform_(-bound, bound, generator=generator)
-        self.A = nn.Parameter(start.to(layer.weight.device))
+        here = "cpu" if layer.weight.is_meta else layer.weight.device
+        self.A = nn.Parameter(start.to(here))
         self.B = nn.Parameter(self.A.new_zeros(outputs, config.rank))
         self.scale, self.dropout = config.scale, config.dropout
         self.magnitude: nn.Parameter | None = None
         if config.dora:
-            self.magnitude = nn.Parameter(self.norms(layer))
+            # a weight on the meta device has no lengths yet: who fills it sets these
+            unknown = layer.weight.is_meta
+            self.magnitude = nn.Parameter(
+                self.A.new_ones(outputs) if unknown else self.norms(layer)
+            )
         layer.add_module(NAME, self)
         self._hook = layer.register_forward_hook(self._add)
 
@@ -68,12 +74,8 @@ class Adapter(nn.Module):
 
     @torch.no_grad()
     def norms(self, layer: Any) -> Tensor:
-        """Lengths of the sum's rows in fp32, ``[O]``; a constant to the gradient, as in the paper.
-
-        A row of zeros counts as of length 1: it has no direction, and must not divide by 0.
-        """
-        found = torch.linalg.vector_norm(self.summed(layer), dim=1)
-        return torch.where(found == 0, torch.ones_like(found), found)
+        """Lengths of the rows of the sum, ``[O]``; to the gradient a constant, as in the paper."""
+        return lengths(self.summed(layer))
 
     @torch.no_grad()
     def merge(self, layer: Any) -> None:
@@ -89,8 +91,22 @@ class Adapter(nn.Module):
         delattr(layer, NAME)
 
 
+def lengths(weight_OI: Tensor) -> Tensor:
+    """Lengths of a matrix's rows in fp32, ``[O]``.
+
+    A row of zeros counts as of length 1: it has no direction, and must not divide by 0.
+    """
+    found = torch.linalg.vector_norm(weight_OI.float(), dim=1)
+    return torch.where(found == 0, torch.ones_like(found), found)
+
+
 def matrix(layer: Any) -> Tensor:
-    """A view of a layer's weight as ``[O, I]``; GPT-2's ``Conv1D`` holds the transposed."""
+    """A view of a layer's weight as ``[O, I]``; GPT-2's ``Conv1D`` holds the transposed.
+
+    Of a weight in 4 bits it is no view.
+    """
+    if is_quantised(layer):
+        return dequantised(layer)
     weight: Tensor = layer.weight.detach()
     return weight.t() if isinstance(layer, Conv1D) else weight
 
@@ -106,6 +122,7 @@ def add_adapters(model: Any, config: LoraConfig, seed: int, dtype: torch.dtype) 
 
     Raises:
         TrainingError: a target that the model doesn't have, or no linear layer under its name.
+        DependencyError: for a base in 4 bits, without the library for it.
     """
     targets = find_targets(model, config)
     learning = {id(end.weight) for _, end in find_ends(model)} if config.embeddings else set()
@@ -113,6 +130,9 @@ def add_adapters(model: Any, config: LoraConfig, seed: int, dtype: torch.dtype) 
         if id(parameter) not in learning:
             parameter.requires_grad_(False)
             parameter.data = parameter.data.to(dtype)
+    if config.base_bits == 4:
+        quantise(model, dtype)
+        targets = find_targets(model, config)
     generator = torch.Generator().manual_seed(seed)
     for _, layer in targets:
         Adapter(layer, config, generator)

@@ -13,12 +13,14 @@ exactly, at every position. `added_mass` measures m.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from hanhua.model.head import head_form
 from hanhua.model.init_combine import statistics
 from hanhua.model.init_padding import fit_row, impossible_ids, padding_row
 from hanhua.model.load import load_model, load_tokenizer
@@ -50,10 +52,12 @@ def fitted_padding(base: Path, texts: Mapping[str, Sequence[str]]) -> Tensor | N
         for written in texts.values()
         for _, states in _run(model.base_model, core, written, tokenizer.bos_token_id)
     ]
-    hidden_ND = torch.cat(hidden) if hidden else torch.zeros(0, rows.shape[1])
+    form = head_form(model)
+    hidden_ND = torch.cat(hidden) * form.scale if hidden else torch.zeros(0, rows.shape[1])
     if len(hidden_ND) < POSITIONS_A_DIMENSION * rows.shape[1] or head.bias is not None:
         return None
-    total = torch.cat([(part @ rows.T).logsumexp(1) for part in torch.split(hidden_ND, 256)])
+    capped = replace(form, scale=1.0).apply
+    total = torch.cat([capped(part @ rows.T).logsumexp(1) for part in torch.split(hidden_ND, 256)])
     never = impossible_ids(core)
     start = padding_row(MemoryRows(rows), statistics(MemoryRows(rows)), never)
     return fit_row(hidden_ND, total, start, float(rows.norm(dim=1).max()))

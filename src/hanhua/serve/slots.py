@@ -116,7 +116,10 @@ class SlotPool:
         count: int = model.config.num_hidden_layers  # type: ignore[union-attr,assignment]
         self.layers = [SlotLayer() for _ in range(count)]
         self.cache = Cache(layers=self.layers)
-        self.device = next(model.parameters()).device
+        first = next(model.parameters())
+        self.device, self.dtype = first.device, first.dtype
+        # attention in plain products (Gemma 2) adds the mask to its scores
+        self.adds_mask: bool = model.config._attn_implementation == "eager"  # type: ignore[union-attr]
 
     def forward(
         self, first: int, tokens: Sequence[Sequence[int]], starts: Sequence[int]
@@ -144,6 +147,9 @@ class SlotPool:
         length = max(start + count for start, count in zip(starts, counts, strict=True))
         read_L = torch.arange(length, device=self.device)
         mask_B1TL = (read_L[None, None, :] <= positions_BT[:, :, None])[:, None]
+        if self.adds_mask:
+            zeros = torch.zeros(mask_B1TL.shape, dtype=self.dtype, device=self.device)
+            mask_B1TL = zeros.masked_fill(~mask_B1TL, -torch.inf)
         rows_B1 = torch.arange(first, first + len(counts), device=self.device)[:, None]
         step = Step(first, rows_B1, positions_BT, length)
         for layer in self.layers:

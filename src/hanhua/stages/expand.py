@@ -33,7 +33,7 @@ def run(context: Context[ExpandConfig]) -> Result:
         )
     )
     write_json(context.out / "rows.json", rows)
-    found = facts(out, read_config(out))
+    found = facts(read_config(out))
     counts = {name: rows[name] for name in ("old_rows", "new_rows", "padded_rows")}
     return Result(counts={**counts, "params": found["params"]}, metrics={**found, **rows})
 

@@ -16,9 +16,14 @@ def run(context: Context[ExportConfig]) -> Result:
     folder = context.out / "hf"
     with context.progress.bar("exporting", None, "model"):
         counts = export_hf(model, folder, context.config)
+    described = describe(folder, counts)
+    base = context.inputs.get("base")
+    if base and (longer := base.metrics.get("lengthened")):
+        how = f"{longer['from_tokens']:,} in the base, lengthened by {longer['method']}"
+        described["model"]["context"] += f" ({how})"
     facts = CardFacts(
         target=context.target, source=context.source, licence=context.config.licence,
-        **describe(folder, counts), **gather(context.inputs),
+        **described, **gather(context.inputs),
     )  # fmt: skip
     card = folder / "README.md"
     write_text(card, render_card(facts))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from hanhua.core.artifact import Artifact
 from hanhua.core.stage import Context, Result, Stage
 from hanhua.train.config import FinetuneConfig
 from hanhua.train.estimate import estimate as estimate_training
+
+if TYPE_CHECKING:
+    from hanhua.chat.template import Template
 
 
 def run(context: Context[FinetuneConfig]) -> Result:
@@ -15,9 +19,8 @@ def run(context: Context[FinetuneConfig]) -> Result:
     from hanhua.chat.template import get_template
     from hanhua.model.checkpoint import set_template
     from hanhua.model.load import load_tokenizer
-    from hanhua.tokens.conversations import build_chat_rows
-    from hanhua.tokens.rehearsal import add_rehearsal
     from hanhua.tokens.rows import PackedRows
+    from hanhua.train import parallel
     from hanhua.train.loop import train
     from hanhua.train.record import training_result
     from hanhua.train.save import load_to_train, save_trained
@@ -26,19 +29,11 @@ def run(context: Context[FinetuneConfig]) -> Result:
     source, chatdata = context.inputs["model"].path / "model", context.inputs["chatdata"]
     template = get_template(chatdata.metrics.get("template", "hanhua"))
     model, tokenizer = load_to_train(source, context.config), load_tokenizer(source)
-    meta = build_chat_rows(
-        tokenizer, model.config.vocab_size, chatdata.path / "train.parquet", template,
-        context.work / "rows", seq_len_tokens=context.config.seq_len_tokens, seed=context.seed,
-        progress=context.progress,
-    )  # fmt: skip
-    rows, share, text = PackedRows.open(context.work / "rows"), 0.0, context.inputs.get("tokens")
-    if text is not None and context.config.rehearsal_share:
-        add_rehearsal(
-            rows, PackedRows.open(text.path / "rows"), context.work / "mixed",
-            share=context.config.rehearsal_share, seed=context.seed,
-        )  # fmt: skip
-        rows = PackedRows.open(context.work / "mixed")
-        share = rows.meta["rehearsal"]["counted"]
+    if parallel.first():
+        _make_rows(context, tokenizer, model.config.vocab_size, template)
+    parallel.wait()
+    mixed = _text(context) is not None
+    rows = PackedRows.open(context.work / ("mixed" if mixed else "rows"))
     corpus = context.inputs.get("corpus")
     held_out = find_held_out(
         corpus.path if corpus else None, (context.target, context.source), tokenizer
@@ -46,7 +41,7 @@ def run(context: Context[FinetuneConfig]) -> Result:
     result = train(
         model, rows, context.config, work=context.work,
         seed=context.seed, machine=context.machine, progress=context.progress, title="finetuning",
-        held_out=held_out,
+        held_out=held_out, source=source,
     )  # fmt: skip
     set_template(model, tokenizer, template.stop)
     saved = save_trained(
@@ -54,15 +49,43 @@ def run(context: Context[FinetuneConfig]) -> Result:
         chat_template=template.jinja,
     )  # fmt: skip
     done = training_result(result, saved, context.out)
+    meta = PackedRows.open(context.work / "rows").meta
     counts = {"conversations": meta["conversations"], "rows": len(rows)}
+    share = rows.meta["rehearsal"]["counted"] if mixed else 0.0
     facts = {"template": template.name, "rehearsal_share": share}
     return Result(counts={**done.counts, **counts}, metrics={**done.metrics, **facts})
 
 
+def _make_rows(
+    context: Context[FinetuneConfig], tokenizer: Any, vocab_size: int, template: Template
+) -> None:
+    """Encode the conversations, and mix pretraining text in where that is asked for."""
+    from hanhua.tokens.conversations import build_chat_rows
+    from hanhua.tokens.rehearsal import add_rehearsal
+    from hanhua.tokens.rows import PackedRows
+
+    build_chat_rows(
+        tokenizer, vocab_size, context.inputs["chatdata"].path / "train.parquet", template,
+        context.work / "rows", seq_len_tokens=context.config.seq_len_tokens, seed=context.seed,
+        progress=context.progress,
+    )  # fmt: skip
+    text = _text(context)
+    if text is not None:
+        add_rehearsal(
+            PackedRows.open(context.work / "rows"), PackedRows.open(text.path / "rows"),
+            context.work / "mixed", share=context.config.rehearsal_share, seed=context.seed,
+        )  # fmt: skip
+
+
+def _text(context: Context[FinetuneConfig]) -> Artifact | None:
+    """The pretraining rows to rehearse, if any are."""
+    return context.inputs.get("tokens") if context.config.rehearsal_share else None
+
+
 def estimate(config: FinetuneConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
     """As for pretraining, with the tokens of the conversations where they are known."""
-    known = {**facts, "tokens": facts.get("chat_tokens"), "seq_len_tokens": config.seq_len_tokens}
-    return estimate_training(config, known)
+    return estimate_training(config, {**facts, "seq_len_tokens": config.seq_len_tokens})
 
 
-STAGE = Stage(name="finetune", version=2, title="teach it to answer", run=run, estimate=estimate)
+STAGE = Stage(name="finetune", version=2, title="teach it to answer", run=run, estimate=estimate,
+              together=True)  # fmt: skip

@@ -32,6 +32,7 @@ def run(context: Context[TrainConfig]) -> Result:
             corpus.path if corpus else None, (context.target, context.source),
             load_tokenizer(source / "model"),
         ),
+        source=source / "model",
     )  # fmt: skip
     saved = save_trained(
         model, result, context.config, context.out, tokenizer_from=source / "model"
@@ -39,4 +40,7 @@ def run(context: Context[TrainConfig]) -> Result:
     return training_result(result, saved, context.out)
 
 
-STAGE = Stage(name="pretrain", version=1, title="continue pretraining", run=run, estimate=estimate)
+STAGE = Stage(
+    name="pretrain", version=1, title="continue pretraining", run=run, estimate=estimate,
+    together=True,
+)  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from hanhua.core.stage import Context, Result, Stage
 from hanhua.tokens.config import TokensConfig
 from hanhua.tokens.estimate import estimate
@@ -17,7 +19,8 @@ def run(context: Context[TokensConfig]) -> Result:
     meta = build_rows(
         load_tokenizer(folder), int(read_json(folder / "config.json")["vocab_size"]),
         context.inputs["corpus"].path, context.config, context.out / "rows",
-        seed=context.seed, progress=context.progress,
+        seed=context.seed, progress=context.progress, work=context.work,
+        workers=context.machine.workers or os.cpu_count() or 1,
     )  # fmt: skip
     tokens = sum(meta["tokens_by_language"].values())
     return Result(
@@ -33,4 +36,4 @@ def run(context: Context[TokensConfig]) -> Result:
     )  # fmt: skip
 
 
-STAGE = Stage(name="tokens", version=1, title="pack the corpus", run=run, estimate=estimate)
+STAGE = Stage(name="tokens", version=2, title="pack the corpus", run=run, estimate=estimate)

@@ -3,28 +3,44 @@
 A row holds one language only. The mixture of every stretch of training is then exact to a row,
 the loss of each language costs nothing to know, and best-fit finds its small documents within
 one language well enough (padding is measured and written down).
+
+Neither texts nor tokens are held in memory: documents are encoded into files, chosen and packed
+by their lengths, and copied together. What grows with the corpus is a table of about twenty bytes
+for each chosen document, of one language at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from hanhua.core.progress import Bar, Progress
-from hanhua.text.shards import language_files, read_language
+from hanhua.text.shards import language_files
+from hanhua.tokens.choose import Job, encode_enough, encode_group
 from hanhua.tokens.config import TokensConfig
-from hanhua.tokens.encode import Ids, encode_documents
-from hanhua.tokens.mixture import check_shares, interleave, shuffled, take
-from hanhua.tokens.pack import Piece, pack
-from hanhua.tokens.rows import Row, RowsWriter
+from hanhua.tokens.crew import Crew
+from hanhua.tokens.encode import DocumentEncoder
+from hanhua.tokens.gather import Planned, write_rows
+from hanhua.tokens.ids_file import Documents, Encoded, IdsFile
+from hanhua.tokens.mixture import check_shares, take
+from hanhua.tokens.pack import pack
+from hanhua.tokens.permutation import Permutation
+from hanhua.tokens.row_plan import Planner
+from hanhua.tokens.rows import RowsWriter
+from hanhua.tokens.rows_writer import ids_dtype
+from hanhua.tokens.source import read_groups
 
 
 def build_rows(
     tokenizer: Any, vocab_size: int, corpus: Path, config: TokensConfig, out: Path, *, seed: int,
-    progress: Progress,
+    progress: Progress, work: Path | None = None, workers: int = 1,
 ) -> Mapping[str, Any]:  # fmt: skip
     """Write the packed rows of a corpus.
 
@@ -36,72 +52,80 @@ def build_rows(
         out: folder to write.
         seed: the recipe's.
         progress: where to show it.
+        work: a folder for encoded documents, of about the size of the rows; what an earlier,
+            killed go with the same arguments left in it is taken up. None: a temporary one.
+        workers: processes that encode; they change nothing but the time.
 
     Returns:
         The rows' meta, with ``shares`` asked and counted.
 
     Raises:
         MixtureError: when the corpus cannot fill the shares.
+        InputError: when a shard can't be read.
+        ModelError: when the tokenizer and the model don't fit together.
+        ResourceError: when a worker is killed.
     """
-    languages = sorted(language for language, share in config.shares.items() if share > 0)
-    rows: dict[str, list[tuple[Sequence[Ids], list[Piece]]]] = {}
-    facts: dict[str, Any] = {}
-    with progress.bar("encoding", config.budget_tokens, "tok") as bar:
-        for language in languages:
-            epochs = _choose(tokenizer, corpus, language, config, seed, bar)
-            rows[language] = _pack(epochs, config.seq_len_tokens, language, seed)
-            facts[language] = _facts(epochs, config)
-    writer = RowsWriter(out, config.seq_len_tokens, vocab_size, languages)
-    for language, i in interleave({name: len(found) for name, found in rows.items()}, seed):
-        documents, pieces = rows[language][i]
-        writer.add(make_row(documents, pieces, language))
-    counted = {language: count["tokens"] for language, count in writer.counts.items()}
-    shares = check_shares(config.shares, counted, config.tolerance)
-    return writer.close(shares=shares, documents=facts)
+    with ExitStack() as stack:
+        if work is None:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            temporary = TemporaryDirectory(dir=out.parent, prefix=".tokens-")
+            work = Path(stack.enter_context(temporary))
+        languages = sorted(language for language, share in config.shares.items() if share > 0)
+        dtype = ids_dtype(vocab_size)
+        files = {language: IdsFile(work / language, dtype) for language in languages}
+        encode = partial(encode_group, DocumentEncoder.of(tokenizer), vocab_size)
+        crew = Crew(encode, workers)
+        stack.callback(crew.close)
+        build = _Build(crew, corpus, config, seed)
+        planned, facts = {}, {}
+        done = sum(file.tokens for file in files.values())
+        with progress.bar("encoding", config.budget_tokens, "tok", done=done) as bar:
+            for language, file in files.items():
+                planned[language], facts[language] = build.plan(language, file, bar)
+        writer = RowsWriter(out, config.seq_len_tokens, vocab_size, languages)
+        stack.callback(writer.let_go)
+        with progress.bar("writing rows", config.budget_tokens, "tok") as bar:
+            write_rows(writer, planned, seed, bar)
+        counted = {language: count["tokens"] for language, count in writer.counts.items()}
+        shares = check_shares(config.shares, counted, config.tolerance)
+        return writer.close(shares=shares, documents=facts)
 
 
-def _choose(tokenizer: Any, corpus: Path, language: str, config: TokensConfig, seed: int,
-            bar: Bar) -> list[list[Ids]]:  # fmt: skip
-    found = language_files(corpus, language, "train")
-    texts = (
-        [document.text for document in read_language(corpus, language, "train")] if found else []
-    )
-    target = round(config.shares[language] * config.budget_tokens)
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """What the languages have in common."""
 
-    def stream() -> Iterator[Ids]:
-        for ids in encode_documents(tokenizer, shuffled(texts, seed, "documents", language)):
-            bar.advance(len(ids), language=language)
-            yield ids
+    crew: Crew[Job, Encoded]
+    corpus: Path
+    config: TokensConfig
+    seed: int
 
-    return take(
-        stream(), target, language=language, max_epochs=config.max_epochs, seed=seed
-    )  # fmt: skip
+    def plan(self, language: str, file: IdsFile, bar: Bar) -> tuple[Planned, dict[str, Any]]:
+        """Encode and choose one language's documents, and plan its rows."""
+        groups = read_groups(language_files(self.corpus, language, "train"))
+        n = sum(group.documents for group in groups)
+        target = round(self.config.shares[language] * self.config.budget_tokens)
+        order = Permutation.seeded(n, self.seed, "documents", language)
+        documents = encode_enough(self.crew, groups, file, order, target, bar)
+        planner = Planner(file.folder / "plan", self.config.seq_len_tokens, pack)
+        facts: dict[str, Any] = {}
+        tokens = 0
+        epochs = take(
+            documents.lengths, target, language=language, max_epochs=self.config.max_epochs,
+            seed=self.seed,
+        )  # fmt: skip
+        for epoch, chosen in enumerate(epochs):
+            found = _facts(documents, chosen, self.config.seq_len_tokens)
+            facts, tokens = facts or found, tokens + found["document_tokens"]
+            planner.add(documents, chosen, self.seed, language, epoch)
+        facts["epochs"] = round(tokens / max(facts["document_tokens"], 1), 4)
+        return Planned(planner.plan(), file.ids), facts
 
 
-def _pack(epochs: list[list[Ids]], seq_len_tokens: int, language: str,
-          seed: int) -> list[tuple[Sequence[Ids], list[Piece]]]:  # fmt: skip
-    """Rows of all epochs, each epoch packed and shuffled for itself, one after another."""
-    rows: list[tuple[Sequence[Ids], list[Piece]]] = []
-    for number, documents in enumerate(epochs):
-        lengths = np.array([len(ids) for ids in documents], dtype=np.int64)
-        packed = pack(lengths, seq_len_tokens)
-        rows += [(documents, row) for row in shuffled(packed, seed, "rows", language, number)]
-    return rows
-
-
-def _facts(epochs: list[list[Ids]], config: TokensConfig) -> dict[str, Any]:
-    first = sum(map(len, epochs[0]))
-    total = sum(len(ids) for epoch in epochs for ids in epoch)
+def _facts(documents: Documents, chosen: Any, seq_len_tokens: int) -> dict[str, Any]:
+    lengths = documents.lengths[chosen]
     return {
-        "documents": len(epochs[0]),
-        "document_tokens": first,
-        "epochs": round(total / max(first, 1), 4),
-        "documents_cut": sum(len(ids) > config.seq_len_tokens for ids in epochs[0]),
+        "documents": len(chosen),
+        "document_tokens": int(lengths.sum(dtype=np.int64)),
+        "documents_cut": int((lengths > seq_len_tokens).sum()),
     }
-
-
-def make_row(documents: Sequence[Ids], pieces: Sequence[Piece], language: str) -> Row:
-    """Copy the pieces of a row together."""
-    parts = [documents[p.document][p.start : p.start + p.length] for p in pieces]
-    lengths = np.array([p.length for p in pieces], dtype=np.int32)
-    return Row(np.concatenate(parts), None, lengths, language)

@@ -7,9 +7,11 @@ cut off (so no end of turn is learnt there), unless its question leaves it less 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,10 +21,18 @@ from hanhua.chat.conversation import Conversation, read_conversations
 from hanhua.chat.encode import encode_conversation
 from hanhua.chat.template import Template
 from hanhua.core.errors import InputError
+from hanhua.core.files import storage_errors
 from hanhua.core.progress import Progress
-from hanhua.tokens.mixture import interleave, shuffled
-from hanhua.tokens.pack import Piece, best_fit, cut
-from hanhua.tokens.rows import Row, RowsWriter
+from hanhua.tokens.flat import append_to
+from hanhua.tokens.gather import Planned, write_rows
+from hanhua.tokens.ids_file import Documents
+from hanhua.tokens.pack import Packed, best_fit, cut
+from hanhua.tokens.row_plan import Planner
+from hanhua.tokens.rows import RowsWriter
+from hanhua.tokens.rows_writer import ids_dtype
+
+WAITING = 1024
+"""Conversations in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +67,69 @@ def build_chat_rows(
         InputError: when no conversation fits.
     """
     fates = {"whole": 0, "turns_cut": 0, "answer_cut": 0, "too_long": 0}
-    found: dict[str, list[Encoded]] = {}
-    with progress.bar("encoding conversations", None, "conv") as bar:
-        for conversation in read_conversations(path):
-            fate, encoded = fit(tokenizer, template, conversation, seq_len_tokens)
-            fates[fate] += 1
-            if encoded is not None:
-                found.setdefault(encoded.language, []).append(encoded)
-            bar.advance(1)
-    if not found:
-        raise InputError(
-            "No conversation fits into a row.", where=path, found=f"{sum(fates.values())} read",
-            fix=f"raise finetune.seq_len_tokens ({seq_len_tokens}) or check chatdata.sources",
-        )  # fmt: skip
-    writer = RowsWriter(out, seq_len_tokens, vocab_size, sorted(found), has_targets=True)
-    for row in _rows(found, seq_len_tokens, seed):
-        writer.add(row)
+    found: dict[str, _Spool] = {}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent, prefix=".rows-") as work:
+        with progress.bar("encoding conversations", None, "conv") as bar:
+            for conversation in read_conversations(path):
+                fate, encoded = fit(tokenizer, template, conversation, seq_len_tokens)
+                fates[fate] += 1
+                bar.advance(1)
+                if encoded is None:
+                    continue
+                if encoded.language not in found:
+                    folder = Path(work) / f"{len(found):03d}"
+                    found[encoded.language] = _Spool(folder, ids_dtype(vocab_size))
+                found[encoded.language].add(encoded)
+        if not found:
+            raise InputError(
+                "No conversation fits into a row.", where=path, found=f"{sum(fates.values())} read",
+                fix=f"raise finetune.seq_len_tokens ({seq_len_tokens}) or check chatdata.sources",
+            )  # fmt: skip
+        planned = {name: spool.plan(seq_len_tokens, seed, name) for name, spool in found.items()}
+        writer = RowsWriter(out, seq_len_tokens, vocab_size, sorted(found), has_targets=True)
+        with progress.bar("writing rows", None, "tok") as bar:
+            write_rows(writer, planned, seed, bar)
     return writer.close(conversations=fates, template=template.name)
+
+
+class _Spool:
+    """The encoded conversations of one language, on disk; in memory are their lengths."""
+
+    def __init__(self, folder: Path, dtype: np.dtype[Any]) -> None:
+        self.folder, self.dtype, self.lengths = folder, dtype, array("I")
+        self._waiting: list[Encoded] = []
+        with storage_errors(folder):
+            folder.mkdir()
+
+    def add(self, encoded: Encoded) -> None:
+        """Append a conversation."""
+        self.lengths.append(len(encoded.ids))
+        self._waiting.append(encoded)
+        if len(self._waiting) >= WAITING:
+            self._flush()
+
+    def _flush(self) -> None:
+        ids = [encoded.ids for encoded in self._waiting]
+        targets = [encoded.targets for encoded in self._waiting]
+        self._waiting = []
+        if ids:
+            append_to(self.folder / "ids.bin", np.concatenate(ids), self.dtype)
+            append_to(self.folder / "targets.bin", np.concatenate(targets), np.uint8)
+
+    def plan(self, seq_len_tokens: int, seed: int, language: str) -> Planned:
+        """Pack them, without cutting any to fill a gap."""
+        self._flush()
+        lengths = np.frombuffer(self.lengths, np.uint32)
+        ends = np.cumsum(lengths, dtype=np.uint64)
+        planner = Planner(self.folder, seq_len_tokens, _pack_whole)
+        chosen = np.arange(len(lengths), dtype=np.uint32)
+        planner.add(Documents(ends - lengths, lengths), chosen, seed, language, 0)
+        return Planned(planner.plan(), self.folder / "ids.bin", self.folder / "targets.bin")
+
+
+def _pack_whole(lengths: npt.NDArray[Any], seq_len_tokens: int) -> Packed:
+    return best_fit(cut(lengths, seq_len_tokens), seq_len_tokens)
 
 
 def fit(
@@ -100,20 +156,3 @@ def _encoded(ids: list[int], mask: list[bool], conversation: Conversation) -> En
     return Encoded(
         np.array(ids, np.uint32), np.array(mask, np.bool_), conversation.language or "und"
     )
-
-
-def _rows(found: Mapping[str, list[Encoded]], seq_len_tokens: int, seed: int) -> Iterator[Row]:
-    """Rows of one language each, interleaved like those of a corpus."""
-    packed: dict[str, list[list[Piece]]] = {}
-    for language, all_encoded in found.items():
-        lengths = np.array([len(x.ids) for x in all_encoded], np.int64)
-        rows = best_fit(cut(lengths, seq_len_tokens), seq_len_tokens)
-        packed[language] = shuffled(rows, seed, "rows", language, 0)
-    for language, i in interleave({name: len(rows) for name, rows in packed.items()}, seed):
-        parts = [found[language][piece.document] for piece in packed[language][i]]
-        yield Row(
-            np.concatenate([x.ids for x in parts]),
-            np.concatenate([x.targets for x in parts]),
-            np.array([len(x.ids) for x in parts], np.int32),
-            language,
-        )

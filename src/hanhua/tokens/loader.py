@@ -3,19 +3,19 @@
 The order of the data is a function of the rows, the seed and the state alone: never of the
 micro-batch, of threads, or of how often training was stopped. The first pass reads the rows as
 they were written (already shuffled and interleaved); later passes read them in another seeded
-order each.
+order each, which is computed for the rows asked for and never held: resuming costs the same at
+the start and at the end of a corpus of any size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
-from hanhua.tokens.mixture import rng
+from hanhua.tokens.flat import read_ahead, read_in_order
+from hanhua.tokens.permutation import Permutation
 from hanhua.tokens.rows import PackedRows, Row
 
 
@@ -57,13 +57,6 @@ class Batch:
             yield Batch(tuple(part))
 
 
-@lru_cache(maxsize=4)
-def _order(n_rows: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
-    if epoch == 0:
-        return np.arange(n_rows)
-    return rng(seed, "pass", epoch).permutation(n_rows)
-
-
 def read_batch(
     rows: PackedRows, state: LoaderState, n_rows: int, seed: int
 ) -> tuple[Batch, LoaderState]:
@@ -80,9 +73,25 @@ def read_batch(
     """
     epoch, at = state.epoch, state.row
     found: list[Row] = []
-    for _ in range(n_rows):
-        found.append(rows.row(int(_order(len(rows), seed, epoch)[at])))
-        at += 1
-        if at == len(rows):
-            epoch, at = epoch + 1, 0
+    while len(found) < n_rows:
+        n = min(n_rows - len(found), len(rows) - at)
+        found += [rows.row(i) for i in _order(len(rows), epoch, at, n, seed)]
+        epoch, at = (epoch, at + n) if at + n < len(rows) else (epoch + 1, 0)
+    _prepare(rows, epoch, at, min(n_rows, len(rows) - at), seed)
     return Batch(tuple(found)), LoaderState(epoch, at)
+
+
+def _order(n_rows: int, epoch: int, at: int, n: int, seed: int) -> list[int]:
+    """The rows at n places of a pass."""
+    places = np.arange(at, at + n)
+    if epoch:
+        places = Permutation.seeded(n_rows, seed, "pass", epoch)(places)
+    return places.tolist()
+
+
+def _prepare(rows: PackedRows, epoch: int, at: int, n: int, seed: int) -> None:
+    """Have the next batch read from the disk while this one is computed; no thread is needed."""
+    if epoch == 0:
+        read_in_order(rows.tokens)
+    else:
+        read_ahead(rows.tokens, _order(len(rows), epoch, at, n, seed))

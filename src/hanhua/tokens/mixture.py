@@ -3,98 +3,109 @@
 Weights over documents or files give shares of documents or files; what a model learns from is
 tokens. So documents are taken from a seeded shuffle of each language until that language's part
 of the budget is full, the corpus is repeated whole before any part of it is taken again, and
-the shares are counted afterwards from the rows that were written.
+the shares are counted afterwards from the rows that were written. All of it is done on lengths:
+no text and no token is needed to choose.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hanhua.core.errors import MixtureError
+from hanhua.tokens.permutation import Permutation, rng, scramble
 
-Ids = npt.NDArray[np.uint32]
+Ints = npt.NDArray[Any]
 LOOKAHEAD = 256
 """How many documents too long for what is left are passed over in search of one that fits."""
 SLACK = 0.0005
 """A language is full when this part of its tokens is missing."""
+CHUNK = 1 << 16
 
 
-def rng(seed: int, *names: str | int) -> np.random.Generator:
-    """A generator of its own for each purpose, so that one draw never shifts another."""
-    words = [zlib.crc32(n.encode()) if isinstance(n, str) else n for n in names]
-    return np.random.default_rng([seed, *words])
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What was taken from a stream of documents.
+
+    Args:
+        chosen: ``[n]`` which documents, in order.
+        passed: how many were too long for what was left.
+        ended: whether it stopped by itself; if not, more documents might have been taken.
+    """
+
+    chosen: Ints
+    passed: int
+    ended: bool
 
 
-def fill(stream: Iterable[Ids], room: int) -> tuple[list[Ids], int]:
+def fill(lengths: Ints, room: int) -> Filled:
     """Take whole documents in order until the room is full.
 
     A document that does not fit is passed over for a later one that does; where none fits, the
     shortest of them is taken if that comes nearer to the mark than leaving it.
 
     Args:
-        stream: encoded documents.
+        lengths: ``[n_documents]`` tokens.
         room: tokens wanted.
-
-    Returns:
-        The documents and how many were passed over.
     """
-    chosen: list[Ids] = []
-    left, passed = room, 0
-    shortest: Ids | None = None
-    for ids in stream:
-        if len(ids) <= left:
-            chosen.append(ids)
-            left -= len(ids)
-        else:
-            passed += 1
-            shortest = ids if shortest is None or len(ids) < len(shortest) else shortest
-        if left <= SLACK * room or passed > LOOKAHEAD:
-            break
-    if shortest is not None and len(shortest) < 2 * left:
-        chosen.append(shortest)
-    return chosen, passed
+    at, left = 0, room
+    passed: list[int] = []
+    while at < len(lengths) and left > SLACK * room and len(passed) <= LOOKAHEAD:
+        sums = np.cumsum(lengths[at : at + CHUNK], dtype=np.int64)
+        fit = int(np.searchsorted(sums, left, "right"))
+        full = int(np.searchsorted(sums, left - SLACK * room)) + 1
+        taken = min(fit, full)
+        left -= int(sums[taken - 1]) if taken else 0
+        at += taken
+        if fit < full and fit < len(sums):
+            passed.append(at)
+            at += 1
+    chosen = np.delete(np.arange(at, dtype=np.min_scalar_type(len(lengths))), passed)
+    if passed:
+        shortest = min(passed, key=lambda i: int(lengths[i]))
+        if lengths[shortest] < 2 * left:
+            chosen = np.append(chosen, chosen.dtype.type(shortest))
+    return Filled(chosen, len(passed), left <= SLACK * room or len(passed) > LOOKAHEAD)
 
 
 def take(
-    stream: Iterable[Ids], target: int, *, language: str, max_epochs: float, seed: int
-) -> list[list[Ids]]:
+    lengths: Ints, target: int, *, language: str, max_epochs: float, seed: int
+) -> Iterator[Ints]:
     """One language's documents, by epoch: whole epochs first, then a part of one.
 
     Args:
-        stream: encoded documents in a seeded order; read only as far as needed.
+        lengths: ``[n_documents]`` in a seeded order: all there are, or as many as :func:`fill`
+            needs to end.
         target: tokens wanted.
         language: for messages, and for the order of later epochs.
         max_epochs: how often the whole may be repeated.
         seed: the recipe's.
 
+    Yields:
+        ``[n]`` the documents of an epoch, in order.
+
     Raises:
         MixtureError: when the language would have to be repeated more often than that.
     """
-    first, passed = fill(stream, target)
-    total = sum(map(len, first))
-    epochs = [first]
-    if passed or total >= target * (1 - SLACK):
-        return epochs
-    if not total:
-        raise MixtureError(
-            f"The corpus has no {language} text.", where="tokens.shares", found=f"{language}: 0",
-            fix=f"add a {language} source to corpus.sources or take {language} out of the shares",
-        )  # fmt: skip
-    check_epochs(language, target, total, max_epochs)
-    left = target - total
-    while left > SLACK * target:
-        order = rng(seed, "epoch", language, len(epochs)).permutation(len(first))
-        more, _ = fill((first[i] for i in order), left)
-        epochs.append(more)
-        left -= sum(map(len, more))
-        if not more:
+    first = fill(lengths, target)
+    total = int(lengths[first.chosen].sum(dtype=np.int64))
+    repeat = not first.passed and total < target * (1 - SLACK)
+    if repeat:
+        check_epochs(language, target, total, max_epochs)
+    yield first.chosen
+    left, number, n = target - total, 0, len(first.chosen)
+    while repeat and left > SLACK * target:
+        number += 1
+        order = Permutation.seeded(n, seed, "epoch", language, number).all()
+        found = fill(lengths[order], left).chosen
+        left -= int(lengths[order[found]].sum(dtype=np.int64))
+        if not len(found):
             break
-    return epochs
+        yield order[found]
 
 
 def check_epochs(language: str, target: int, total: int, max_epochs: float) -> None:
@@ -103,6 +114,11 @@ def check_epochs(language: str, target: int, total: int, max_epochs: float) -> N
     Raises:
         MixtureError: with the numbers and three ways out.
     """
+    if not total:
+        raise MixtureError(
+            f"The corpus has no {language} text.", where="tokens.shares", found=f"{language}: 0",
+            fix=f"add a {language} source to corpus.sources or take {language} out of the shares",
+        )  # fmt: skip
     needed = target / total
     if needed > max_epochs:
         raise MixtureError(
@@ -115,7 +131,9 @@ def check_epochs(language: str, target: int, total: int, max_epochs: float) -> N
         )
 
 
-def interleave(counts: Mapping[str, int], seed: int) -> list[tuple[str, int]]:
+def interleave(
+    counts: Mapping[str, int], seed: int, slice_rows: int = 1 << 16
+) -> Iterator[npt.NDArray[np.uint8]]:
     """An order of rows in which every stretch has about the whole's mixture.
 
     Row i of n of a language is put at (i + a random part of 1) / n of the way: stratified, so a
@@ -125,16 +143,34 @@ def interleave(counts: Mapping[str, int], seed: int) -> list[tuple[str, int]]:
     Args:
         counts: rows by language.
         seed: the recipe's.
+        slice_rows: about so many rows at a time; the order does not depend on it.
 
-    Returns:
-        (language, row of that language) in training order; within a language rows stay in order.
+    Yields:
+        ``[k]`` for the next rows in training order, which language's next row each is, as an index
+        into the sorted languages; within a language rows stay in order.
     """
-    places = [
-        ((i + offset) / n, language, i)
-        for language, n in sorted(counts.items())
-        for i, offset in enumerate(rng(seed, "interleave", language).random(n))
-    ]
-    return [(language, i) for _, language, i in sorted(places)]
+    slices = max(-(-sum(counts.values()) // slice_rows), 1)
+    begun = dict.fromkeys(sorted(counts), 0)
+    keys = {language: rng(seed, "interleave", language).integers(1 << 63) for language in begun}
+    for number in range(slices):
+        end = (number + 1) / slices
+        places, which = [], []
+        for index, (language, start) in enumerate(begun.items()):
+            n = counts[language]
+            stop = min(int(end * n) + 1, n)
+            found = _places(np.arange(start, stop), n, int(keys[language]))
+            if number + 1 < slices:
+                found = found[found < end]
+            begun[language] = start + len(found)
+            places.append(found)
+            which.append(np.full(len(found), index, np.uint8))
+        yield np.concatenate(which)[np.argsort(np.concatenate(places), kind="stable")]
+
+
+def _places(rows: Ints, n: int, key: int) -> Ints:
+    """Where rows stand on the way from 0 to 1; rising with the row."""
+    drawn = scramble(scramble(rows.astype(np.uint64)) ^ np.uint64(key))
+    return np.asarray((rows + (drawn >> np.uint64(11)) * 2.0**-53) / max(n, 1))
 
 
 def check_shares(
@@ -159,8 +195,3 @@ def check_shares(
             fix="raise tokens.budget_tokens (documents are taken whole) or tokens.tolerance",
         )
     return {"asked": dict(sorted(asked.items())), "counted": counted}
-
-
-def shuffled(items: Sequence[Any], seed: int, *names: str | int) -> list[Any]:
-    """A seeded shuffle, as a new list."""
-    return [items[i] for i in rng(seed, *names).permutation(len(items))]

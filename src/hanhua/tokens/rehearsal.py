@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from hanhua.tokens.mixture import rng
+from hanhua.tokens.permutation import rng
 from hanhua.tokens.rows import PackedRows, Row, RowsWriter, n_targets
 
 
@@ -41,11 +42,11 @@ def add_rehearsal(
     length = max(chat.seq_len_tokens, text.seq_len_tokens)
     vocab = max(int(chat.meta["vocab_size"]), int(text.meta["vocab_size"]))
     writer = RowsWriter(out, length, vocab, languages, has_targets=True)
-    places = [((i + 0.5) / len(chat), 0, i) for i in range(len(chat))]
-    places += [((k + 0.5) / len(chosen), 1, i) for k, i in enumerate(chosen)]
+    places = [(np.arange(len(found)) + 0.5) / max(len(found), 1) for found in (chat, chosen)]
     counted = [0, 0]
-    for _, kind, i in sorted(places):
-        row = _masked((chat, text)[kind].row(i))
+    for i in np.argsort(np.concatenate(places), kind="stable").tolist():
+        kind = int(i >= len(chat))
+        row = _masked(text.row(int(chosen[i - len(chat)])) if kind else chat.row(i))
         counted[kind] += n_targets(row)
         writer.add(row)
     found = counted[1] / max(sum(counted), 1)
@@ -57,11 +58,11 @@ def _predicted(rows: PackedRows) -> int:
     return sum(int(count["targets"]) for count in rows.meta["counts_by_language"].values())
 
 
-def _choose(text: PackedRows, wanted: float, seed: int) -> list[int]:
+def _choose(text: PackedRows, wanted: float, seed: int) -> npt.NDArray[np.int64]:
     """Evenly spaced rows that predict about so many tokens, or all rows."""
     n = min(round(wanted / max(_predicted(text) / len(text), 1)), len(text))
     start = rng(seed, "rehearsal").random()
-    return [int((k + start) * len(text) / n) for k in range(n)]
+    return ((np.arange(n) + start) * len(text) / max(n, 1)).astype(np.int64)
 
 
 def _masked(row: Row) -> Row:

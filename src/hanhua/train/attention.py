@@ -14,10 +14,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from hanhua.core.errors import ModelError
 from hanhua.train.causal import PackedCausal
+from hanhua.train.varlen import Documents, attend, can_attend
 
 NAME = "hanhua_packed"
 
@@ -25,8 +27,13 @@ NAME = "hanhua_packed"
 def enable(model: Any) -> None:
     """Let a model run flat batches: ``model(ids, position_ids=…, document_lengths=[…])``.
 
+    It is tried out: two documents packed must come out as each alone did before. That finds models
+    whose layers mix them by another way than attention, or ask attention for what it can't do here.
+    (A model without weights can't be tried out.)
+
     Raises:
-        ModelError: when the model doesn't take its attention from transformers' table.
+        ModelError: when the model doesn't take its attention from transformers' table, or that is
+            not all that lies between its documents.
     """
     AttentionInterface.register(NAME, packed_attention)
     AttentionMaskInterface.register(NAME, no_mask)
@@ -36,13 +43,58 @@ def enable(model: Any) -> None:
             where="base.model", found=type(model).__name__,
             fix="use a model of a family that supports attention backends (Llama, Mistral, Qwen)",
         )  # fmt: skip
+    if model.config._attn_implementation == NAME or any(p.is_meta for p in model.parameters()):
+        model.set_attn_implementation(NAME)
+        return
+    was_training = model.training
+    model.eval()
+    alone = torch.cat([_states(model, ids, {}) for ids in _probe(model)], 1)
     model.set_attn_implementation(NAME)
+    if bool(torch.isfinite(alone).all()):  # else the weights are broken, which training will say
+        _check_packed(model, alone)
+    model.train(was_training)
+
+
+PROBE_LENGTHS = (7, 5)
+
+
+def _probe(model: Any) -> list[Tensor]:
+    """Two documents of some ids, ``[1, S]`` each."""
+    embedding = model.get_input_embeddings().weight
+    places = torch.arange(1, sum(PROBE_LENGTHS) + 1, device=embedding.device)
+    ids = places * 7919 % embedding.shape[0]
+    return [part[None] for part in ids.split(PROBE_LENGTHS)]
+
+
+@torch.no_grad()
+def _states(model: Any, ids: Tensor, arguments: dict[str, Any]) -> Tensor:
+    """Last hidden states in fp32, ``[1, S, D]``."""
+    states: Tensor = model.base_model(input_ids=ids, use_cache=False, **arguments).last_hidden_state
+    return states.float()
+
+
+def _check_packed(model: Any, alone: Tensor) -> None:
+    places = torch.cat([torch.arange(n, device=alone.device) for n in PROBE_LENGTHS])
+    arguments = {"position_ids": places[None], "document_lengths": list(PROBE_LENGTHS)}
+    try:
+        packed = _states(model, torch.cat(_probe(model), 1), arguments)
+        off = float((packed - alone).norm(dim=-1).max() / alone.norm(dim=-1).mean())
+    except (TypeError, ValueError, RuntimeError) as error:  # it takes no such arguments
+        off, why = float("inf"), str(error)
+    else:
+        why = f"hidden states differ by {off:.2g} of their length"
+    if not off <= (1e-3 if model.dtype == torch.float32 else 0.2):
+        raise ModelError(
+            "Packed documents don't come out as each alone in this model.",
+            where=type(model).__name__, found=why, fix="use another base",
+        )  # fmt: skip
 
 
 def no_mask(*args: Any, **kwargs: Any) -> None:
     """Document borders come as lengths, so there is no mask to make."""
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def packed_attention(
     module: nn.Module,
     query: Tensor,
@@ -55,6 +107,7 @@ def packed_attention(
     dropout: float = 0.0,
     sliding_window: int | None = None,
     softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Causal attention in each document of a flat batch.
@@ -65,53 +118,81 @@ def packed_attention(
         key: ``[1, K, T, E]``; H is a multiple of K.
         value: ``[1, K, T, E]``.
         attention_mask: unused.
-        document_lengths: lengths of the documents; they sum to T. None: one document.
+        document_lengths: lengths of the documents (or ``Documents``); they sum to T. None: one.
         scaling: factor of the scores, default 1/sqrt(E).
         dropout: of the attention weights.
         sliding_window: how far back a token sees, itself included; None: to the start.
-        softcap: not supported.
+        softcap: scores become ``softcap * tanh(score / softcap)``; None: they stay.
+        s_aux: ``[H]`` scores of nothing, which take their part of the attention (GPT-OSS).
         kwargs: what else a model hands to attention.
 
     Returns:
         ``[1, T, H, E]`` and None (no weights).
-
-    Raises:
-        ModelError: for models that cap their attention scores.
     """
-    if softcap is not None:
-        raise ModelError(
-            "This model caps its attention scores, which packed attention cannot do yet.",
-            where=type(module).__name__, found=f"softcap {softcap}", fix="use another base",
-        )  # fmt: skip
     lengths = list(document_lengths or [query.shape[2]])
-    plain = dropout == 0.0 and (sliding_window is None or sliding_window >= max(lengths))
-    if query.device.type == "cpu" and plain:
-        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    short = sliding_window is None or sliding_window >= max(lengths)
+    bent = softcap is not None or s_aux is not None
+    own = dropout == 0.0 and query.shape[-1] == value.shape[-1]
+    if query.device.type == "cpu" and own and short and not bent:
         groups = query.shape[1] // key.shape[1]
         if groups > 1:
             key, value = (x.repeat_interleave(groups, 1) for x in (key, value))
         out = PackedCausal.apply(query[0], key[0], value[0], runs(lengths), scale)  # type: ignore[no-untyped-call]
         return out.unsqueeze(0), None
-    window = None if plain else sliding_window
-    split = [torch.split(x, lengths, 2) for x in (query, key, value)]
-    parts = [_attend(q, k, v, window, dropout, scaling) for q, k, v in zip(*split, strict=True)]
+    window = None if short else sliding_window
+    if dropout == 0.0 and not bent and can_attend(query, value):
+        told = document_lengths
+        documents = told if isinstance(told, Documents) else Documents(lengths)
+        return attend(query[0], key[0], value[0], documents, scale, window).unsqueeze(0), None
+    split = zip(*(torch.split(x, lengths, 2) for x in (query, key, value)), strict=True)
+    if bent:
+        # scores of one document at a time, made again in the backward pass
+        parts = [
+            checkpoint(_weigh, *heads, s_aux, window, dropout, scale, softcap, use_reentrant=False)
+            for heads in split
+        ]
+    else:
+        parts = [_attend(q, k, v, window, dropout, scale) for q, k, v in split]
     return torch.cat(parts, 2).transpose(1, 2), None
 
 
 def _attend(
-    q: Tensor, k: Tensor, v: Tensor, window: int | None, dropout: float, scaling: float | None
+    q: Tensor, k: Tensor, v: Tensor, window: int | None, dropout: float, scale: float
 ) -> Tensor:
     """One document by PyTorch's own kernel."""
     n = q.shape[2]
-    mask = None
-    if window is not None and window < n:
-        at = torch.arange(n, device=q.device)
-        back = at[:, None] - at[None, :]
-        mask = (back >= 0) & (back < window)
+    mask = None if window is None or window >= n else _seen(n, window, q.device)
     return F.scaled_dot_product_attention(
-        q, k, v, mask, dropout, is_causal=mask is None, scale=scaling,
+        q, k, v, mask, dropout, is_causal=mask is None, scale=scale,
         enable_gqa=q.shape[1] != k.shape[1],
     )  # fmt: skip
+
+
+def _weigh(
+    q: Tensor, k: Tensor, v: Tensor, sinks: Tensor | None, window: int | None, dropout: float,
+    scale: float, softcap: float | None,
+) -> Tensor:  # fmt: skip
+    """One document by plain products, for scores that PyTorch's kernel can't bend."""
+    groups, n = q.shape[1] // k.shape[1], q.shape[2]
+    if groups > 1:
+        k, v = (x.repeat_interleave(groups, 1) for x in (k, v))
+    scores = (q @ k.transpose(2, 3)).float() * scale
+    if softcap is not None:
+        scores = torch.tanh(scores / softcap) * softcap
+    scores = scores.masked_fill(~_seen(n, window, q.device), float("-inf"))
+    if sinks is not None:
+        scores = torch.cat([scores, sinks.float().view(1, -1, 1, 1).expand(1, -1, n, 1)], 3)
+    weights = scores.softmax(-1)[..., :n].to(q.dtype)
+    return F.dropout(weights, dropout) @ v
+
+
+def _seen(n: int, window: int | None, device: torch.device) -> Tensor:
+    """``[n, n]`` which tokens each sees: itself and those before it, as far as the window goes."""
+    at = torch.arange(n, device=device)
+    back = at[:, None] - at[None, :]
+    seen: Tensor = (back >= 0) & (back < (n if window is None else window))
+    return seen
 
 
 def runs(lengths: Sequence[int]) -> list[tuple[int, int, int]]:

@@ -1,54 +1,96 @@
 """Checkpoints of a run that may be killed: all of it, or none, and exactly the same afterwards.
 
 A checkpoint is a folder written aside, synced and renamed; the newest whole one counts. It holds
-the fp32 masters, the optimiser, the random state and a small state as JSON, so the next step is
-the one that would have come, bit for bit on CPU.
+the fp32 masters, the optimiser and a small state as JSON, so the next step is the one that would
+have come, bit for bit on CPU. Random numbers need no keeping: each step seeds its own.
+
+Tensors are in PyTorch's distributed format: every process writes its part, and any number of
+processes reads them again (https://docs.pytorch.org/docs/stable/distributed.checkpoint.html).
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import async_save, save
 
 from hanhua.core.errors import TrainingError
 from hanhua.core.files import read_json, storage_errors, write_json
+from hanhua.train import parallel
 from hanhua.train.optim import Masters
 from hanhua.train.precision import Precision
+from hanhua.train.shard import like
+
+TENSORS = "tensors"
+"""The folder of the tensors in a checkpoint."""
+BACKGROUND = "alone, in the background"
+AVERAGES = ("exp_avg", "exp_avg_sq")
 
 
-def save_checkpoint(work: Path, step: int, masters: Masters, state: Mapping[str, Any]) -> Path:
-    """Write a checkpoint and delete older ones.
+class Writing:
+    """A checkpoint on its way to the disk; all processes of a run make it together.
 
     Args:
-        work: folder that survives a kill.
+        work: folder that survives a kill, the same for all processes.
         step: optimiser steps taken.
         masters: weights and optimiser.
         state: what else is needed, as JSON.
+        group: write in the background, from a copy, with the other processes of this group
+            (``BACKGROUND`` where there are none); None: it is written when this returns.
     """
-    final = work / f"checkpoint-{step:09d}"
-    aside = work / f".{final.name}.tmp"
-    with storage_errors(work):
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        save_file(dict(masters.weights), aside / "masters.safetensors")
-        torch.save(masters.optimizer.state_dict(), aside / "optimizer.pt")
-        torch.save(random_state(), aside / "random.pt")
-        write_json(aside / "state.json", {**state, "step": step})
-        for path in aside.iterdir():
-            sync(path)
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(aside, final)
-        sync(work)
-    for old in checkpoints(work):
+
+    def __init__(
+        self, work: Path, step: int, masters: Masters, state: Mapping[str, Any], group: Any = None
+    ) -> None:
+        self.path = work / f"checkpoint-{step:09d}"
+        self.aside = work / f".{self.path.name}.tmp"
+        with storage_errors(work):
+            if parallel.first():
+                shutil.rmtree(self.aside, ignore_errors=True)
+                self.aside.mkdir(parents=True)
+                facts = {"step": step, "averaged": sorted(_averaged(masters))}
+                write_json(self.aside / "state.json", {**state, **facts})
+            parallel.wait()
+            self.copied = _write(_tensors(masters), self.aside / TENSORS, group)
+
+    def done(self) -> bool:
+        """Whether all tensors are written, as far as this process knows."""
+        return self.copied is None or self.copied.done()
+
+    def put(self) -> None:
+        """Wait for the tensors; on the first process rename what is whole, and delete older ones.
+
+        The first knows when all processes have written: it writes the list of their files last.
+        """
+        with storage_errors(self.path.parent):
+            if self.copied is not None:
+                self.copied.result()
+            if parallel.first():
+                put(self.aside, self.path)
+
+
+def put(aside: Path, final: Path) -> None:
+    """Sync what was written, rename it, and delete the older ones."""
+    for path in [*aside.rglob("*"), aside]:
+        sync(path)
+    shutil.rmtree(final, ignore_errors=True)
+    os.replace(aside, final)
+    sync(final.parent)
+    for old in checkpoints(final.parent):
         if old != final:
             shutil.rmtree(old, ignore_errors=True)
-    return final
 
 
 def checkpoints(work: Path) -> list[Path]:
@@ -63,7 +105,7 @@ def kept_precision(work: Path) -> Precision | None:
 
 
 def load_checkpoint(work: Path, masters: Masters, identity: str) -> dict[str, Any] | None:
-    """Take up the newest checkpoint, if there is one.
+    """Take up the newest checkpoint, if there is one; all processes of a run call it together.
 
     Args:
         work: folder of checkpoints.
@@ -77,38 +119,78 @@ def load_checkpoint(work: Path, masters: Masters, identity: str) -> dict[str, An
         TrainingError: when it belongs to another run or doesn't fit the model.
     """
     found = checkpoints(work)
-    if not found:
+    path = parallel.share(found[-1] if found else None)
+    if path is None:
         return None
-    state: dict[str, Any] = read_json(found[-1] / "state.json")
-    weights = load_file(found[-1] / "masters.safetensors")
-    shapes = {name: tuple(w.shape) for name, w in masters.weights.items()}
-    if state["identity"] != identity or {n: tuple(w.shape) for n, w in weights.items()} != shapes:
+    state: dict[str, Any] = read_json(path / "state.json")
+    averaged = state.get("averaged", [])
+    masters.optimizer.state.clear()
+    for name in averaged:
+        if name in masters.weights:
+            masters.optimizer.state[masters.weights[name]] = _no_averages(masters.weights[name])
+    tensors = _tensors(masters)
+    if state["identity"] != identity or _shapes(path) != {k: v.shape for k, v in tensors.items()}:
         raise TrainingError(
-            "This checkpoint belongs to another run.", where=found[-1],
+            "This checkpoint belongs to another run.", where=path,
             found=f"run {state['identity'][:12]}, this is {identity[:12]}",
             fix="delete the folder to start this training anew",
         )  # fmt: skip
-    for name, weight in weights.items():
-        masters.weights[name].copy_(weight)
+    with torch.no_grad(), _quietly():
+        load(tensors, checkpoint_id=path / TENSORS, no_dist=parallel.size() == 1)
     masters.copy_down()
-    masters.optimizer.load_state_dict(torch.load(found[-1] / "optimizer.pt", weights_only=True))
-    set_random_state(torch.load(found[-1] / "random.pt", weights_only=True))
     return state
 
 
-def random_state() -> dict[str, Any]:
-    """The generators' states."""
-    state: dict[str, Any] = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
-    return state
+def _write(tensors: dict[str, Any], folder: Path, group: Any) -> Future[Any] | None:
+    alone = parallel.size() == 1
+    with _quietly():
+        if group is None:
+            save(tensors, checkpoint_id=folder, no_dist=alone)
+            return None
+        others = None if group is BACKGROUND else group
+        found = async_save(tensors, checkpoint_id=folder, process_group=others, no_dist=alone)
+        assert isinstance(found, Future)
+        return found
 
 
-def set_random_state(state: Mapping[str, Any]) -> None:
-    """Put the generators where they were."""
-    torch.set_rng_state(state["cpu"])
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """A single process needs no warning that it is one."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        yield
+
+
+def _tensors(masters: Masters) -> dict[str, Any]:
+    """Masters and averages by name; views of what training uses, cut as the model is."""
+    found: dict[str, Any] = {}
+    for name, weight in masters.weights.items():
+        whole = masters.working[name]
+        found[f"weights.{name}"] = like(weight, whole)
+        state = masters.optimizer.state.get(weight)
+        if state:
+            found |= {f"{key}.{name}": like(state[key], whole) for key in AVERAGES}
+            found[f"step.{name}"] = state["step"]
+    return found
+
+
+def _averaged(masters: Masters) -> list[str]:
+    """The weights that have been stepped."""
+    return [name for name, weight in masters.weights.items() if masters.optimizer.state.get(weight)]
+
+
+def _no_averages(weight: Tensor) -> dict[str, Tensor]:
+    """AdamW's state of a weight, to be filled."""
+    step = torch.zeros((), dtype=torch.float32, device=weight.device)
+    return {"step": step, **{key: torch.zeros_like(weight) for key in AVERAGES}}
+
+
+def _shapes(path: Path) -> dict[str, torch.Size] | None:
+    """The shapes of a checkpoint's tensors; None where it is of another format."""
+    if not (path / TENSORS).is_dir():
+        return None
+    found = FileSystemReader(path / TENSORS).read_metadata().state_dict_metadata
+    return {n: entry.size for n, entry in found.items() if isinstance(entry, TensorStorageMetadata)}
 
 
 def sync(path: Path) -> None:

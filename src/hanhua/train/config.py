@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hanhua.core.config import Section, Share
+from hanhua.core.config import Added, Section, Share
 from hanhua.model.config import LoraConfig
 
 
@@ -109,6 +109,12 @@ class OptimConfig(Section):
     embedding_lr_scale: Annotated[
         float, Field(gt=0, description="learning rate of embeddings and head, times this")
     ] = 1.0
+    new_rows_lr_scale: Annotated[
+        float,
+        Added(),
+        Field(gt=0, description="learning rate of the rows of new tokens, times this and "
+              "embedding_lr_scale"),
+    ] = 1.0  # fmt: skip
     precision: Annotated[
         Literal["auto", "bf16", "fp32"],
         Field(description="of the arithmetic; auto: bf16 where the processor multiplies it, fp32 "

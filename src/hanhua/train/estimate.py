@@ -1,4 +1,4 @@
-"""What training will cost, told from a few numbers and without loading a weight."""
+"""What a training stage will cost, told from a few numbers and without loading a weight."""
 
 from __future__ import annotations
 
@@ -6,111 +6,166 @@ from collections.abc import Mapping
 from math import ceil
 from typing import Any
 
-from hanhua.model.config import LoraConfig
-from hanhua.train.config import OptimConfig
-from hanhua.train.precision import choose_precision
+from hanhua.core.config import Machine
+from hanhua.model.shapes import Shapes
+from hanhua.train.config import FinetuneConfig, OptimConfig
+from hanhua.train.cost.accelerators import MFU, Accelerator, accelerator
+from hanhua.train.cost.disk import disk
+from hanhua.train.cost.fit import Proposal, device_bytes, propose, reserve_bytes
+from hanhua.train.cost.flops import flops
+from hanhua.train.cost.job import Job
+from hanhua.train.cost.memory import Memory, host_bytes, peak
+from hanhua.train.precision import Precision, choose_precision
 
 FLOPS_PER_S = {"bf16": 1.3e11, "fp32": 4e10}
 """Useful FLOP/s of one core end to end, measured with a 15M-parameter LLaMA: bf16 on Zen 4, fp32
 on Zen 3 (benchmarks/training.py); ``facts["flops_per_s"]`` overrides it."""
-SAVE_FACTOR = 14
-"""A checkpoint's bytes a parameter: fp32 master and two averages, and the saved model."""
+CHAT_TARGETS = 0.75
+"""Predicted part of a conversation's tokens: 0.69 to 0.90 in four sets (Alpaca in Chinese and
+English, OASST in Chinese, LIMA; 500 to 600 conversations each, Chinese-LLaMA-2's tokenizer)."""
 
 
 def estimate(config: OptimConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Tokens, steps, FLOPs, memory, disk and time.
+    """Tokens, steps, FLOPs, time, memory, money, disk, and settings that fit.
 
     Args:
         config: the ``pretrain`` or ``finetune`` section.
-        facts: ``tokens`` (of one pass over the rows), ``n_params``, ``vocab_size``,
-            ``hidden_size``, ``layers``, ``seq_len_tokens``, ``cores``; what is missing counts as
-            unknown and leaves out what depends on it.
+        facts: ``tokens`` (of one pass over the rows), ``chat_tokens``, the model's shapes (see
+            :class:`Shapes`), ``seq_len_tokens``, ``cores``, ``machine``; what is missing counts
+            as unknown and leaves out what depends on it.
+
+    Returns:
+        The keys that docs/guides/plan.md describes.
     """
-    tokens = config.steps * config.batch_tokens if config.steps else None
-    if tokens is None and facts.get("tokens"):
-        tokens = int(facts["tokens"] * config.epochs)
-    if not tokens:
-        return {}
-    found: dict[str, Any] = {"tokens": tokens, "steps": ceil(tokens / config.batch_tokens)}
-    if facts.get("n_params"):
-        flops = tokens * (flops_per_token(facts) - saved_flops_per_token(config, facts))
-        found["flops"] = flops
-        precision = choose_precision(config.precision, "cpu")
-        rate = facts.get("flops_per_s") or FLOPS_PER_S[precision] * (facts.get("cores") or 1)
-        found["seconds"] = flops / rate
-        trained = trained_parameters(config, facts)
-        found["trained_parameters"] = trained
-        # a model is saved in 2 bytes a parameter; the rest of the factor is the checkpoint's
-        found["bytes"] = (SAVE_FACTOR - 2) * trained + 2 * int(facts["n_params"])
-        found["memory_bytes"] = memory_bytes(config, facts)
+    tokens, share = _tokens(config, facts)
+    found: dict[str, Any] = {}
+    if tokens:
+        found = {"tokens": tokens, "steps": ceil(tokens / config.batch_tokens)}
+    machine: Machine = facts.get("machine") or Machine()
+    device = accelerator(machine.accelerator, machine.device)
+    job = job_of(config, facts, machine, device, share)
+    if job is None:
+        return found
+    found |= {"parameters": job.shapes.parameters, "trained_parameters": job.trained_parameters}
+    found |= _work(job, device, machine, facts, tokens) | _memory(job, device) | _disk(job)
+    section = "finetune" if isinstance(config, FinetuneConfig) else "pretrain"
+    found["proposals"] = [
+        _proposed(proposal, device, machine, facts, tokens)
+        for proposal in propose(job, device, section)
+    ]
     return found
 
 
-def flops_per_token(facts: Mapping[str, Any]) -> float:
-    """FLOPs of a token, forward and backward: 6 a weight that multiplies, and attention.
+def job_of(
+    config: OptimConfig,
+    facts: Mapping[str, Any],
+    machine: Machine,
+    device: Accelerator,
+    target_share: float = 1.0,
+) -> Job | None:
+    """What is trained on what; None where the model's shapes aren't known."""
+    shapes = Shapes.of(facts)
+    if shapes is None:
+        return None
+    return Job(
+        shapes=shapes, section=config, precision=_precision(config, device),
+        row_tokens=int(facts.get("seq_len_tokens") or 512),
+        micro_batch_tokens=machine.micro_batch_tokens, devices=machine.devices,
+        again=machine.activation_checkpointing, cuda=device.cuda,
+        document_tokens=facts.get("document_tokens"), target_share=target_share,
+    )  # fmt: skip
 
-    The input embedding only looks up, so an untied model's is not counted; a tied one multiplies
-    as the head.
+
+def _precision(config: OptimConfig, device: Accelerator) -> Precision:
+    if device.cuda and config.precision == "auto":
+        return "bf16"  # every GPU of the table multiplies it
+    return choose_precision(config.precision, "cpu")
+
+
+def _tokens(config: OptimConfig, facts: Mapping[str, Any]) -> tuple[int, float]:
+    """Tokens trained on (0: unknown), and the predicted part of them.
+
+    Rehearsal is a part of the predicted tokens: text of which every token is predicted.
     """
-    n, hidden = facts["n_params"], facts.get("hidden_size") or 0
-    vocab, layers = facts.get("vocab_size") or 0, facts.get("layers") or 0
-    matrices = n - (0 if facts.get("tied", True) else vocab * hidden)
-    attention = 6 * layers * hidden * facts.get("seq_len_tokens", 512)
-    return float(6 * matrices + attention)
+    tokens: float = facts.get("tokens") or 0
+    share, text = 1.0, 0.0
+    if isinstance(config, FinetuneConfig):
+        share = CHAT_TARGETS
+        if tokens:
+            text = share * config.rehearsal_share / (1 - config.rehearsal_share)
+        tokens = facts.get("chat_tokens") or 0
+    whole = 1 + text
+    total = config.steps * config.batch_tokens if config.steps else tokens * whole * config.epochs
+    return int(total), (share + text) / whole
 
 
-def memory_bytes(config: OptimConfig, facts: Mapping[str, Any]) -> int:
-    """Peak memory of training without activations: weights, masters, gradients, Adam's averages.
-
-    What LoRA freezes has weights only, in the arithmetic's precision.
-    """
-    bf16 = choose_precision(config.precision, "cpu") == "bf16"
-    trained = trained_parameters(config, facts)
-    total = trained * ((2 if bf16 else 0) + 4 + 4 + 8)
-    if config.lora is not None:
-        total += (int(facts["n_params"]) - _ends(config.lora, facts)) * (2 if bf16 else 4)
-    return total
-
-
-def trained_parameters(config: OptimConfig, facts: Mapping[str, Any]) -> int:
-    """Parameters that have a master and an optimiser state: all, or LoRA's and what it adds.
-
-    Adapters are counted for a LLaMA's seven layers (others come close), as far as ``facts`` knows
-    their shapes: ``hidden_size``, ``intermediate_size``, ``heads``, ``kv_heads``, ``layers``.
-    """
-    if config.lora is None:
-        return int(facts["n_params"])
-    return _adapters(config.lora, facts) + _ends(config.lora, facts)
-
-
-def saved_flops_per_token(config: OptimConfig, facts: Mapping[str, Any]) -> float:
-    """FLOPs that LoRA spares: a frozen weight needs no gradient of its own, 2 of the 6."""
-    if config.lora is None:
-        return 0.0
-    ends = (facts.get("vocab_size") or 0) * (facts.get("hidden_size") or 0)
-    body = facts["n_params"] - ends * (1 if facts.get("tied", True) else 2)
-    frozen = body + (0 if config.lora.embeddings else ends)
-    return float(2 * frozen - 6 * _adapters(config.lora, facts))
-
-
-def _ends(lora: LoraConfig, facts: Mapping[str, Any]) -> int:
-    """Parameters of embeddings and head, where they are trained in full."""
-    rows = (facts.get("vocab_size") or 0) * (facts.get("hidden_size") or 0)
-    return rows * (1 if facts.get("tied", True) else 2) if lora.embeddings else 0
-
-
-def _adapters(lora: LoraConfig, facts: Mapping[str, Any]) -> int:
-    """Parameters of the adapters of a LLaMA of these shapes."""
-    hidden = facts.get("hidden_size") or 0
-    heads = facts.get("heads") or 1
-    inner = facts.get("intermediate_size") or 4 * hidden
-    kv = hidden * (facts.get("kv_heads") or heads) // heads
-    shapes = {
-        "q_proj": (hidden, hidden), "k_proj": (hidden, kv), "v_proj": (hidden, kv),
-        "o_proj": (hidden, hidden), "gate_proj": (hidden, inner), "up_proj": (hidden, inner),
-        "down_proj": (inner, hidden),
+def _work(
+    job: Job, device: Accelerator, machine: Machine, facts: Mapping[str, Any], tokens: int
+) -> dict[str, Any]:
+    """FLOPs, seconds and money."""
+    cost = flops(job)
+    found: dict[str, Any] = {
+        "accelerator": device.name, "devices": job.devices, "precision": job.precision,
     }  # fmt: skip
-    names = shapes if lora.targets == "auto" else {t.rsplit(".", 1)[-1] for t in lora.targets}
-    chosen = [shape for name, shape in shapes.items() if name in names]
-    layer = sum(lora.rank * (i + o) + (o if lora.dora else 0) for i, o in chosen)
-    return int(layer * (facts.get("layers") or 0))
+    if device.peak_flops is not None:
+        mfu = machine.mfu or MFU
+        rate = device.peak_flops * mfu * job.devices
+        found["mfu"] = mfu * cost.model / cost.computed
+    else:
+        core = FLOPS_PER_S[job.precision] * (facts.get("cores") or 1)
+        rate = facts.get("flops_per_s") or core
+    if not tokens:
+        return found
+    found |= {
+        "flops": tokens * cost.model, "computed_flops": tokens * cost.computed,
+        "seconds": tokens * cost.computed / rate,
+    }  # fmt: skip
+    if machine.price_per_device_hour is not None:
+        amount = found["seconds"] / 3600 * job.devices * machine.price_per_device_hour
+        found["money"] = {"amount": amount, "currency": machine.currency}
+    return found
+
+
+def _memory(job: Job, device: Accelerator) -> dict[str, Any]:
+    """Memory of a device at its fullest moment, by part."""
+    memory, has = peak(job), device_bytes(job, device)
+    reserve = reserve_bytes(memory, device)
+    shown = memory_dict(memory) | {"reserve_bytes": reserve, "device_bytes": has}
+    fits = memory.total + reserve <= has
+    found: dict[str, Any] = {"memory": shown, "memory_bytes": memory.total, "fits": fits}
+    if device.cuda:
+        found["host_memory_bytes"] = host_bytes(job)
+    return found
+
+
+def _disk(job: Job) -> dict[str, Any]:
+    """Bytes on disk."""
+    needed = disk(job)
+    parts = {
+        "checkpoints_bytes": needed.checkpoints, "model_bytes": needed.model,
+        "total_bytes": needed.total,
+    }  # fmt: skip
+    return {"disk": parts, "bytes": needed.total}
+
+
+def memory_dict(memory: Memory) -> dict[str, Any]:
+    """The parts of a moment, as ``--json`` has them."""
+    return {
+        "moment": memory.moment, "weights_bytes": memory.weights,
+        "gradients_bytes": memory.gradients, "optimizer_bytes": memory.optimizer,
+        "activations_bytes": memory.activations, "loss_bytes": memory.loss,
+        "other_bytes": memory.other, "total_bytes": memory.total,
+    }  # fmt: skip
+
+
+def _proposed(
+    proposal: Proposal, device: Accelerator, machine: Machine, facts: Mapping[str, Any], tokens: int
+) -> dict[str, Any]:
+    """A proposal with what it costs."""
+    memory = peak(proposal.job)
+    work = _work(proposal.job, device, machine, facts, tokens)
+    kept: dict[str, Any] = {key: work[key] for key in ("seconds", "money") if key in work}
+    return {
+        "what": proposal.what, "set": dict(proposal.settings), "devices": proposal.job.devices,
+        "memory_bytes": memory.total, **kept,
+    }  # fmt: skip

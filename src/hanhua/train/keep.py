@@ -18,7 +18,8 @@ from typing import Any
 from hanhua.core.files import canonical_json, sha256_text, storage_errors
 from hanhua.tokens.loader import LoaderState
 from hanhua.tokens.rows import PackedRows
-from hanhua.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint, sync
+from hanhua.train import parallel
+from hanhua.train.checkpoint import BACKGROUND, Writing, checkpoints, load_checkpoint, put
 from hanhua.train.config import OptimConfig
 from hanhua.train.gate import GateState
 from hanhua.train.guard import GuardState
@@ -63,23 +64,29 @@ def run_identity(config: OptimConfig, rows: PackedRows, seed: int) -> str:
 
 
 class Keeper:
-    """Saves and brings back one run.
+    """Saves and brings back one run; all processes of the run call its methods alike.
+
+    On an accelerator a checkpoint is copied to the machine's memory and written from there while
+    training goes on; on a CPU, whose cores and memory training needs, it is written at once.
 
     Args:
         work: folder that survives a kill.
         masters: weights and optimiser.
         identity: see :func:`run_identity`.
+        background: whether to write while training goes on.
     """
 
-    def __init__(self, work: Path, masters: Masters, identity: str) -> None:
+    def __init__(self, work: Path, masters: Masters, identity: str, background: bool) -> None:
         self.work = work
         self.masters = masters
         self.identity = identity
+        self.group = (parallel.writers() or BACKGROUND) if background else None
         self.saved = time.monotonic()
+        self.writing: tuple[Writing, tuple[str, ...]] | None = None
 
     def late(self, minutes: float) -> bool:
-        """Whether the newest checkpoint is older than that."""
-        return time.monotonic() - self.saved > 60 * minutes
+        """Whether the newest checkpoint is older than that, by the first process's clock."""
+        return parallel.share(time.monotonic() - self.saved > 60 * minutes)
 
     def resume(self) -> State:
         """The newest checkpoint's state, weights and optimiser; a fresh state without one.
@@ -96,20 +103,47 @@ class Keeper:
         The named places come first: a run that is killed between then goes on from an older
         checkpoint and comes to the same step again, but never goes on without what it held.
         """
+        self.finish()
         facts = {"identity": self.identity, "precision": self.masters.config.precision}
-        first, *others = [*(self.work / name for name in names), self.work]
-        path = save_checkpoint(first, state.step, self.masters, facts | asdict(state))
-        for place in others:
-            path = _link(path, place)
+        first, *others = (*names, ".")
+        writing = Writing(
+            self.work / first, state.step, self.masters, facts | asdict(state), self.group
+        )
+        self.writing = writing, tuple(others)
         self.saved = time.monotonic()
-        return path
+        self.poll()
+        if self.group is None:
+            parallel.wait()
+        return self.work / writing.path.name
+
+    def poll(self) -> None:
+        """Put a checkpoint in its place that was written meanwhile."""
+        if self.writing is not None and self.writing[0].done():
+            self._put()
+
+    def finish(self) -> None:
+        """Wait until every checkpoint is in its place."""
+        if self.writing is not None:
+            self._put()
+        parallel.wait()
+
+    def _put(self) -> None:
+        assert self.writing is not None
+        writing, others = self.writing
+        writing.put()
+        path = writing.path
+        for place in others if parallel.first() else ():
+            path = _link(path, self.work / place)
+        self.writing = None
 
     def holds(self, name: str) -> bool:
         """Whether there is a checkpoint under a name."""
-        return bool(checkpoints(self.work / name))
+        self.finish()
+        return parallel.share(bool(checkpoints(self.work / name)))
 
     def go_back(self, name: str) -> State:
-        """Weights, optimiser and random state of a held checkpoint, and its state."""
+        """Weights and optimiser of a held checkpoint, and its state."""
+        self.finish()
         found = load_checkpoint(self.work / name, self.masters, self.identity)
         assert found is not None, name
         return State.read(found)
@@ -117,21 +151,16 @@ class Keeper:
 
 def _link(path: Path, place: Path) -> Path:
     """A checkpoint in another folder too, in place of those there: all of it, or none."""
-    final, aside = place / path.name, place / f".{path.name}.tmp"
+    aside = place / f".{path.name}.tmp"
     with storage_errors(place):
         shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        for file in path.iterdir():
-            try:
-                os.link(file, aside / file.name)
-            except OSError:  # a file system without hard links
-                shutil.copyfile(file, aside / file.name)
-                sync(aside / file.name)
-        sync(aside)
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(aside, final)
-        sync(place)
-        for old in checkpoints(place):
-            if old != final:
-                shutil.rmtree(old, ignore_errors=True)
-    return final
+        shutil.copytree(path, aside, copy_function=_link_file)
+        put(aside, place / path.name)
+    return place / path.name
+
+
+def _link_file(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, target)

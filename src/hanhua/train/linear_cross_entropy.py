@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 
 IGNORE = -100
+Bend = tuple[float, float | None]
+"""Factor of the logits, and their softcap."""
 BUFFER_BYTES = 320 * 1024 * 1024
 """Room for the gradients of a chunk's logits: large, so that the weight's gradient, itself V x D,
 is made in few and large products."""
@@ -31,8 +33,12 @@ def linear_cross_entropy(
     bias_V: Tensor | None = None,
     *,
     scale: float = 1.0,
+    logit_scale: float = 1.0,
+    softcap: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Cross-entropy of ``hidden @ weight.T + bias`` against labels, summed, times a scale.
+
+    With a softcap c and a factor f of the logits, z' = c tanh(f z / c) takes their place.
 
     Args:
         hidden_ND: ``[N, D]``.
@@ -40,13 +46,15 @@ def linear_cross_entropy(
         labels_N: ``[N]`` ids; ``IGNORE`` (-100) where nothing is predicted.
         bias_V: ``[V]`` or None.
         scale: factor of the loss and its gradients, e.g. 1 / predicted tokens of the whole step.
+        logit_scale: factor of the logits (Cohere, Granite).
+        softcap: what no logit exceeds (Gemma 2); None: no cap.
 
     Returns:
         The scaled loss (a scalar with a gradient) and the loss of every token, ``[N]`` fp32,
         unscaled, 0 where ignored, without a gradient.
     """
     loss, losses = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        hidden_ND, weight_VD, labels_N, bias_V, scale
+        hidden_ND, weight_VD, labels_N, bias_V, scale, (logit_scale, softcap)
     )
     return loss, losses
 
@@ -56,15 +64,16 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, bias: Tensor | None, scale: float
-    ) -> tuple[Tensor, Tensor]:
+        ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, bias: Tensor | None,
+        scale: float, bend: Bend,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
         at = (labels != IGNORE).nonzero().squeeze(1)
         whole = at.numel() == labels.numel()
         kept = hidden if whole else hidden.index_select(0, at)
         need_weight = ctx.needs_input_grad[1]
         losses, d_kept, d_weight, d_bias = _chunks(
             kept.detach(), weight.detach(), labels[at], None if bias is None else bias.detach(),
-            need_weight,
+            need_weight, bend,
         )  # fmt: skip
         d_kept.mul_(scale)
         d_hidden = d_kept if whole else torch.zeros_like(hidden).index_copy_(0, at, d_kept)
@@ -86,12 +95,13 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 None if g is None else g * grads[0].to(g.dtype)
                 for g in (d_hidden, d_weight, d_bias)
             )
-        return d_hidden, d_weight, None, d_bias, None
+        return d_hidden, d_weight, None, d_bias, None, None
 
 
 def _chunks(
-    hidden: Tensor, weight: Tensor, labels: Tensor, bias: Tensor | None, need_weight: bool
-) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    hidden: Tensor, weight: Tensor, labels: Tensor, bias: Tensor | None, need_weight: bool,
+    bend: Bend,
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:  # fmt: skip
     """Losses and unscaled gradients, a chunk of tokens at a time."""
     n, vocab = hidden.shape[0], weight.shape[0]
     chunk, tile = _sizes(n, vocab * hidden.element_size())
@@ -106,7 +116,7 @@ def _chunks(
         for lo in range(start, stop, tile):
             hi = min(lo + tile, stop)
             part = d_logits[lo - start : hi - start]
-            losses[lo:hi] = _tile(hidden[lo:hi], weight, labels[lo:hi], bias, part)
+            losses[lo:hi] = _tile(hidden[lo:hi], weight, labels[lo:hi], bias, part, bend)
             torch.mm(part, weight, out=d_hidden[lo:hi])
         if need_weight:
             product = torch.mm(d_logits.t(), hidden[start:stop])
@@ -127,9 +137,9 @@ def _sizes(n: int, row_bytes: int) -> tuple[int, int]:
 
 
 def _tile(
-    hidden: Tensor, weight: Tensor, labels: Tensor, bias: Tensor | None, out: Tensor
+    hidden: Tensor, weight: Tensor, labels: Tensor, bias: Tensor | None, out: Tensor, bend: Bend
 ) -> Tensor:
-    """Fill ``out`` with softmax minus one-hot; returns the losses.
+    """Fill ``out`` with the gradient of the logits, softmax minus one-hot; returns the losses.
 
     The softmax is computed in fp32 inside and rounded once. The loss is read off it, so in bf16
     a token's loss carries a rounding of at most 2^-9, to either side, which a step's mean over
@@ -138,8 +148,24 @@ def _tile(
     torch.mm(hidden, weight.t(), out=out)
     if bias is not None:
         out.add_(bias)
+    slope = _bend(out, bend)
     torch._softmax(out, -1, False, out=out)
     at = torch.arange(len(labels), device=labels.device)
     p = out[at, labels]
     out[at, labels] = p - 1  # not scatter_add_, which copies all of a bf16 tensor on CPU
+    if slope is not None:
+        out.mul_(slope)
     return p.float().clamp_min(1e-37).log().neg()
+
+
+def _bend(logits: Tensor, bend: Bend) -> Tensor | float | None:
+    """Scale and cap logits in place; returns by what the gradient grows, None for nothing."""
+    factor, cap = bend
+    if factor != 1.0:
+        logits.mul_(factor)
+    if cap is None:
+        return None if factor == 1.0 else factor
+    logits.div_(cap).tanh_()
+    slope = logits.square().neg_().add_(1).mul_(factor)
+    logits.mul_(cap)
+    return slope

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hanhua.core.progress import Bar
+from hanhua.train.speed import Speed
 from hanhua.train.trackers import Trackers
 
 Line = Mapping[str, Any]
@@ -27,12 +28,15 @@ class TrainLog:
         bar: where to show tokens, losses and learning rate.
         trackers: other places for the same numbers.
         say: for what a person must not miss.
+        speed: what the machine can do.
     """
 
     def __init__(
-        self, path: Path, steps: int, bar: Bar, trackers: Trackers, say: Callable[[str], None]
-    ) -> None:
+        self, path: Path, steps: int, bar: Bar, trackers: Trackers, say: Callable[[str], None],
+        speed: Speed,
+    ) -> None:  # fmt: skip
         self.path, self.bar, self.trackers, self.say = path, bar, trackers, say
+        self.speed = speed
         kept = path.read_text(encoding="utf-8").splitlines(keepends=True)[:steps] if steps else []
         path.write_text("".join(kept), encoding="utf-8")
         self.file = path.open("a", encoding="utf-8")
@@ -46,7 +50,8 @@ class TrainLog:
         """
         self.file.write(json.dumps(line, sort_keys=True) + "\n")
         self.file.flush()
-        self.bar.advance(tokens, **notes(line))
+        share = self.speed.share(tokens, line.get("targets", 0))
+        self.bar.advance(tokens, **notes(line), **{"of limit": f"{share:.0%}"})
         self.trackers.log(line)
         for text in events(line):
             self.say(f"  step {line['step']}: {text}")
@@ -56,11 +61,31 @@ class TrainLog:
         self.file.flush()
         os.fsync(self.file.fileno())
 
+    def text(self) -> str:
+        """All lines."""
+        return self.path.read_text(encoding="utf-8")
+
     def __enter__(self) -> TrainLog:
         return self
 
     def __exit__(self, *args: object) -> None:
         self.file.close()
+
+
+class NoLog:
+    """What the processes behind the first write: nothing."""
+
+    path = Path(os.devnull)
+
+    def write(self, line: Line, tokens: int) -> None:
+        """The first writes it."""
+
+    def sync(self) -> None:
+        """Nothing to wait for."""
+
+    def text(self) -> str:
+        """No lines."""
+        return ""
 
 
 def notes(line: Line) -> dict[str, Any]:

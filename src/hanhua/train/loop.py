@@ -1,17 +1,17 @@
 """The one training loop: rows in, weights out, for every model, objective and phase.
 
 A step reads its rows, adds up the gradients of its micro-batches, and moves the weights once.
-Everything that decides the next step (weights, optimiser, random state, place in the data) is in
-a checkpoint; the log holds nothing that depends on the clock. So a run that was killed and
-started again is the run that was not.
+Everything that decides the next step (weights, optimiser, place in the data) is in a checkpoint,
+and random numbers are a function of the step; the log holds nothing that depends on the clock.
+So a run that was killed and started again is the run that was not. With many processes each
+takes its part of a step's rows, and all of them take every decision alike.
 """
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,21 +21,22 @@ import torch
 
 from hanhua.core.config import Machine
 from hanhua.core.progress import Progress
-from hanhua.model.lora import add_adapters
-from hanhua.tokens.loader import Batch, read_batch
+from hanhua.tokens.loader import read_batch
 from hanhua.tokens.rows import PackedRows
-from hanhua.train import gate, guard
-from hanhua.train.attention import enable
+from hanhua.train import gate, guard, parallel
 from hanhua.train.checkpoint import kept_precision
 from hanhua.train.config import OptimConfig
 from hanhua.train.keep import ANCHOR, GOOD, Keeper, State, run_identity
-from hanhua.train.log import TrainLog, mean_tail, read_learnt
+from hanhua.train.log import NoLog, TrainLog, mean_tail, read_learnt
 from hanhua.train.memory import keep_freed_memory
-from hanhua.train.objective import check_head, check_rows, flatten, next_token_loss
-from hanhua.train.optim import DTYPES, Masters
+from hanhua.train.objective import check_head, check_rows
+from hanhua.train.optim import Masters
+from hanhua.train.parallel import device_of
 from hanhua.train.precision import Precision, choose_precision
 from hanhua.train.schedule import Phase, Plan, learning_rate, make_plan, phase_at
-from hanhua.train.trackers import Trackers
+from hanhua.train.setup import in_background, open_log, set_up
+from hanhua.train.shard import Root, let_go
+from hanhua.train.step import learn, seed_step
 from hanhua.train.watch import HeldOut, Watch, open_watch, watch_section
 
 
@@ -44,7 +45,9 @@ class TrainResult:
     """What came out.
 
     Args:
-        weights: fp32 masters of what was trained, by parameter name: everything, but for LoRA.
+        weights: of what was trained (everything, but for LoRA) by parameter name: the fp32
+            masters. Where processes share the model: all of them on the first's CPU, none on the
+            others.
         log: the file with one JSON line a step.
         steps: of the plan, up to the model that came out.
         tokens: that it learnt from, padding not counted.
@@ -67,7 +70,7 @@ class TrainResult:
 def train(
     model: Any, rows: PackedRows, config: OptimConfig, *, work: Path, seed: int, machine: Machine,
     progress: Progress, old_rows: int | None = None, title: str = "training",
-    held_out: HeldOut | None = None,
+    held_out: HeldOut | None = None, source: Path | None = None,
 ) -> TrainResult:  # fmt: skip
     """Train a model on packed rows, going on from the newest checkpoint if there is one.
 
@@ -75,7 +78,7 @@ def train(
         model: a causal LM; its parameters are cast to the section's precision.
         rows: what to train on.
         config: the section.
-        work: folder for checkpoints and the log; survives a kill.
+        work: folder for checkpoints and the log; survives a kill; one for all processes.
         seed: of the data's order and of any randomness in the model.
         machine: threads, micro-batch, how often to checkpoint; changes no result but for the
             order of fp32 additions.
@@ -83,6 +86,7 @@ def train(
         old_rows: embedding rows the base had, needed for a phase ``new_rows``.
         title: of the bar.
         held_out: text to watch, where the section asks for that.
+        source: the folder that the model came from, where many processes share it.
 
     Raises:
         TrainingError: when training runs away and the guard gives up (with a checkpoint from
@@ -91,42 +95,33 @@ def train(
         DependencyError: when a tracker is not installed.
         ModelError: when the model can't be trained on packed documents.
     """
-    torch.set_num_threads(machine.threads or os.cpu_count() or 1)
+    torch.set_num_threads(machine.threads or max((os.cpu_count() or 1) // parallel.size(), 1))
     keep_freed_memory()
     work.mkdir(parents=True, exist_ok=True)
     check_head(model)
     check_rows(model, rows)
-    enable(model)
     precision = choose_precision(config.precision, device_of(machine), kept_precision(work))
-    if config.lora is not None:
-        add_adapters(model, config.lora, seed, DTYPES[precision])
-    model.to(device_of(machine)).train()
-    torch.manual_seed(seed)
+    root = set_up(model, config, precision, machine, seed, source)
     plan = make_plan(config, len(rows), rows.seq_len_tokens)
     identity = run_identity(config, rows, seed)
     config = config.model_copy(update={"precision": precision})
     masters = Masters(model, config, old_rows)
-    watch = open_watch(model, config, held_out)
-    keeper = Keeper(work, masters, identity)
+    watch = open_watch(root, config, held_out)
+    keeper = Keeper(work, masters, identity, background=in_background(machine))
     state = keeper.resume()
     if state.step:
         progress.say(f"  {title}: going on behind step {state.step} of {plan.steps}")
-    total = plan.total_rows * rows.n_tokens / len(rows)
-    trackers = Trackers(
-        machine.trackers, Path(machine.tracker_folder), f"{title}-{identity[:12]}",
-        config.model_dump(mode="json"), state.step,
-    )  # fmt: skip
-    with (
-        closing(trackers),
-        progress.bar(title, total, "tok", done=state.tokens) as bar,
-        TrainLog(work / "log.jsonl", state.step, bar, trackers, progress.say) as log,
-    ):
-        run = _Run(model, masters, rows, config, plan, keeper, log, watch, machine, seed)
+    with ExitStack() as stack:
+        log = open_log(
+            stack, root, config, plan, rows, state, work, machine, progress, title, identity
+        )
+        run = _Run(root, masters, rows, config, plan, keeper, log, watch, machine, seed)
         state = run.to_the_end(state)
-    lines = read_learnt(log.path.read_text(encoding="utf-8"), state.step, state.guard.skipped)
+    keeper.finish()
+    lines = read_learnt(log.text(), state.step, state.guard.skipped)
     facts = guard.facts(state.guard) | gate.facts(config.stop, state.gate)
     return TrainResult(
-        masters.weights, log.path, state.step, state.tokens, mean_tail(lines), precision,
+        masters.whole(), log.path, state.step, state.tokens, mean_tail(lines), precision,
         state.guard.skipped, facts,
     )  # fmt: skip
 
@@ -135,13 +130,13 @@ def train(
 class _Run:
     """The loop with everything that it touches."""
 
-    model: Any
+    root: Root
     masters: Masters
     rows: PackedRows
     config: OptimConfig
     plan: Plan
     keeper: Keeper
-    log: TrainLog
+    log: TrainLog | NoLog
     watch: Watch | None
     machine: Machine
     seed: int
@@ -159,6 +154,7 @@ class _Run:
             if now is not phase:
                 phase = now
                 self.masters.begin(phase.config)
+                let_go(self.root)
             state = self._step(state, phase)
         if state.gate.stopped_at is None:
             return state
@@ -168,8 +164,9 @@ class _Run:
         """One place of the plan: read, learn (or refuse to), measure, log, keep."""
         lr = learning_rate(self.config, phase, state.step)
         batch, data = read_batch(self.rows, state.data, self.plan.rows_in(state.step), self.seed)
-        line, fault = _learn(
-            self.model, self.masters, batch, self.rows.languages, lr,
+        seed_step(self.seed, state.step)
+        line, fault = learn(
+            self.root, self.masters, batch, self.rows.languages, lr,
             self.machine.micro_batch_tokens,
             partial(guard.find_fault, self.config.guard, state.guard.losses),
         )  # fmt: skip
@@ -183,6 +180,7 @@ class _Run:
         good = self._measure(new, line)
         self.log.write(line, batch.n_tokens)
         self._keep(new, phase, good, back="went_back_to_step" in line)
+        self.keeper.poll()
         return new
 
     def _refuse(
@@ -193,15 +191,17 @@ class _Run:
         why = guard.stop_reason(section, state.guard, self.keeper.holds(ANCHOR))
         if why or section is None:
             self.log.sync()
-            raise guard.runaway(str(why), step, line, self.keeper.save(state))
+            kept = self.keeper.save(state)
+            self.keeper.finish()
+            raise guard.runaway(str(why), step, line, kept)
         noted = guard.refused(state.guard, step)
         new = replace(new, step=step, guard=noted)
         line = guard.skipped_line(line, fault, asdict(state.data), self.plan.rows_in(state.step))
         if noted.in_a_row >= section.max_in_a_row:
-            kept = self.keeper.go_back(ANCHOR)
-            back = guard.gone_back(noted, kept.guard, kept.step, step)
-            new = replace(new, tokens=kept.tokens, guard=back)
-            line["went_back_to_step"] = kept.step
+            anchor = self.keeper.go_back(ANCHOR)
+            back = guard.gone_back(noted, anchor.guard, anchor.step, step)
+            new = replace(new, tokens=anchor.tokens, guard=back)
+            line["went_back_to_step"] = anchor.step
         return new, line
 
     def _measure(self, state: State, line: dict[str, Any]) -> bool:
@@ -230,44 +230,3 @@ class _Run:
         if names or due or self.keeper.late(self.machine.checkpoint_minutes):
             self.log.sync()
             self.keeper.save(state, *names)
-
-
-def device_of(machine: Machine) -> str:
-    """Where to compute."""
-    if machine.device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return machine.device
-
-
-def _learn(
-    model: Any, masters: Masters, batch: Batch, languages: list[str], lr: float, micro: int,
-    find_fault: Callable[[float], str | None],
-) -> tuple[dict[str, Any], str | None]:  # fmt: skip
-    """Gradients of all micro-batches, then one move of the weights, or why there was none."""
-    parts = [flatten(part, languages) for part in batch.micro_batches(micro)]
-    targets = max(sum(part.n_targets for part in parts), 1)
-    sums = torch.zeros(len(languages), 2, dtype=torch.float64)
-    for flat in parts:
-        loss, losses = next_token_loss(model, flat, 1 / targets)
-        torch.autograd.backward(loss)
-        masters.collect()
-        counted = (flat.labels >= 0).double()
-        both = torch.stack([losses.double().cpu(), counted], 1)
-        sums.index_add_(0, flat.languages, both)
-    total = float(sums[:, 0].sum()) / targets
-    fault, grad_norm = find_fault(total), math.nan
-    if fault is None:
-        grad_norm = masters.step(lr)
-        fault = None if math.isfinite(grad_norm) else "the gradient is not a number"
-    else:
-        masters.optimizer.zero_grad(set_to_none=True)
-    by_language = {
-        name: round(float(loss / n), 6)
-        for name, (loss, n) in zip(languages, sums.tolist(), strict=True)
-        if n
-    }
-    line = {
-        "loss": round(total, 6), "lr": float(f"{lr:.6g}"), "grad_norm": float(f"{grad_norm:.6g}"),
-        "targets": targets, "losses": by_language,
-    }  # fmt: skip
-    return line, fault

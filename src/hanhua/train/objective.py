@@ -13,10 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hanhua.core.errors import ModelError, TrainingError
+from hanhua.core.errors import TrainingError
+from hanhua.model.head import head_form
 from hanhua.tokens.loader import Batch
 from hanhua.tokens.rows import PackedRows
 from hanhua.train.linear_cross_entropy import IGNORE, linear_cross_entropy
+from hanhua.train.varlen import Documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +70,9 @@ def check_head(model: Any) -> None:
     """Refuse models that do something to their logits that we don't do.
 
     Raises:
-        ModelError: naming the setting.
+        ModelError: see :func:`hanhua.model.head.head_form`.
     """
-    for name, neutral in (
-        ("final_logit_softcapping", None), ("logits_scaling", 1.0), ("logit_scale", 1.0),
-    ):  # fmt: skip
-        value = getattr(model.config, name, neutral)
-        if value is not None and value != neutral:
-            raise ModelError(
-                "This model changes its logits behind the head, which training can't do yet.",
-                where=f"config.json: {name}", found=value, fix="use another base",
-            )  # fmt: skip
+    head_form(model)
 
 
 def check_rows(model: Any, rows: PackedRows) -> None:
@@ -103,6 +97,14 @@ def check_rows(model: Any, rows: PackedRows) -> None:
         )  # fmt: skip
 
 
+def _documents_of(model: Any) -> Documents:
+    """The one object by which a model is told where documents lie."""
+    found: Documents | None = getattr(model, "_hanhua_documents", None)
+    if found is None:
+        found = model._hanhua_documents = Documents()
+    return found
+
+
 def next_token_loss(model: Any, flat: Flat, scale: float) -> tuple[Tensor, Tensor]:
     """The loss of a flat batch.
 
@@ -119,10 +121,11 @@ def next_token_loss(model: Any, flat: Flat, scale: float) -> tuple[Tensor, Tenso
     hidden = model.base_model(
         input_ids=flat.ids.to(device),
         position_ids=flat.positions.to(device),
-        document_lengths=flat.lengths,
+        document_lengths=_documents_of(model).set(flat.lengths),
         use_cache=False,
     ).last_hidden_state[0]
-    head = model.get_output_embeddings()
+    head, form = model.get_output_embeddings(), head_form(model)
     return linear_cross_entropy(
-        hidden, head.weight, flat.labels.to(device), getattr(head, "bias", None), scale=scale
-    )
+        hidden, head.weight, flat.labels.to(device), getattr(head, "bias", None), scale=scale,
+        logit_scale=form.scale, softcap=form.softcap,
+    )  # fmt: skip

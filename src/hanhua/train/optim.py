@@ -2,20 +2,27 @@
 
 Where the module computes in bf16, gradients are added up in fp32 (so any number of micro-batches
 adds up exactly as well), AdamW steps the fp32 masters, and the module gets the rounded result.
-With fp32 arithmetic the module's weights are the masters.
+With fp32 arithmetic the module's weights are the masters. So are they where many processes share
+the model: each then has masters, gradients and averages of its own part alone.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from hanhua.core.errors import TrainingError
 from hanhua.model.lora import keeps_fp32, trained_names
+from hanhua.train import parallel
 from hanhua.train.config import OptimConfig, PhaseConfig
 from hanhua.train.precision import choose_precision
+from hanhua.train.shard import first_row, gathered, local
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -29,10 +36,15 @@ class Masters:
     Args:
         model: a causal LM; its parameters are cast to the section's precision.
         config: the section.
-        old_rows: embedding rows that the base had, for the phase ``new_rows``; None: unknown.
+        old_rows: embedding rows that the base had, for what is set for new ones; None: unknown.
+
+    Raises:
+        TrainingError: where something is set for new rows and nobody said which they are.
     """
 
     def __init__(self, model: Any, config: OptimConfig, old_rows: int | None = None) -> None:
+        if config.new_rows_lr_scale != 1.0 and old_rows is None:
+            raise no_new_rows("new_rows_lr_scale", config.new_rows_lr_scale)
         self.config = config
         self.old_rows = old_rows
         self.only_new_rows = False
@@ -43,6 +55,9 @@ class Masters:
             self.working = {n: p for n, p in self.working.items() if n in names}
         self.weights: dict[str, Tensor] = {}
         for name, parameter in self.working.items():
+            if parallel.size() > 1:
+                self.weights[name] = local(parameter.detach())
+                continue
             self.weights[name] = parameter.detach().to(torch.float32, copy=True)
             # the same tensor where dtype is fp32
             parameter.data = self.weights[name].to(torch.float32 if keeps_fp32(name) else dtype)
@@ -77,11 +92,7 @@ class Masters:
             TrainingError: for ``new_rows`` where nobody said which rows are new.
         """
         if phase.train == "new_rows" and self.old_rows is None:
-            raise TrainingError(
-                "A phase trains only new rows, but this model has none.",
-                where="pretrain.phases", found="train: new_rows, without an expand stage",
-                fix="take the phase out, or give the recipe a vocab section",
-            )  # fmt: skip
+            raise no_new_rows("phases", "train: new_rows")
         self.only_new_rows = phase.train == "new_rows"
         for name, parameter in self.working.items():
             parameter.requires_grad_(phase.train == "all" or name in self.embeddings)
@@ -92,11 +103,11 @@ class Masters:
         for name, parameter in self.working.items():
             if parameter.grad is None:
                 continue
-            master = self.weights[name]
+            master, grad = self.weights[name], local(parameter.grad)
             if master.grad is None:
-                master.grad = parameter.grad.to(torch.float32)
+                master.grad = grad.to(torch.float32)
             else:
-                master.grad.add_(parameter.grad)
+                master.grad.add_(grad)
             parameter.grad = None
 
     def step(self, learning_rate: float) -> float:
@@ -105,26 +116,78 @@ class Masters:
         Nothing is changed when that length is not a number.
         """
         if self.only_new_rows:
-            for name in self.embeddings:
-                grad = self.weights[name].grad
-                if grad is not None:
-                    grad[: self.old_rows].zero_()
-        active = [w for w in self.weights.values() if w.grad is not None]
-        limit = self.config.clip or float("inf")
-        length = float(torch.nn.utils.clip_grad_norm_(active, limit, foreach=True))
-        if length == length and length != float("inf"):
+            self._spare_old_rows()
+        length = self._clip()
+        if math.isfinite(length):
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate * group["lr_scale"]
-            self.optimizer.step()
+            with self._scaled_new_rows():
+                self.optimizer.step()
             self.copy_down()
         self.optimizer.zero_grad(set_to_none=True)
         return length
 
+    @contextmanager
+    def _scaled_new_rows(self) -> Iterator[None]:
+        """Let new rows move so many times as far as AdamW moves them: a learning rate of theirs.
+
+        (They have no decay, so the move is the learning rate times something.)
+        """
+        scale = self.config.new_rows_lr_scale
+        if scale == 1.0:
+            yield
+            return
+        assert self.old_rows is not None
+        rows = [
+            self.weights[name][max(self.old_rows - first_row(self.working[name]), 0) :]
+            for name in self.embeddings
+        ]
+        before = [part.clone() for part in rows]
+        yield
+        for start, part in zip(before, rows, strict=True):
+            part.copy_(torch.lerp(start, part, scale))
+
+    def _spare_old_rows(self) -> None:
+        """No gradient for rows that the base had."""
+        assert self.old_rows is not None
+        for name in self.embeddings:
+            grad = self.weights[name].grad
+            if grad is not None:
+                grad[: max(self.old_rows - first_row(self.working[name]), 0)].zero_()
+
+    def _clip(self) -> float:
+        """Shorten the gradient to the section's limit; returns its length before."""
+        grads = {n: w.grad for n, w in self.weights.items() if w.grad is not None and w.numel()}
+        length = get_total_norm(grads.values(), foreach=True)
+        if parallel.size() > 1:
+            length = _length_over_ranks(grads)
+        limit = self.config.clip or math.inf
+        clip_grads_with_norm_(self.weights.values(), limit, length, foreach=True)
+        return float(length)
+
+    def whole(self) -> dict[str, Tensor]:
+        """The trained weights; of many processes the first has all of them, the others none."""
+        if parallel.size() == 1:
+            return self.weights
+        found = {name: gathered(parameter) for name, parameter in self.working.items()}
+        return {name: weight for name, weight in found.items() if weight is not None}
+
     def copy_down(self) -> None:
         """Give the module the masters' values."""
+        if parallel.size() > 1:  # the module has no others
+            return
         for name, parameter in self.working.items():
             if parameter.data_ptr() != self.weights[name].data_ptr():
                 parameter.data.copy_(self.weights[name])
+
+
+def no_new_rows(key: str, found: object) -> TrainingError:
+    """The error of a section that speaks of new rows, where nobody knows of any."""
+    return TrainingError(
+        "The section sets something for new rows only, but this model has none.",
+        where=f"pretrain.{key}", found=f"{found}, without an expand stage",
+        fix="take it out, or give the recipe a vocab section",
+    )  # fmt: skip
 
 
 def _embedding_names(model: Any, parameters: dict[str, nn.Parameter]) -> list[str]:
@@ -132,3 +195,15 @@ def _embedding_names(model: Any, parameters: dict[str, nn.Parameter]) -> list[st
     head = model.get_output_embeddings()
     ends = [model.get_input_embeddings().weight] + ([] if head is None else [head.weight])
     return [name for name, p in parameters.items() if any(p is end for end in ends)]
+
+
+def _length_over_ranks(grads: dict[str, Tensor]) -> Tensor:
+    """The length of a gradient of which every process has a part, the same bits on each.
+
+    What is not cut (see ``keeps_fp32``) has a gradient of its own on each process; these are
+    added up first.
+    """
+    whole = [parallel.total(grad) for name, grad in grads.items() if keeps_fp32(name)]
+    parts = [grad for name, grad in grads.items() if not keeps_fp32(name)]
+    square = get_total_norm(parts).double().cpu() ** 2
+    return (parallel.total(square) + get_total_norm(whole).double().cpu() ** 2).sqrt().float()

@@ -8,6 +8,7 @@ from typing import Any
 
 from hanhua.core.files import write_text
 from hanhua.core.stage import Result
+from hanhua.train import parallel
 from hanhua.train.log import read_learnt
 from hanhua.train.loop import TrainResult
 
@@ -19,7 +20,12 @@ def training_result(result: TrainResult, saved: Mapping[str, Any], out: Path) ->
         result: of the loop.
         saved: of :func:`hanhua.train.save.save_trained`.
         out: the artifact.
+
+    Returns:
+        Nothing on processes behind the first.
     """
+    if not parallel.first():
+        return Result()
     text = result.log.read_text(encoding="utf-8")
     write_text(out / "log.jsonl", text)
     lines = read_learnt(text, result.steps, result.skipped)

@@ -10,9 +10,12 @@ import torch
 from hanhua.core.errors import TrainingError
 from hanhua.model.checkpoint import probe_logits, save_model
 from hanhua.model.load import load_model, read_config
-from hanhua.model.lora import merge_adapters
+from hanhua.model.lora import add_adapters, merge_adapters
 from hanhua.model.lora_files import save_adapter
+from hanhua.model.nf4 import dequantise
+from hanhua.train import parallel
 from hanhua.train.config import OptimConfig
+from hanhua.train.fill import model_without_weights
 from hanhua.train.loop import TrainResult
 
 MERGED_MOST = {"float32": 1e-4, "bfloat16": 5e-2}
@@ -22,9 +25,15 @@ weight is rounded once, by up to 2^-9 of itself."""
 
 
 def load_to_train(folder: Path, config: OptimConfig) -> Any:
-    """The model to start from; frozen weights are never held wider than they are stored."""
+    """The model to start from; frozen weights are never held wider than they are stored.
+
+    Where many processes share it, it comes without weights: each takes its part in the loop.
+    """
     stored = read_config(folder).dtype if config.lora is not None else None
-    return load_model(folder, stored if isinstance(stored, torch.dtype) else torch.float32)
+    dtype = stored if isinstance(stored, torch.dtype) else torch.float32
+    return (
+        load_model(folder, dtype) if parallel.size() == 1 else model_without_weights(folder, dtype)
+    )
 
 
 def save_trained(
@@ -43,18 +52,24 @@ def save_trained(
 
     Returns:
         What ``save_model`` returns, and for LoRA ``lora``: ``trained_parameters`` and
-        ``merge_difference`` (see ``MERGED_MOST``).
+        ``merge_difference`` (see ``MERGED_MOST``); nothing on processes behind the first.
 
     Raises:
         TrainingError: when the merged model, or what is read back, computes something else.
     """
     folder = out / "model"
+    if not parallel.first():
+        return {}
+    if parallel.size() > 1:
+        model = _whole(model, config, tokenizer_from)
     if config.lora is None:
         return save_model(
             model, folder, weights=result.weights, tokenizer_from=tokenizer_from,
             chat_template=chat_template,
         )  # fmt: skip
-    model.to("cpu").float()
+    model.to("cpu")
+    dequantise(model)
+    model.float()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name in result.weights:
@@ -75,6 +90,16 @@ def save_trained(
         )  # fmt: skip
     trained = sum(weight.numel() for weight in result.weights.values())
     return {**saved, "lora": {"trained_parameters": trained, "merge_difference": difference}}
+
+
+def _whole(shared: Any, config: OptimConfig, source: Path) -> Any:
+    """A model as it was before training, on this process alone, in place of a shared one."""
+    stored = read_config(source).dtype
+    whole = load_model(source, stored if isinstance(stored, torch.dtype) else torch.float32)
+    whole.generation_config = shared.generation_config
+    if config.lora is not None:
+        add_adapters(whole, config.lora, 0, whole.dtype)
+    return whole
 
 
 def relative_difference(found: torch.Tensor, expected: torch.Tensor) -> float:

@@ -2,8 +2,8 @@
 
 The documents, the cut into windows and the sum are those of the evaluation; the arithmetic is
 that of the training, so in bf16 the figures differ from the evaluation's in the third digit.
-Afterwards mode, attention and random state are what they were: a run that is watched computes
-the same bits as one that isn't.
+Afterwards mode and attention are what they were: a run that is watched computes the same bits as
+one that isn't. Where many processes share the model, all measure the same, and the first counts.
 """
 
 from __future__ import annotations
@@ -15,14 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hanhua.core.errors import RecipeError
 from hanhua.eval.bits_per_byte import choose, sequence_nats
 from hanhua.eval.forward import CausalModel
+from hanhua.model.supported import plain_attention
 from hanhua.text.document import Document
 from hanhua.text.shards import language_files, read_language
+from hanhua.train import parallel
 from hanhua.train.attention import NAME
-from hanhua.train.checkpoint import random_state, set_random_state
 from hanhua.train.config import OptimConfig, StopConfig, WatchConfig
+from hanhua.train.shard import Root
 
 DIGITS = 6
 """Decimals kept of bits per byte, in log and checkpoint alike."""
@@ -52,7 +56,7 @@ class Watch:
     """Measures a model now and again.
 
     Args:
-        model: a causal LM with packed attention enabled.
+        root: of a causal LM with packed attention enabled.
         config: how much of the held-out text.
         held_out: the text; encoded once.
 
@@ -60,9 +64,9 @@ class Watch:
         RecipeError: when there is no held-out text to watch.
     """
 
-    def __init__(self, model: Any, config: WatchConfig, held_out: HeldOut | None) -> None:
+    def __init__(self, root: Root, config: WatchConfig, held_out: HeldOut | None) -> None:
         documents = dict(held_out.documents) if held_out else {}
-        self.model = model
+        self.root = root
         self.texts = {
             language: choose(documents[language], config.docs, config.max_chars_per_doc)
             for language in sorted(documents)
@@ -73,8 +77,8 @@ class Watch:
                 "There is no held-out text to watch.", where="watch", found="none in the corpus",
                 fix="set corpus.held_out_docs, or take watch and stop out of the section",
             )  # fmt: skip
-        with _at_rest(model):
-            self.measured = CausalModel(model, held_out.tokenizer)
+        with _at_rest(root.model), torch.no_grad():
+            self.measured: CausalModel = root(CausalModel, held_out.tokenizer)
         self.ids = {
             language: [[self.measured.start, *row] for row in self.measured.encode(
                 [document.text for document in found])]
@@ -83,16 +87,20 @@ class Watch:
 
     def measure(self) -> dict[str, float]:
         """Bits per byte by language."""
+        with _at_rest(self.root.model), torch.no_grad():
+            found = self.root(lambda model: self._measure())
+        return parallel.share(found)
+
+    def _measure(self) -> dict[str, float]:
         found = {}
-        with _at_rest(self.model):
-            for language, ids in self.ids.items():
-                n_bytes = sum(len(d.text.encode("utf-8", "replace")) for d in self.texts[language])
-                bits = sum(sequence_nats(self.measured, ids)) / math.log(2)
-                found[language] = round(bits / n_bytes, DIGITS)
+        for language, ids in self.ids.items():
+            n_bytes = sum(len(d.text.encode("utf-8", "replace")) for d in self.texts[language])
+            bits = sum(sequence_nats(self.measured, ids)) / math.log(2)
+            found[language] = round(bits / n_bytes, DIGITS)
         return found
 
 
-def open_watch(model: Any, config: OptimConfig, held_out: HeldOut | None) -> Watch | None:
+def open_watch(root: Root, config: OptimConfig, held_out: HeldOut | None) -> Watch | None:
     """The watch that a section asks for, if it does.
 
     Raises:
@@ -101,7 +109,7 @@ def open_watch(model: Any, config: OptimConfig, held_out: HeldOut | None) -> Wat
     section = watch_section(config)
     if section is None:
         return None
-    watch = Watch(model, section, held_out)
+    watch = Watch(root, section, held_out)
     check_language(config.stop, watch.texts)
     return watch
 
@@ -128,12 +136,11 @@ def check_language(stop: StopConfig | None, texts: Mapping[str, Any]) -> None:
 @contextmanager
 def _at_rest(model: Any) -> Iterator[None]:
     """The model as it is evaluated: no dropout, plain attention; then as it was."""
-    was_training, random = model.training, random_state()
+    was_training = model.training
     model.eval()
-    model.set_attn_implementation("sdpa")
+    model.set_attn_implementation(plain_attention(model))
     try:
         yield
     finally:
         model.set_attn_implementation(NAME)
         model.train(was_training)
-        set_random_state(random)

@@ -1,0 +1,412 @@
+"""From documents to batches: how full rows are, how fast they are packed, encoded, read, resumed.
+
+Four tables, each of one process on one thread, counted in CPU seconds where that makes sense:
+
+- packing documents of real lengths (and of made ones with a heavy tail) by ours, by TRL's
+  ``pack_dataset`` where ``--trl-python`` has it, by first fit and by cutting the stream;
+- encoding, by the tokenizer's own core and by ours, taking turns;
+- reading batches of packed rows, in order and shuffled, warm and after the files were dropped from
+  the page cache, with a pause for the model between batches (``--pause-ms``);
+- opening a long stream and going to 90 % of it, against reading there.
+
+    python benchmarks/packing.py [--quick] [--trl-python PATH] [--folder DIR] [--pause-ms N]
+
+Prints the tables, and one line of JSON last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import platform
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tokenizers
+from tokenizers import Tokenizer
+
+from hanhua.tokens.encode import DocumentEncoder, batches
+from hanhua.tokens.loader import LoaderState, read_batch
+from hanhua.tokens.pack import pack
+from hanhua.tokens.part_encoder import PartEncoder
+from hanhua.tokens.row import Block
+from hanhua.tokens.rows import PackedRows, RowsWriter
+from hanhua.vocab.tokenizer import read_tokenizer
+
+ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("HANHUA_DATA", ROOT / ".." / "shared" / "data"))
+BUILT_IN = ROOT / "src/hanhua/demo/data"
+PEER = Path(__file__).parent / "peers" / "trl_packing.py"
+LENGTHS = (512, 2048, 4096)
+BATCH_TOKENS = 131_072
+
+
+def main() -> None:
+    options = _options()
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        work = Path(folder)
+        texts = read_all(options.quick)
+        encoding, lengths = encode_all(texts, options)
+        found = {
+            "encoding": encoding,
+            "packing": pack_all(lengths, options, work),
+            "loading": load_all(options, work),
+            "resume": resume(options, work),
+        }
+    print(json.dumps({
+        "benchmark": "packing", **found, "quick": options.quick, "cpu": _cpu(),
+        "cores": os.cpu_count(), "python": platform.python_version(), "numpy": np.__version__,
+        "tokenizers": tokenizers.__version__, "pause_ms": options.pause_ms,
+    }, sort_keys=True))  # fmt: skip
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="built-in texts, under a minute")
+    parser.add_argument("--trl-python", type=Path, help="a Python that can import trl")
+    parser.add_argument("--folder", type=Path, help="for files, on the disk to be measured")
+    parser.add_argument("--pause-ms", type=float, default=100.0, help="of a step of the model")
+    parser.add_argument("-n", type=int, help="times that each is measured")
+    options = parser.parse_args()
+    options.n = options.n or (3 if options.quick else 5)
+    return options
+
+
+# texts
+
+
+def read_all(quick: bool) -> dict[str, list[str]]:
+    """Texts by kind: corpora in both languages, and instructions."""
+    if quick or not DATA.is_dir():
+        return {
+            "zh": list(_texts([BUILT_IN / "zh.jsonl.gz"])),
+            "en": list(_texts([BUILT_IN / "en.jsonl.gz"])),
+            "instructions": list(_texts(sorted(BUILT_IN.glob("chat-*.jsonl.gz")))),
+        }
+    found = {code: list(_texts(sorted((DATA / "corpora" / code).glob("*.gz")))) for code in
+             ("zh", "en")}  # fmt: skip
+    answers = [p for code in ("zh", "en") for p in (DATA / "instructions" / code).glob("*.json.gz")]
+    return {**found, "instructions": list(_texts(sorted(answers)))}
+
+
+def _texts(paths: list[Path]) -> Iterator[str]:
+    for path in paths:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            lines = map(json.loads, file) if ".jsonl" in path.name else json.load(file)
+            for record in lines:
+                if "messages" in record:
+                    yield "\n".join(turn["content"] for turn in record["messages"])
+                elif "text" in record:
+                    yield record["text"]
+                else:
+                    parts = (record.get(key) for key in ("instruction", "input", "output"))
+                    yield "\n".join(part for part in parts if isinstance(part, str) and part)
+
+
+# encoding
+
+
+def encode_all(
+    texts: dict[str, list[str]], options: argparse.Namespace
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Tokens a CPU-second by tokenizer and kind; the lengths by the last tokenizer."""
+    names = {"llama-2": "llama2", "chinese-llama-2": "chinese-llama-2"}
+    places = {name: DATA / "tokenizers" / folder for name, folder in names.items()}
+    if options.quick or not DATA.is_dir():
+        places = {"built in": BUILT_IN / "tokenizer.model"}
+    found, lengths = {}, {}
+    print(
+        f"{'encoding':<18}{'text':<14}{'tokens':>12}{'core tok/CPU-s':>16}{'ours':>12}{'ratio':>7}"
+    )
+    for name, place in places.items():
+        core = Tokenizer.from_str(read_tokenizer(place).backend.to_str())
+        core.encode_special_tokens = True
+        for kind, documents in texts.items():
+            measured, lengths[kind] = _encode(core, documents)
+            found[f"{name} {kind}"] = measured
+            print(
+                f"{name:<18}{kind:<14}{measured['tokens']:>12,}"
+                f"{measured['core']:>16,.0f}{measured['ours']:>12,.0f}{measured['ratio']:>7.2f}"
+            )
+    return found, lengths
+
+
+def _encode(core: Tokenizer, documents: list[str]) -> tuple[dict[str, float], np.ndarray]:
+    """Ours over all, the core over each fourth batch; the first batch is not counted."""
+    encoder = DocumentEncoder(core, [1], [2])
+    start = time.process_time()
+    encoder._parts = PartEncoder.of(core)  # from the first text on
+    spent, lengths = {"setup": time.process_time() - start}, []
+    tokens = {"core": 0, "ours": 0}
+    order = np.random.default_rng(0).permutation(len(documents))
+    for i, batch in enumerate(batches(documents[k] for k in order)):
+        start = time.process_time()
+        ids, sizes = encoder.encode(batch)
+        lengths.append((ids, sizes))
+        spent["ours"] = spent.get("ours", 0) + time.process_time() - start
+        tokens["ours"] += len(ids)
+        if i % 4 == 0:
+            start = time.process_time()
+            codes = core.encode_batch_fast(batch, add_special_tokens=False)
+            arrays = [np.array([1, *code.ids, 2], np.uint32) for code in codes]
+            spent["core"] = spent.get("core", 0) + time.process_time() - start
+            tokens["core"] += len(ids)
+            assert np.array_equal(np.concatenate(arrays), ids)
+    speeds = {name: tokens[name] / spent[name] for name in tokens}
+    measured = {
+        "tokens": tokens["ours"], "core": round(speeds["core"]), "ours": round(speeds["ours"]),
+        "ratio": round(speeds["ours"] / speeds["core"], 3), "setup_s": round(spent["setup"], 3),
+    }  # fmt: skip
+    return measured, np.concatenate([sizes for _, sizes in lengths])
+
+
+# packing
+
+
+def pack_all(
+    lengths: dict[str, np.ndarray], options: argparse.Namespace, work: Path
+) -> dict[str, Any]:
+    n = 200_000 if options.quick else 3_000_000
+    made = np.random.default_rng(0).lognormal(5.5, 1.1, n).astype(np.int64) + 2
+    kinds = {**lengths, "made": made}
+    found: dict[str, Any] = {}
+    print(f"\n{'packing':<14}{'row':>5} {'by':<16}{'documents':>10}{'padding':>9}{'lost':>8}"
+          f"{'short cut':>10}{'pieces/CPU-s':>14}")  # fmt: skip
+    for kind, sizes in kinds.items():
+        for seq_len_tokens in LENGTHS:
+            ways = _ways(options, work)
+            for name, way in ways.items():
+                if kind == "made" and name != "ours":
+                    part = sizes[: 50_000 if options.quick else 200_000]
+                else:
+                    part = sizes
+                facts = _measure(way, part, seq_len_tokens, options.n)
+                if facts is None:
+                    continue
+                found[f"{kind} {seq_len_tokens} {name}"] = facts
+                speed = facts.get("pieces_per_cpu_second")
+                print(
+                    f"{kind:<14}{seq_len_tokens:>5} {name:<16}{facts['documents']:>10,}"
+                    f"{facts['padding']:>9.3%}{facts['lost']:>8.2%}{facts['short_cut']:>10.2%}"
+                    f"{f'{speed:,}' if speed else '':>14}"
+                )
+    if options.trl_python is None:
+        print("TRL left out: no --trl-python given")
+    return found
+
+
+Way = Callable[[np.ndarray, int], dict[str, Any]]
+
+
+def _ways(options: argparse.Namespace, work: Path) -> dict[str, Way]:
+    ways: dict[str, Way] = {"ours": _ours, "first fit": _first_fit, "cut stream": _cut_stream}
+    if options.trl_python is not None:
+        for strategy in ("bfd", "bfd_split"):
+            ways[f"TRL {strategy}"] = lambda sizes, room, strategy=strategy: _trl(
+                options.trl_python, work, sizes, room, strategy
+            )
+    return ways
+
+
+def _measure(way: Way, sizes: np.ndarray, room: int, n: int) -> dict[str, Any] | None:
+    goes = [way(sizes, room) for _ in range(n if way is _ours else 1)]
+    facts = goes[0]
+    size = facts["rows"] * room
+    measured = {
+        "documents": len(sizes), "rows": facts["rows"],
+        "padding": round(1 - facts["kept_tokens"] / size, 6),
+        "lost": round(1 - facts["kept_tokens"] / int(sizes.sum()), 6),
+        "short_cut": round(facts["short_cut"] / len(sizes), 6),
+    }  # fmt: skip
+    if "cpu_seconds" in facts:
+        seconds = statistics.median(go["cpu_seconds"] for go in goes)
+        measured["pieces_per_cpu_second"] = round(facts["pieces"] / seconds)
+    return measured
+
+
+def _ours(sizes: np.ndarray, room: int) -> dict[str, Any]:
+    start = time.process_time()
+    rows = pack(sizes, room)
+    seconds = time.process_time() - start
+    pieces = np.bincount(rows.pieces.document, minlength=len(sizes))
+    return {
+        "rows": len(rows), "pieces": len(rows.pieces), "cpu_seconds": seconds,
+        "kept_tokens": int(rows.pieces.length.sum()),
+        "short_cut": int((pieces[sizes <= room] > 1).sum()),
+    }  # fmt: skip
+
+
+def _cut_stream(sizes: np.ndarray, room: int) -> dict[str, Any]:
+    """All documents end to end, cut into rows: what most pretraining code does."""
+    ends = np.cumsum(sizes)
+    cut = (ends - sizes) // room != (ends - 1) // room
+    return {
+        "rows": -(-int(ends[-1]) // room), "kept_tokens": int(ends[-1]),
+        "short_cut": int((cut & (sizes <= room)).sum()),
+    }  # fmt: skip
+
+
+def _first_fit(sizes: np.ndarray, room: int) -> dict[str, Any]:
+    """Each piece, in order, into the first row with room: a tree over rows holds the most room."""
+    pieces = np.concatenate([np.full(int((sizes // room).sum()), room), sizes % room])
+    pieces = pieces[pieces > 0]
+    width = 1 << max(len(pieces) - 1, 1).bit_length()
+    tree = [room] * (2 * width)
+    rows = 0
+    for length in pieces[pieces < room].tolist():
+        at = 1
+        while at < width:
+            at = 2 * at if tree[2 * at] >= length else 2 * at + 1
+        rows = max(rows, at - width + 1)
+        tree[at] -= length
+        while at > 1:
+            at //= 2
+            tree[at] = max(tree[2 * at], tree[2 * at + 1])
+    whole = int((pieces == room).sum())
+    return {"rows": whole + rows, "kept_tokens": int(sizes.sum()), "short_cut": 0}
+
+
+def _trl(python: Path, work: Path, sizes: np.ndarray, room: int, strategy: str) -> dict[str, Any]:
+    np.save(work / "lengths.npy", sizes)
+    command = [str(python), str(PEER), str(work / "lengths.npy"), str(room), strategy]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    facts: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return facts
+
+
+# loading
+
+
+def load_all(options: argparse.Namespace, work: Path) -> dict[str, Any]:
+    found = {}
+    tokens = 20_000_000 if options.quick else 400_000_000
+    print(
+        f"\n{'loading':<8}{'order':<10}{'cache':<8}{'hints':<7}{'tokens/s':>14}{'ms a batch':>12}"
+    )
+    for length in (512, 4096):
+        rows = _write_rows(work / f"rows-{length}", tokens // length, length)
+        for epoch, order in enumerate(("in order", "shuffled")):
+            for cache in ("warm", "cold"):
+                for hints in (True, False):
+                    ms = [_read(rows, epoch, cache, hints, options) for _ in range(options.n)]
+                    speed = round(BATCH_TOKENS / statistics.median(ms) * 1e3)
+                    name = f"{length} {order} {cache}{'' if hints else ' without hints'}"
+                    found[name] = {
+                        "tokens_per_s": speed,
+                        "ms_a_batch": round(statistics.median(ms), 2),
+                    }
+                    print(
+                        f"{length:<8}{order:<10}{cache:<8}{'yes' if hints else 'no':<7}"
+                        f"{speed:>14,}{statistics.median(ms):>12.2f}"
+                    )
+    return found
+
+
+def _write_rows(path: Path, n_rows: int, length: int) -> PackedRows:
+    """Full rows of random ids, one document each."""
+    writer = RowsWriter(path, length, 55_296, ["zh"])
+    rng = np.random.default_rng(0)
+    for start in range(0, n_rows, 4096):
+        n = min(4096, n_rows - start)
+        tokens = rng.integers(0, 55_296, (n, length), dtype=np.uint16)
+        ones = np.ones(n, np.int64)
+        writer.add_block(Block(tokens, None, ones * length, ones, np.zeros(n, np.uint8)))
+    writer.close()
+    return PackedRows.open(path)
+
+
+def _read(
+    rows: PackedRows, epoch: int, cache: str, hints: bool, options: argparse.Namespace
+) -> float:
+    """Milliseconds that a step waits for a batch and lays it flat; the model's time is slept."""
+    path = rows.path
+    if cache == "cold":
+        for file in path.glob("*.bin"):
+            with file.open("rb") as opened:
+                os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    rows = PackedRows.open(path)  # a map of its own, without the hints of earlier goes
+    n = BATCH_TOKENS // rows.seq_len_tokens
+    state, spent, goes = LoaderState(epoch), 0.0, 4 if options.quick else 20
+    order = [] if hints else _plain_order(len(rows), epoch)
+    for go in range(goes + 1):
+        start = time.perf_counter()
+        if hints:
+            batch, state = read_batch(rows, state, n, seed=1)
+            found = batch.rows
+        else:
+            found = tuple(rows.row(i) for i in order[go * n : (go + 1) * n])
+        np.concatenate([row.tokens for row in found]).astype(np.int64)
+        if go:  # the first batch has nobody to ask for it
+            spent += time.perf_counter() - start
+        if cache == "cold":
+            time.sleep(options.pause_ms / 1e3)
+    return spent / goes * 1e3
+
+
+def _plain_order(n: int, epoch: int) -> list[int]:
+    order = np.random.default_rng(1).permutation(n) if epoch else np.arange(n)
+    found: list[int] = order.tolist()
+    return found
+
+
+# resuming
+
+
+def resume(options: argparse.Namespace, work: Path) -> dict[str, Any]:
+    """A stream in files with holes, so that it takes no room."""
+    length, tokens = 4096, 10**8 if options.quick else 10**9
+    n = tokens // length
+    path = work / "stream"
+    path.mkdir()
+    meta = {
+        "n_rows": n, "seq_len_tokens": length, "dtype": "<u2", "has_targets": False,
+        "languages": ["zh"], "tokens_by_language": {"zh": n * length},
+    }  # fmt: skip
+    (path / "meta.json").write_text(json.dumps(meta))
+    for name, size in (("tokens", 2 * length), ("row_languages", 1)):
+        with (path / f"{name}.bin").open("wb") as file:
+            file.truncate(size * n)
+    np.arange(n + 1, dtype="<i8").tofile(path / "row_segments.bin")
+    np.full(n, length, "<i4").tofile(path / "segments.bin")
+    batch = BATCH_TOKENS // length
+    seconds: dict[str, list[float]] = {"first pass": [], "later pass": []}
+    for _ in range(options.n):
+        for epoch, name in enumerate(seconds):
+            start = time.perf_counter()
+            read_batch(PackedRows.open(path), LoaderState(epoch, 9 * n // 10), batch, seed=1)
+            seconds[name].append(time.perf_counter() - start)
+    rows, state = PackedRows.open(path), LoaderState()
+    start = time.perf_counter()
+    while state.row < 9 * n // 10:
+        found, state = read_batch(rows, state, batch, seed=1)
+        np.concatenate([row.tokens for row in found.rows])
+    through = time.perf_counter() - start
+    found_ = {
+        "tokens": n * length, "first_pass_s": round(statistics.median(seconds["first pass"]), 5),
+        "later_pass_s": round(statistics.median(seconds["later pass"]), 5),
+        "reading_through_s": round(through, 2), "n": options.n,
+    }  # fmt: skip
+    print(f"\nresume at 90 % of {n * length:,} tokens: open and read a batch in "
+          f"{found_['first_pass_s'] * 1e3:.1f} ms (first pass), "
+          f"{found_['later_pass_s'] * 1e3:.1f} ms (later pass); reading there {through:.1f} s")  # fmt: skip
+    return found_
+
+
+def _cpu() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":")[1].strip() for line in file if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""What benchmarks/training.py prints."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import torch
+import transformers
+
+PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
+"""bf16 FLOP/s of NVIDIA's data sheets, without sparsity."""
+Figures = dict[str, Any]
+
+
+def case_table(case: Figures) -> str:
+    """A table of a case: an engine a line."""
+    unit = "tok/CPU-s" if "cpu" in case["unit"] else "tok/s"
+    lines = [
+        f"\n{case['case']}: {case['documents']}, documents of {case['mean_document_tokens']:g} "
+        f"tokens; matrix products {case['matmul_limit_flops'] / 1e9:,.0f} GFLOP/s; "
+        f"n = {case['n']}",
+        f"{'engine':<32}{unit:>9}{'spread':>16}{'of limit':>9}{'GB':>7}{'loss off by':>12}"
+        f"{'hanhua is':>11}{'spread':>13}",
+    ]
+    for name, found in case["engines"].items():
+        if not found:
+            lines.append(f"{name:<32}failed: {case['failed'].get(name, '').splitlines()[-1:]}")
+            continue
+        ratio = case["ratios"].get(name)
+        off = found["loss_difference"]
+        lines.append(
+            f"{name:<32}{found[case['unit']]:>9,.0f}"
+            f"{found['min']:>8,.0f}-{found['max']:<7,.0f}{found['share_of_matmul_limit']:>9.0%}"
+            f"{found['peak_memory_bytes'] / 1e9:>7.2f}{'' if off is None else f'{off:.1e}':>12}"
+            + (_ratio(ratio) if ratio else "")
+        )
+    return "\n".join(lines)
+
+
+def _ratio(found: Figures) -> str:
+    return f"{found['speed']:>10.2f}x{found['min']:>7.2f}-{found['max']:<5.2f}"
+
+
+def summary(cases: list[Figures]) -> Figures:
+    """The figures that are quoted: of each case, and by engine."""
+    found = {}
+    for case in cases:
+        ours, ratios = next((x for n, x in case["engines"].items() if _ours(n)), {}), case["ratios"]
+        if not ours:
+            continue
+        peers = [ratio["memory"] for name, ratio in ratios.items() if not _ours(name)]
+        found[case["case"]] = {
+            case["unit"]: ours[case["unit"]],
+            "share_of_matmul_limit": ours["share_of_matmul_limit"],
+            "peak_memory_bytes": ours["peak_memory_bytes"],
+            "ratio": {name: ratio["speed"] for name, ratio in ratios.items()},
+            "memory_of_leanest": max(peers, default=None),
+            "loss_difference": ours["loss_difference"],
+            "mfu": _mfu(ours[case["unit"]] * case["flops_per_token"]),
+        }
+    return found
+
+
+def _ours(name: str) -> bool:
+    return name.partition(":")[0] == "hanhua"
+
+
+def _mfu(flops: float) -> float | None:
+    """Part of the data sheet's peak, where the device is one that we know."""
+    if not torch.cuda.is_available():
+        return None
+    name = torch.cuda.get_device_name()
+    return next((round(flops / peak, 3) for key, peak in PEAKS.items() if key in name), None)
+
+
+def machine(device: str) -> Figures:
+    """What it ran on, and with what."""
+    found = {"cpu": _cpu(), "torch": torch.__version__, "transformers": transformers.__version__}
+    if device == "cuda":
+        found["gpu"] = torch.cuda.get_device_name()
+    return found
+
+
+def _cpu() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":")[1].strip() for line in file if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor()

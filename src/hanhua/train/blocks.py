@@ -1,0 +1,84 @@
+"""A model's decoder blocks: what is sharded, computed again, or compiled as one piece."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import (
+    CheckpointPolicy,
+    checkpoint,
+    create_selective_checkpoint_contexts,
+)
+
+from hanhua.core.config import Machine
+from hanhua.core.errors import ModelError, RecipeError
+
+_PRODUCTS = {torch.ops.aten.mm.default, torch.ops.aten.addmm.default}
+"""What is dear to compute again and cheap to keep: products with weights."""
+
+
+def blocks_of(model: Any) -> list[nn.Module]:
+    """The decoder blocks, first to last.
+
+    Raises:
+        ModelError: for a model that doesn't say which they are.
+    """
+    names = set(getattr(model, "_no_split_modules", None) or ())
+    found = [m for m in model.modules() if type(m).__name__ in names]
+    if not found:
+        raise ModelError(
+            "This model doesn't name its decoder blocks.", where="base.model",
+            found=type(model).__name__, fix="train it on one device, with "
+            "machine.activation_checkpointing: none and machine.compile: false",
+        )  # fmt: skip
+    return found
+
+
+def prepare_blocks(model: Any, machine: Machine) -> None:
+    """Let blocks be computed again in the backward pass, or compiled, as the machine section says.
+
+    Neither changes what is computed but for rounding.
+
+    Raises:
+        RecipeError: when compiled blocks are to be computed again in part.
+    """
+    how = machine.activation_checkpointing
+    if how == "selective" and machine.compile:
+        raise RecipeError(
+            "What lies inside a compiled block can't be chosen.",
+            where="machine.activation_checkpointing", found="selective, with compile: true",
+            fix="set it to full or none, or compile: false",
+        )  # fmt: skip
+    if how == "none" and not machine.compile:
+        return
+    for block in blocks_of(model):
+        if machine.compile:  # inside what is computed again, which compiled code can't hold
+            block.forward = torch.compile(block.forward, dynamic=True)
+        if how != "none":
+            block.forward = again(block.forward, selective=how == "selective")
+
+
+def again(forward: Callable[..., Any], *, selective: bool) -> Callable[..., Any]:
+    """A forward pass that keeps only its inputs, and is computed again in the backward pass.
+
+    Selective: products with weights are kept too, so that only what lies between them (norms,
+    activations, attention) is computed again. Source: https://arxiv.org/abs/1604.06174 (full),
+    https://arxiv.org/abs/2205.05198 (selective).
+    """
+    options: dict[str, Any] = {"use_reentrant": False}
+    if selective:
+        options["context_fn"] = partial(create_selective_checkpoint_contexts, _keep_products)
+    return partial(_again, forward, options)
+
+
+def _again(forward: Callable[..., Any], options: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+    return checkpoint(forward, *args, **options, **kwargs)
+
+
+def _keep_products(context: Any, operation: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
+    keep = operation in _PRODUCTS
+    return CheckpointPolicy.MUST_SAVE if keep else CheckpointPolicy.PREFER_RECOMPUTE

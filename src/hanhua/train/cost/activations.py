@@ -1,0 +1,94 @@
+"""What a decoder block keeps of a token from its forward to its backward pass.
+
+Read off transformers' modules (LLaMA, eager): every tensor that a gradient formula asks for,
+counted once where several do. A norm computes in fp32, so it keeps its input so; attention keeps
+queries, keys and values and computes the scores again (``train/causal.py``, flash on GPUs); the
+MLP's gate keeps its input, its output and what it multiplies.
+"""
+
+from __future__ import annotations
+
+from hanhua.train.cost.job import Job, TrainKind
+
+
+def kept_by_block(job: Job, phase: TrainKind) -> int:
+    """Bytes of a token that a block keeps without activation checkpointing."""
+    return _norms(job, phase) + _attention(job, phase) + _mlp(job, phase) + _adapters(job, phase)
+
+
+def kept_by_norm(job: Job, phase: TrainKind) -> int:
+    """Bytes of a token that a norm keeps: its input in fp32, and scaled if its weight learns.
+
+    Its output is counted with the layer that reads it.
+    """
+    learns = phase == "all" and job.section.lora is None
+    return job.shapes.hidden_size * (4 + (job.width if learns else 0))
+
+
+def kept_for_again(job: Job, phase: TrainKind) -> int:
+    """Bytes of a token that a block keeps under activation checkpointing.
+
+    Its input; selective: the outputs of its products with weights too, also of the adapters'.
+    """
+    shapes, lora = job.shapes, job.section.lora
+    found = shapes.hidden_size
+    if job.again == "selective":
+        found += sum(outputs for _, outputs in shapes.linears.values())
+        if lora is not None:
+            found += sum(lora.rank + shapes.linears[name][1] for name in job.adapted)
+    return job.width * found
+
+
+def made_again(job: Job, phase: TrainKind) -> int:
+    """Bytes of a token that one block holds while its backward pass runs, beyond what it kept."""
+    if job.again == "none":
+        return 0
+    found = kept_by_block(job, phase)
+    if job.again == "selective":  # gate and up are kept outputs
+        found -= job.width * job.shapes.intermediate_size * (2 if job.shapes.gated else 1)
+    return found
+
+
+def _norms(job: Job, phase: TrainKind) -> int:
+    shapes, width = job.shapes, job.width
+    found = 2 * kept_by_norm(job, phase)
+    readers = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
+    for names in readers:
+        if any(job.has_gradient(name, phase) for name in names if name in shapes.linears):
+            found += width * shapes.hidden_size
+    if shapes.qk_norm:
+        heads = shapes.attention_width + shapes.kv_width
+        learns = phase == "all" and job.section.lora is None
+        found += heads * (4 + (width if learns else 0))
+    return found
+
+
+def _attention(job: Job, phase: TrainKind) -> int:
+    shapes = job.shapes
+    out = shapes.attention_width
+    if job.cuda:  # flash: the output and a log-sum-exp of each head too; keys as they are
+        return job.width * (2 * out + 2 * shapes.kv_width) + 4 * shapes.heads
+    reads_out = job.has_gradient("o_proj", phase)
+    return job.width * (3 * out + (out if reads_out else 0))  # keys repeated for every head
+
+
+def _mlp(job: Job, phase: TrainKind) -> int:
+    inner = job.shapes.intermediate_size
+    numbers = 3 * inner if job.shapes.gated else inner
+    return job.width * (numbers + (inner if job.has_gradient("down_proj", phase) else 0))
+
+
+def _adapters(job: Job, phase: TrainKind) -> int:
+    """What adapters keep beside their inputs: their inner numbers; masks; DoRA's outputs."""
+    lora = job.section.lora
+    if lora is None or phase != "all":
+        return 0
+    found = 0
+    for name in job.adapted:
+        inputs, outputs = job.shapes.linears[name]
+        found += job.width * lora.rank
+        if lora.dropout:
+            found += inputs * (job.width + 1)
+        if lora.dora:
+            found += job.width * outputs
+    return found

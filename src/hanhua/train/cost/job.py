@@ -1,0 +1,133 @@
+"""What is trained, on what, in which pieces: all that a cost depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+from typing import Literal
+
+from hanhua.model.shapes import Shapes
+from hanhua.train.config import OptimConfig
+from hanhua.train.precision import Precision
+
+Again = Literal["none", "selective", "full"]
+TrainKind = Literal["new_rows", "embeddings", "all"]
+ADAPTER_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A training stage on a machine.
+
+    Args:
+        shapes: of the model, after its vocabulary has grown.
+        section: ``pretrain`` or ``finetune``.
+        precision: of the arithmetic.
+        row_tokens: tokens of a packed row.
+        micro_batch_tokens: ``machine.micro_batch_tokens``.
+        devices: processes, one device each.
+        again: ``machine.activation_checkpointing``.
+        cuda: whether a device is a GPU.
+        document_tokens: length of a document as attention meets it, sum of squares by sum.
+        target_share: predicted part of the tokens.
+    """
+
+    shapes: Shapes
+    section: OptimConfig
+    precision: Precision
+    row_tokens: int
+    micro_batch_tokens: int = 8192
+    devices: int = 1
+    again: Again = "none"
+    cuda: bool = False
+    document_tokens: float | None = None
+    target_share: float = 1.0
+
+    @property
+    def width(self) -> int:
+        """Bytes of a number in the arithmetic."""
+        return 2 if self.precision == "bf16" else 4
+
+    @property
+    def sharded(self) -> bool:
+        """Whether processes share the model."""
+        return self.devices > 1
+
+    # -- pieces ---------------------------------------------------------------------------------
+
+    @property
+    def rows_a_step(self) -> int:
+        """Rows of an optimiser step, of all devices."""
+        return max(self.section.batch_tokens // self.row_tokens, 1)
+
+    @property
+    def rows_a_micro_batch(self) -> int:
+        """Rows that a device computes at a time."""
+        mine = ceil(self.rows_a_step / self.devices)
+        return min(max(self.micro_batch_tokens // self.row_tokens, 1), mine)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that a device computes at a time."""
+        return self.rows_a_micro_batch * self.row_tokens
+
+    @property
+    def targets(self) -> int:
+        """Predicted ones among them."""
+        return ceil(self.tokens * self.target_share)
+
+    @property
+    def micro_batches(self) -> int:
+        """Of a device in a step."""
+        return ceil(self.rows_a_step / self.devices / self.rows_a_micro_batch)
+
+    # -- what learns ----------------------------------------------------------------------------
+
+    @property
+    def phases(self) -> Iterator[TrainKind]:
+        """The kinds of phases there are."""
+        yield from dict.fromkeys(phase.train for phase in self.section.phases)
+
+    @property
+    def ends_learn(self) -> bool:
+        """Whether embedding and head have masters."""
+        return self.section.lora is None or self.section.lora.embeddings
+
+    @property
+    def adapted(self) -> tuple[str, ...]:
+        """Linear layers of a block that have adapters, by their names in a LLaMA."""
+        lora = self.section.lora
+        if lora is None:
+            return ()
+        names = set(ADAPTER_LAYERS if lora.targets == "auto" else lora.targets)
+        short = {name.rsplit(".", 1)[-1] for name in names}
+        return tuple(name for name in self.shapes.linears if name in short)
+
+    def has_gradient(self, name: str, phase: TrainKind) -> bool:
+        """Whether a linear layer's weight, or its adapter's, learns in a phase."""
+        return phase == "all" and (self.section.lora is None or name in self.adapted)
+
+    @property
+    def adapter_parameters(self) -> int:
+        """Of all adapters."""
+        lora, linears = self.section.lora, self.shapes.linears
+        if lora is None:
+            return 0
+        block = sum(
+            lora.rank * sum(linears[name]) + (linears[name][1] if lora.dora else 0)
+            for name in self.adapted
+        )
+        return self.shapes.layers * block
+
+    @property
+    def trained_parameters(self) -> int:
+        """Parameters that have a master."""
+        if self.section.lora is None:
+            return self.shapes.parameters
+        ends = self.shapes.end_parameters if self.ends_learn else 0
+        return self.adapter_parameters + ends
+
+    def learning_parameters(self, phase: TrainKind) -> int:
+        """Parameters that have a gradient in a phase."""
+        return self.trained_parameters if phase == "all" else self.shapes.end_parameters

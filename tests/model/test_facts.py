@@ -1,0 +1,105 @@
+"""Shapes before anything is loaded: of known bases, of config files, of models that are built."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    LlamaConfig,
+    MistralConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
+
+from hanhua.core.config import AcceleratorName
+from hanhua.model.config import BaseConfig
+from hanhua.model.facts import base_facts
+from hanhua.model.known import KNOWN, known_facts
+from hanhua.model.shapes import Shapes
+from hanhua.train.cost.accelerators import TABLE, accelerator, this_gpu
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_known_shapes_give_the_published_number_of_parameters(name):
+    facts = base_facts(BaseConfig(model=f"some-mirror/{name}"))
+    assert facts["n_params"] == KNOWN[name].parameters
+    assert Shapes.of(facts).parameters == KNOWN[name].parameters
+
+
+def test_names_are_found_as_they_are_written():
+    found = known_facts("meta-llama/Llama-2-7b-hf")
+    assert found["vocab_size"] == 32_000
+    for reference in ("hf:meta-llama/Llama-2-7b-hf@main", "modelscope:x/llama-2-7B-hf"):
+        assert known_facts(reference) == found
+    assert known_facts("meta-llama/Llama-2-7b") == {}
+    assert base_facts(BaseConfig(model="nobody/knows-this")) == {}
+
+
+SMALL = {"vocab_size": 128, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3,
+         "num_attention_heads": 4, "num_key_value_heads": 2}  # fmt: skip
+CONFIGS = [
+    LlamaConfig(**SMALL, tie_word_embeddings=False), LlamaConfig(**SMALL, tie_word_embeddings=True),
+    LlamaConfig(**SMALL, head_dim=32), MistralConfig(**SMALL), Qwen2Config(**SMALL),
+    Qwen3Config(**SMALL, head_dim=24),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.model_type)
+def test_parameters_are_those_of_the_model(tmp_path, config):
+    config.save_pretrained(tmp_path)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    facts = base_facts(BaseConfig(model=str(tmp_path)))
+    assert facts["n_params"] == sum(p.numel() for p in model.parameters())
+
+
+def test_other_families_come_close(tmp_path):
+    config = GPT2Config(vocab_size=5000, n_embd=128, n_layer=4, n_head=4)
+    config.save_pretrained(tmp_path)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    found = base_facts(BaseConfig(model=str(tmp_path)))["n_params"]
+    assert found == pytest.approx(sum(p.numel() for p in model.parameters()), rel=0.12)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"vocab_size": 3}', "nothing"])
+def test_a_broken_config_tells_nothing(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    assert base_facts(BaseConfig(model=str(tmp_path))) == {}
+
+
+def test_a_longer_context_is_told(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(LlamaConfig(**SMALL).to_dict()))
+    asked = {"tokens": 32_768}
+    facts = base_facts(BaseConfig(model=str(tmp_path), context=asked))
+    assert facts["context_tokens"] == 32_768
+
+
+def test_every_accelerator_that_a_recipe_may_name_has_figures():
+    names = set(AcceleratorName.__args__)
+    assert names == set(TABLE) | {"cpu"}
+    for name in names - {"cpu"}:
+        found = accelerator(name)
+        assert found.name == name
+        assert found.source.startswith("https://")
+        # no card computes, or holds, outside of this
+        assert 5e13 < found.peak_flops < 2e15
+        assert 2e10 < found.memory_bytes < 2e11
+
+
+def test_this_machines_gpu_is_asked_of_the_driver(tmp_path):
+    card = tmp_path / "0000:01:00.0"
+    card.mkdir()
+    for model, name in (
+        ("NVIDIA H100 80GB HBM3", "h100-80gb"), ("NVIDIA A100-SXM4-80GB", "a100-80gb"),
+        ("NVIDIA A100-SXM4-40GB", "a100-40gb"), ("NVIDIA H200", "h200-141gb"),
+        ("NVIDIA GeForce RTX 4090", "rtx-4090"), ("NVIDIA GeForce RTX 3090 Ti", None),
+        ("NVIDIA H100 PCIe", None), ("NVIDIA T4", None),
+    ):  # fmt: skip
+        (card / "information").write_text(f"Model: \t\t {model}\nIRQ:   \t\t 42\n")
+        assert this_gpu(tmp_path) == name
+    assert this_gpu(tmp_path / "none") is None

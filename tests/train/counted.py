@@ -1,0 +1,34 @@
+"""What PyTorch itself counts: bytes of tensors at the fullest moment, and FLOPs of products."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def peak_bytes(work: Callable[[], object]) -> int:
+    """The most that PyTorch's CPU allocator had given out at once while something ran."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+        work()
+    events = [e for e in found.profiler.kineto_results.events() if e.name() == "[memory]"]
+    now = most = 0
+    for event in sorted(events, key=lambda e: e.start_ns()):
+        now += event.nbytes()
+        most = max(most, now)
+    assert len(events) > 100, "the profiler saw the allocator"
+    return most
+
+
+def product_flops(work: Callable[[], object]) -> tuple[int, int]:
+    """FLOPs of products with weights (mm, addmm) and of batched ones (bmm)."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    found = {str(op): count for op, count in counter.get_flop_counts()["Global"].items()}
+    weights = found.pop("aten.mm", 0) + found.pop("aten.addmm", 0)
+    batched = found.pop("aten.bmm", 0) + found.pop("aten.baddbmm", 0)
+    assert not found, found
+    assert torch.is_grad_enabled()
+    return weights, batched

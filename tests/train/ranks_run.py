@@ -1,0 +1,94 @@
+"""A small training run in two processes that share the model, each started as torchrun would."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors.torch import save_file
+from tiny_models import make_llama, make_rows
+
+from hanhua.core.config import Machine
+from hanhua.model.config import LoraConfig
+from hanhua.train.config import PhaseConfig, TrainConfig
+from hanhua.train.loop import train
+
+PHASES = [
+    PhaseConfig(train="new_rows", share=0.2), PhaseConfig(train="embeddings", share=0.2),
+    PhaseConfig(),
+]  # fmt: skip
+
+
+class Slow:
+    """Progress that takes its time at every step."""
+
+    def __init__(self, pause_s: float) -> None:
+        self.pause_s = pause_s
+
+    @contextmanager
+    def bar(self, title: str, total: float | None, unit: str, *, done: float = 0) -> Iterator[Slow]:
+        yield self
+
+    def advance(self, amount: float = 1, **notes: object) -> None:
+        time.sleep(self.pause_s)
+
+    def say(self, text: str) -> None:
+        pass
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def make_base(folder: Path, **values) -> None:
+    """A model folder and rows that all processes read."""
+    make_llama(**values).save_pretrained(folder / "base")
+    make_rows(folder / "rows", n_rows=21)
+
+
+def run(
+    folder: Path, out: str, rank: int, size: int, port: int, values: dict, pause_s: float = 0.0
+) -> None:
+    """One process's part; 11 rows a step of 2, so that parts and micro-batches are not even."""
+    from hanhua.tokens.rows import PackedRows
+    from hanhua.train import parallel
+    from hanhua.train.save import load_to_train
+
+    if "lora" in values:
+        values["lora"] = LoraConfig(**values["lora"])
+    config = TrainConfig(**{
+        "precision": "fp32", "learning_rate": 1e-2, "batch_tokens": 96, "epochs": 2.0,
+        "phases": PHASES, "new_rows_lr_scale": 2.0, **values,
+    })  # fmt: skip
+    machine = Machine(
+        device="cpu", threads=1, micro_batch_tokens=40, background_checkpoints=size == 2,
+        checkpoint_minutes=1e-9 if pause_s else 60.0,
+    )  # fmt: skip
+    os.environ |= {
+        "RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank),
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+    }  # fmt: skip
+
+    def work() -> None:
+        base = folder / "base"
+        result = train(
+            load_to_train(base, config), PackedRows.open(folder / "rows"), config,
+            work=folder / out, seed=3, machine=machine, progress=Slow(pause_s), old_rows=60,
+            source=base,
+        )  # fmt: skip
+        assert parallel.first() or not result.weights
+        if parallel.first():
+            weights = {name: w.contiguous() for name, w in result.weights.items()}
+            save_file(weights, folder / out / "weights.safetensors")
+
+    if size == 1:
+        work()
+        return
+    with parallel.joined(machine):
+        work()

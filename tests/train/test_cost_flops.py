@@ -1,0 +1,112 @@
+"""FLOPs that a plan counts are those that PyTorch counts when it is done."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from counted import product_flops
+from tiny_models import VOCAB, make_llama, make_rows
+
+from hanhua.core.config import Machine
+from hanhua.model.lora import add_adapters
+from hanhua.model.shapes import Shapes
+from hanhua.tokens.loader import Batch
+from hanhua.train.attention import enable
+from hanhua.train.blocks import prepare_blocks
+from hanhua.train.config import TrainConfig
+from hanhua.train.cost.flops import again_flops, attention_flops, flops, model_flops
+from hanhua.train.cost.job import Job
+from hanhua.train.objective import check_head, flatten, next_token_loss
+from hanhua.train.optim import Masters
+
+
+def shapes_of(model) -> Shapes:
+    config = model.config
+    return Shapes(
+        hidden_size=config.hidden_size, layers=config.num_hidden_layers,
+        heads=config.num_attention_heads, kv_heads=config.num_key_value_heads,
+        head_dim=config.head_dim, intermediate_size=config.intermediate_size,
+        vocab_size=VOCAB, tied=config.tie_word_embeddings,
+    )  # fmt: skip
+
+
+def ready(section, again="none", **values):
+    """A tiny model set up as the loop does it."""
+    model = make_llama(**values)
+    check_head(model)  # runs the model once; then it knows
+    enable(model)
+    if section.lora is not None:
+        add_adapters(model, section.lora, 0, torch.float32)
+    prepare_blocks(model, Machine(activation_checkpointing=again))
+    Masters(model, section, 1).begin(section.phases[0])
+    return model.train()
+
+
+CASES = {
+    "all": {},
+    "embeddings": {"phases": [{"train": "embeddings"}]},
+    "lora": {"lora": {"rank": 4}},
+    "lora with ends": {"lora": {"rank": 4, "embeddings": True}},
+    "some targets": {"lora": {"rank": 4, "targets": ["v_proj", "down_proj"]}},
+    "ends before adapters": {
+        "lora": {"rank": 4, "embeddings": True}, "phases": [{"train": "embeddings"}],
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("again", ["none", "full", "selective"])
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("name", CASES)
+def test_products_with_weights_are_those_that_ran(tmp_path, name, tied, again):
+    section = TrainConfig(precision="fp32", **CASES[name])
+    model = ready(section, again, tied=tied, vocab_size=VOCAB)
+    rows = make_rows(tmp_path / "rows", n_rows=4, has_targets=True)
+    flat = flatten(Batch(tuple(rows.row(i) for i in range(4))), rows.languages)
+    tokens = flat.ids.shape[1]
+
+    def step():
+        torch.autograd.backward(next_token_loss(model, flat, 1.0)[0])
+
+    counted, _ = product_flops(step)
+    job = Job(
+        shapes=shapes_of(model), section=section, precision="fp32", row_tokens=32,
+        target_share=flat.n_targets / tokens, again=again,
+    )  # fmt: skip
+    attention = job.shapes.layers * attention_flops(job)
+    again_weights = again_flops(job) - (attention if again != "none" else 0)
+    expected = model_flops(job, section.phases[0].train) - 3 * attention + again_weights
+    assert counted == pytest.approx(tokens * expected)
+    assert flat.n_targets < 0.7 * tokens
+    assert (again_weights > 0) == (again == "full")
+
+
+def test_attention_is_of_what_a_token_sees():
+    section, length = TrainConfig(precision="fp32"), 96
+    model = ready(section)
+    ids = torch.arange(length)[None] % VOCAB
+
+    def forward():
+        with torch.no_grad():
+            model.base_model(
+                input_ids=ids, position_ids=torch.arange(length)[None],
+                document_lengths=[length], use_cache=False,
+            )  # fmt: skip
+
+    _, counted = product_flops(forward)
+    job = Job(shapes=shapes_of(model), section=section, precision="fp32", row_tokens=length)
+    # tiles compute whole squares of scores, of which the upper half is thrown away
+    square = 2 * length / (length + 1)
+    assert counted == pytest.approx(length * job.shapes.layers * attention_flops(job) * square)
+
+
+def test_phases_count_by_their_shares():
+    model = make_llama()
+    shapes = shapes_of(model)
+
+    def of(*phases):
+        section = TrainConfig(phases=[{"train": t, "share": s} for t, s in phases])
+        return flops(Job(shapes=shapes, section=section, precision="fp32", row_tokens=32)).model
+
+    first, whole = of(("embeddings", 1.0)), of(("all", 1.0))
+    assert of(("embeddings", 0.25), ("all", 0.75)) == pytest.approx(0.25 * first + 0.75 * whole)
+    assert first < 0.8 * whole

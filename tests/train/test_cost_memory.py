@@ -1,0 +1,136 @@
+"""Memory that a plan predicts is what PyTorch's allocator gives out when the loop trains."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from counted import peak_bytes
+from tiny_models import make_llama
+
+from hanhua.core.config import Machine
+from hanhua.core.progress import Silent
+from hanhua.model import checkpoint
+from hanhua.model.shapes import Shapes
+from hanhua.tokens.rows import PackedRows, Row, RowsWriter
+from hanhua.train import linear_cross_entropy as loss
+from hanhua.train.config import TrainConfig
+from hanhua.train.cost import disk, memory
+from hanhua.train.cost import loss as planned_loss
+from hanhua.train.cost.job import Job
+from hanhua.train.cost.loss import chunk_tokens
+from hanhua.train.cost.memory import moments
+from hanhua.train.loop import train
+
+VOCAB, ROW = 2048, 256
+
+
+def make_full_rows(path, n, vocab=VOCAB):
+    rng = np.random.default_rng(0)
+    writer = RowsWriter(path, ROW, vocab, ["en"])
+    for _ in range(n):
+        writer.add(Row(rng.integers(0, vocab, ROW), None, np.array([ROW], np.int32), "en"))
+    writer.close()
+    return PackedRows.open(path)
+
+
+def compare(tmp_path, micro_rows=4, rows=4, again="none", tied=True, precision="fp32", **section):
+    """Peak of two steps of the loop, counted by PyTorch, and as predicted."""
+    from test_cost_flops import shapes_of
+
+    packed = make_full_rows(tmp_path / "rows", 2 * rows)
+    config = TrainConfig(
+        batch_tokens=rows * ROW, steps=2, guard=None, precision=precision, **section
+    )
+    machine = Machine(
+        device="cpu", threads=1, micro_batch_tokens=micro_rows * ROW, activation_checkpointing=again
+    )
+    found = {}
+
+    def work():
+        model = make_llama(
+            tied, vocab_size=VOCAB, hidden_size=96, intermediate_size=256, num_hidden_layers=4,
+            max_position_embeddings=ROW,
+        )  # fmt: skip
+        found["shapes"] = shapes_of(model)
+        train(model, packed, config, work=tmp_path / "w", seed=0, machine=machine,
+              progress=Silent())  # fmt: skip
+
+    counted = peak_bytes(work)
+    job = Job(
+        shapes=found["shapes"].with_rows(VOCAB), section=config, precision=precision,
+        row_tokens=ROW, micro_batch_tokens=micro_rows * ROW, again=again,
+    )  # fmt: skip
+    predicted = [m for phase in job.phases for m in moments(job, phase) if m.moment != "save"]
+    return counted, max(predicted, key=lambda m: m.total)
+
+
+CASES = {
+    "one micro-batch": {},
+    "untied": {"tied": False},
+    "two micro-batches": {"micro_rows": 2},
+    "small pieces": {"micro_rows": 1, "rows": 2, "tied": False},
+    "bf16": {"precision": "bf16", "micro_rows": 1, "rows": 2},
+    "all again": {"again": "full"},
+    "between products again": {"again": "selective"},
+    "adapters": {"lora": {"rank": 8, "targets": ["q_proj", "v_proj"]}},
+    "adapters and ends": {"lora": {"rank": 8, "embeddings": True}, "micro_rows": 2},
+    "dropout and lengths": {"lora": {"rank": 8, "dropout": 0.1, "dora": True}},
+    "ends only": {"phases": [{"train": "embeddings"}]},
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_predicted_is_counted(tmp_path, name):
+    torch.set_num_threads(1)
+    counted, predicted = compare(tmp_path, **CASES[name])
+    assert predicted.total == pytest.approx(counted, rel=0.1), predicted
+    assert predicted.total > 3e6
+
+
+def test_saving_holds_the_model_twice(tmp_path):
+    from test_cost_flops import shapes_of
+
+    found, tokenizer = {}, tmp_path / "tokenizer"
+    tokenizer.mkdir()
+
+    def work():
+        model = make_llama(vocab_size=VOCAB, hidden_size=256, intermediate_size=512)
+        found["shapes"] = shapes_of(model).with_rows(VOCAB)
+        weights = {name: p.detach() for name, p in model.named_parameters()}
+        checkpoint.save_model(model, tmp_path / "out", weights=weights, tokenizer_from=tokenizer)
+
+    counted = peak_bytes(work)
+    job = Job(shapes=found["shapes"], section=TrainConfig(), precision="fp32", row_tokens=ROW)
+    assert memory.host_bytes(job) == pytest.approx(counted, rel=0.1)
+
+
+def test_which_moment_is_fullest_depends_on_the_pieces():
+    shapes = Shapes(
+        hidden_size=1024, layers=24, heads=16, kv_heads=16, head_dim=64, intermediate_size=2816,
+        vocab_size=32_000, tied=False,
+    )  # fmt: skip
+
+    def fullest(**values):
+        job = Job(shapes=shapes, section=TrainConfig(batch_tokens=65_536), precision="bf16",
+                  row_tokens=512, cuda=True, **values)  # fmt: skip
+        return memory.peak(job).moment
+
+    assert fullest(micro_batch_tokens=32_768) == "loss"
+    assert fullest(micro_batch_tokens=512) in ("sum", "gradients")
+    assert fullest(micro_batch_tokens=32_768, again="full") == "backward"
+
+
+def test_constants_are_those_of_the_code():
+    assert (planned_loss.BUFFER_BYTES, planned_loss.TILE_BYTES) == (
+        loss.BUFFER_BYTES,
+        loss.TILE_BYTES,
+    )
+    assert disk.SMALL_PARAMETERS == checkpoint.SMALL_PARAMETERS
+
+
+@pytest.mark.parametrize("n", [1, 63, 1000, 5000, 40_000])
+@pytest.mark.parametrize("row_bytes", [400, 64_000, 221_184, 513_024])
+def test_chunks_are_those_of_the_loss(n, row_bytes):
+    chunk, _ = loss._sizes(n, row_bytes)
+    assert chunk_tokens(n, row_bytes) == (chunk, -(-n // chunk))

@@ -1,0 +1,92 @@
+"""Training in two processes (gloo) that share the model: the same steps as in one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import ranks_run
+import torch
+from resumed_run import finish, kill_at
+from safetensors.torch import load_file
+
+
+@pytest.fixture
+def go(start, tmp_path):
+    """Run to the end in so many processes; returns log and weights."""
+
+    def begin(out, size, pause_s=0.0, **values):
+        port = ranks_run.free_port()
+        return [
+            start(tmp_path, out, rank, size, port, values, pause_s, run=ranks_run.run)
+            for rank in range(size)
+        ]
+
+    def run(out, size, **values):
+        for process in begin(out, size, **values):
+            finish(process)
+        return read(tmp_path / out)
+
+    run.begin = begin
+    return run
+
+
+def read(folder):
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return log, load_file(folder / "weights.safetensors")
+
+
+def alike(one, other, loss=1e-5, weight=2e-4):
+    """Whether two runs took the same steps, but for the order of sums."""
+    assert len(one[0]) == len(other[0])
+    for a, b in zip(one[0], other[0], strict=True):
+        assert (a["step"], a["targets"], a["tokens"]) == (b["step"], b["targets"], b["tokens"])
+        assert a["loss"] == pytest.approx(b["loss"], abs=loss)
+        assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-3)
+        assert a["losses"] == pytest.approx(b["losses"], abs=loss)
+    assert one[1].keys() == other[1].keys()
+    for name in one[1]:
+        assert torch.allclose(one[1][name], other[1][name], atol=weight), name
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_two_processes_take_the_steps_of_one(go, tmp_path, tied):
+    ranks_run.make_base(tmp_path, tied=tied)
+    one, two = go("one", 1), go("two", 2)
+    alike(one, two)
+    assert len(one[0]) == 14
+    assert one[0][-1]["loss"] < one[0][0]["loss"] - 1  # it learnt
+
+
+@pytest.mark.parametrize("lora", [{"rank": 4, "embeddings": True}, {"rank": 4, "dora": True}])
+def test_adapters_in_two_processes(go, tmp_path, lora):
+    ranks_run.make_base(tmp_path)
+    phases = [ranks_run.PhaseConfig()]
+    one, two = (go(f"r{size}", size, lora=lora, phases=phases) for size in (1, 2))
+    alike(one, two)
+    assert one[0][-1]["loss"] < one[0][0]["loss"]
+
+
+def test_bf16_in_two_processes_follows_one(go, tmp_path):
+    ranks_run.make_base(tmp_path)
+    one, two = (go(f"r{size}", size, precision="bf16") for size in (1, 2))
+    for a, b in zip(one[0], two[0], strict=True):
+        assert a["targets"] == b["targets"]
+        assert a["loss"] == pytest.approx(b["loss"], rel=0.02)
+
+
+def test_killed_on_two_goes_on_on_two_to_the_bit_and_on_one(go, tmp_path):
+    ranks_run.make_base(tmp_path)
+    whole = go("whole", 2)
+    first, second = go.begin("killed", 2, pause_s=0.05)
+    kill_at(tmp_path / "killed", 5, first, work=".")
+    second.kill()
+    second.join()
+    assert 5 <= len((tmp_path / "killed" / "log.jsonl").read_text().splitlines()) < 14
+    import shutil
+
+    shutil.copytree(tmp_path / "killed", tmp_path / "alone")
+    killed, alone = go("killed", 2), go("alone", 1)
+    assert killed[0] == whole[0]
+    assert all(torch.equal(killed[1][name], whole[1][name]) for name in whole[1])
+    alike(whole, alone)
