@@ -46,6 +46,7 @@ DATA = Path(os.environ.get("HANHUA_DATA", ROOT / ".." / "shared" / "data"))
 BUILT_IN = ROOT / "src/hanhua/demo/data"
 PEER = Path(__file__).parent / "peers" / "trl_packing.py"
 LENGTHS = (512, 2048, 4096)
+STRATEGIES = ("bfd", "bfd_split")
 BATCH_TOKENS = 131_072
 
 
@@ -174,30 +175,25 @@ def _encode(core: Tokenizer, documents: list[str]) -> tuple[dict[str, float], np
 def pack_all(
     lengths: dict[str, np.ndarray], options: argparse.Namespace, work: Path
 ) -> dict[str, Any]:
-    n = 200_000 if options.quick else 3_000_000
-    made = np.random.default_rng(0).lognormal(5.5, 1.1, n).astype(np.int64) + 2
-    kinds = {**lengths, "made": made}
+    rng = np.random.default_rng(0)
+    n, part = (200_000, 20_000) if options.quick else (3_000_000, 200_000)
+    made = rng.lognormal(5.5, 1.1, n).astype(np.int64) + 2
+    ways: dict[str, Way] = {"ours": _ours, "first fit": _first_fit, "cut stream": _cut_stream}
+    jobs = [(kind, room) for kind in (*lengths, "made") for room in LENGTHS]
+    sizes = {**lengths, "made": made[:part]}
+    peers = _trl(options.trl_python, work, [(sizes[kind], room) for kind, room in jobs])
     found: dict[str, Any] = {}
-    print(f"\n{'packing':<14}{'row':>5} {'by':<16}{'documents':>10}{'padding':>9}{'lost':>8}"
+    print(f"\n{'packing':<14}{'row':>5} {'by':<15}{'documents':>10}{'padding':>9}{'lost':>8}"
           f"{'short cut':>10}{'pieces/CPU-s':>14}")  # fmt: skip
-    for kind, sizes in kinds.items():
-        for seq_len_tokens in LENGTHS:
-            ways = _ways(options, work)
-            for name, way in ways.items():
-                if kind == "made" and name != "ours":
-                    part = sizes[: 50_000 if options.quick else 200_000]
-                else:
-                    part = sizes
-                facts = _measure(way, part, seq_len_tokens, options.n)
-                if facts is None:
-                    continue
-                found[f"{kind} {seq_len_tokens} {name}"] = facts
-                speed = facts.get("pieces_per_cpu_second")
-                print(
-                    f"{kind:<14}{seq_len_tokens:>5} {name:<16}{facts['documents']:>10,}"
-                    f"{facts['padding']:>9.3%}{facts['lost']:>8.2%}{facts['short_cut']:>10.2%}"
-                    f"{f'{speed:,}' if speed else '':>14}"
-                )
+    for i, (kind, room) in enumerate(jobs):
+        goes = {name: [way(sizes[kind], room)] for name, way in ways.items()}
+        goes["ours"] = [_ours(sizes[kind], room) for _ in range(options.n)]
+        goes |= {name: [facts[i]] for name, facts in peers.items()}
+        for name, facts in goes.items():
+            found[f"{kind} {room} {name}"] = _facts(name, kind, sizes[kind], room, facts)
+    for room in LENGTHS:
+        goes_ = [_ours(made, room) for _ in range(options.n)]
+        found[f"many made {room} ours"] = _facts("ours", "many made", made, room, goes_)
     if options.trl_python is None:
         print("TRL left out: no --trl-python given")
     return found
@@ -206,30 +202,28 @@ def pack_all(
 Way = Callable[[np.ndarray, int], dict[str, Any]]
 
 
-def _ways(options: argparse.Namespace, work: Path) -> dict[str, Way]:
-    ways: dict[str, Way] = {"ours": _ours, "first fit": _first_fit, "cut stream": _cut_stream}
-    if options.trl_python is not None:
-        for strategy in ("bfd", "bfd_split"):
-            ways[f"TRL {strategy}"] = lambda sizes, room, strategy=strategy: _trl(
-                options.trl_python, work, sizes, room, strategy
-            )
-    return ways
-
-
-def _measure(way: Way, sizes: np.ndarray, room: int, n: int) -> dict[str, Any] | None:
-    goes = [way(sizes, room) for _ in range(n if way is _ours else 1)]
-    facts = goes[0]
-    size = facts["rows"] * room
-    measured = {
-        "documents": len(sizes), "rows": facts["rows"],
-        "padding": round(1 - facts["kept_tokens"] / size, 6),
-        "lost": round(1 - facts["kept_tokens"] / int(sizes.sum()), 6),
-        "short_cut": round(facts["short_cut"] / len(sizes), 6),
+def _facts(
+    name: str, kind: str, sizes: np.ndarray, room: int, goes: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What came of one way, also printed."""
+    first = goes[0]
+    facts = {
+        "documents": len(sizes), "rows": first["rows"],
+        "padding": round(1 - first["kept_tokens"] / (first["rows"] * room), 6),
+        "lost": round(1 - first["kept_tokens"] / int(sizes.sum()), 6),
+        "short_cut": round(first["short_cut"] / len(sizes), 6),
     }  # fmt: skip
-    if "cpu_seconds" in facts:
-        seconds = statistics.median(go["cpu_seconds"] for go in goes)
-        measured["pieces_per_cpu_second"] = round(facts["pieces"] / seconds)
-    return measured
+    speed = ""
+    if "cpu_seconds" in first:
+        speeds = sorted(go["pieces"] / go["cpu_seconds"] for go in goes)
+        facts["pieces_per_cpu_second"] = round(statistics.median(speeds))
+        facts["spread"] = [round(speeds[0]), round(speeds[-1])]
+        speed = f"{facts['pieces_per_cpu_second']:,}"
+    print(
+        f"{kind:<14}{room:>5} {name:<15}{len(sizes):>10,}{facts['padding']:>9.3%}"
+        f"{facts['lost']:>8.2%}{facts['short_cut']:>10.2%}{speed:>14}"
+    )
+    return facts
 
 
 def _ours(sizes: np.ndarray, room: int) -> dict[str, Any]:
@@ -274,12 +268,23 @@ def _first_fit(sizes: np.ndarray, room: int) -> dict[str, Any]:
     return {"rows": whole + rows, "kept_tokens": int(sizes.sum()), "short_cut": 0}
 
 
-def _trl(python: Path, work: Path, sizes: np.ndarray, room: int, strategy: str) -> dict[str, Any]:
-    np.save(work / "lengths.npy", sizes)
-    command = [str(python), str(PEER), str(work / "lengths.npy"), str(room), strategy]
+def _trl(
+    python: Path | None, work: Path, jobs: list[tuple[np.ndarray, int]]
+) -> dict[str, list[dict[str, Any]]]:
+    """All jobs by TRL, with the strategy that drops the ends of long documents and the other."""
+    if python is None:
+        return {}
+    given, found = [], {}
+    for i, (sizes, room) in enumerate(jobs):
+        np.save(work / f"{i}.npy", sizes)
+        given += [(str(work / f"{i}.npy"), room, strategy) for strategy in STRATEGIES]
+    (work / "jobs.json").write_text(json.dumps(given))
+    command = [str(python), str(PEER), str(work / "jobs.json")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    facts: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return facts
+    facts = json.loads(done.stdout.strip().splitlines()[-1])
+    for k, strategy in enumerate(STRATEGIES):
+        found[f"TRL {strategy}"] = facts[k :: len(STRATEGIES)]
+    return found
 
 
 # loading
@@ -291,22 +296,21 @@ def load_all(options: argparse.Namespace, work: Path) -> dict[str, Any]:
     print(
         f"\n{'loading':<8}{'order':<10}{'cache':<8}{'hints':<7}{'tokens/s':>14}{'ms a batch':>12}"
     )
+    ways = [("in order", "warm", True), ("in order", "cold", True)]
+    ways += [("shuffled", cache, hints) for cache in ("warm", "cold") for hints in (True, False)]
     for length in (512, 4096):
         rows = _write_rows(work / f"rows-{length}", tokens // length, length)
-        for epoch, order in enumerate(("in order", "shuffled")):
-            for cache in ("warm", "cold"):
-                for hints in (True, False):
-                    ms = [_read(rows, epoch, cache, hints, options) for _ in range(options.n)]
-                    speed = round(BATCH_TOKENS / statistics.median(ms) * 1e3)
-                    name = f"{length} {order} {cache}{'' if hints else ' without hints'}"
-                    found[name] = {
-                        "tokens_per_s": speed,
-                        "ms_a_batch": round(statistics.median(ms), 2),
-                    }
-                    print(
-                        f"{length:<8}{order:<10}{cache:<8}{'yes' if hints else 'no':<7}"
-                        f"{speed:>14,}{statistics.median(ms):>12.2f}"
-                    )
+        goes = [[_read(rows, *way, options) for way in ways] for _ in range(options.n)]
+        for way, ms in zip(ways, zip(*goes, strict=True), strict=True):
+            order, cache, hints = way
+            speed = round(BATCH_TOKENS / statistics.median(ms) * 1e3)
+            found[f"{length} {order} {cache}{'' if hints else ' without hints'}"] = {
+                "tokens_per_s": speed, "ms_a_batch": [round(x, 2) for x in sorted(ms)],
+            }  # fmt: skip
+            print(
+                f"{length:<8}{order:<10}{cache:<8}{'yes' if hints else 'no':<7}"
+                f"{speed:>14,}{statistics.median(ms):>12.2f}"
+            )
     return found
 
 
@@ -324,10 +328,10 @@ def _write_rows(path: Path, n_rows: int, length: int) -> PackedRows:
 
 
 def _read(
-    rows: PackedRows, epoch: int, cache: str, hints: bool, options: argparse.Namespace
+    rows: PackedRows, order: str, cache: str, hints: bool, options: argparse.Namespace
 ) -> float:
     """Milliseconds that a step waits for a batch and lays it flat; the model's time is slept."""
-    path = rows.path
+    path, epoch = rows.path, int(order == "shuffled")
     if cache == "cold":
         for file in path.glob("*.bin"):
             with file.open("rb") as opened:
@@ -335,14 +339,14 @@ def _read(
     rows = PackedRows.open(path)  # a map of its own, without the hints of earlier goes
     n = BATCH_TOKENS // rows.seq_len_tokens
     state, spent, goes = LoaderState(epoch), 0.0, 4 if options.quick else 20
-    order = [] if hints else _plain_order(len(rows), epoch)
+    plain = [] if hints else _plain_order(len(rows), epoch)
     for go in range(goes + 1):
         start = time.perf_counter()
         if hints:
             batch, state = read_batch(rows, state, n, seed=1)
             found = batch.rows
         else:
-            found = tuple(rows.row(i) for i in order[go * n : (go + 1) * n])
+            found = tuple(rows.row(i) for i in plain[go * n : (go + 1) * n])
         np.concatenate([row.tokens for row in found]).astype(np.int64)
         if go:  # the first batch has nobody to ask for it
             spent += time.perf_counter() - start
@@ -394,9 +398,11 @@ def resume(options: argparse.Namespace, work: Path) -> dict[str, Any]:
         "later_pass_s": round(statistics.median(seconds["later pass"]), 5),
         "reading_through_s": round(through, 2), "n": options.n,
     }  # fmt: skip
-    print(f"\nresume at 90 % of {n * length:,} tokens: open and read a batch in "
-          f"{found_['first_pass_s'] * 1e3:.1f} ms (first pass), "
-          f"{found_['later_pass_s'] * 1e3:.1f} ms (later pass); reading there {through:.1f} s")  # fmt: skip
+    first, later = (found_[f"{name}_pass_s"] * 1e3 for name in ("first", "later"))
+    print(
+        f"\nresume at 90 % of {n * length:,} tokens: open and read a batch in {first:.1f} ms "
+        f"(first pass), {later:.1f} ms (later pass); reading there takes {through:.1f} s"
+    )
     return found_
 
 

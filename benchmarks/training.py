@@ -3,14 +3,15 @@
     python benchmarks/training.py [--quick] [--peers FOLDER] [--peer NAME=PYTHON ...]
         [--data chat full] [--vocab 32000 55296] [-n 5] [--engines NAME ...] [--device cuda]
 
-Every engine trains the same model on the same documents with the same optimiser settings, in a
-process of its own and on one thread, and they take turns, so that a busy machine is busy for all;
-CPU-seconds are counted. Useful tokens are those that are predicted: no padding, every token of a
-document but its first. ``chat`` has instructions of any length, ``full`` rows of one document.
-hanhua is driven by the loop that ``hanhua run`` uses, peers by the Python of an environment that
-has them (trl, llamafactory, trainer; ``--peers`` looks for FOLDER/train-NAME and FOLDER/NAME).
-The first loss of each is held against a plain one in fp32, one document at a time. Where the
-processor multiplies bf16 all engines use it; elsewhere fp32, which is the faster one there.
+Every engine trains the same model on the same documents (each in its own order) with the same
+optimiser settings, in a process of its own and on one thread, and they take turns, so that a busy
+machine is busy for all; CPU-seconds are counted. Nobody writes checkpoints. Useful tokens are those
+that are predicted: no padding, every token of a document but its first. ``chat`` has instructions
+of any length, ``full`` rows of one document. hanhua is driven by the loop that ``hanhua run`` uses,
+peers by the Python of an environment that has them (trl, llamafactory, trainer; ``--peers`` looks
+for FOLDER/train-NAME and FOLDER/NAME). The first loss of each is held against a plain one in fp32,
+one document at a time. Where the processor multiplies bf16 all engines use it; elsewhere fp32,
+which is the faster one there.
 
 On CUDA engines run one after another (``--device cuda``: 1.1B and 7B, rows of 4,096, full and
 LoRA, wall seconds). Prints tables, and one line of JSON last.
@@ -77,6 +78,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--alone", action="store_true", help="one after another, as on CUDA")
     parser.add_argument("-n", type=int, help="counted turns")
     options = parser.parse_args()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("no CUDA device is at hand")
     options.alone = options.alone or options.device == "cuda"
     options.n = options.n or (2 if options.quick else 5)
     return options

@@ -24,16 +24,12 @@ SMALL = ("tiny", "15m")
 """Written to a folder once, with tied ends; larger ones every engine makes for itself."""
 LORA = {"rank": 16, "alpha": 32.0}
 ENGINES = {
-    "chat": (
-        "hanhua",
-        "plain",
-        "trl:bfd+micro1",
-        "llamafactory:neat+micro1",
-        "trainer:grouped+micro5",
-    ),
+    "chat": ("hanhua", "plain", "trl:bfd+micro1", "llamafactory:neat+micro1",
+             "trainer:grouped+micro5"),
     "full": ("hanhua", "plain", "trainer:padded+micro2"),
-}
-"""Peers in the fastest of their settings on a CPU; ``plain`` only where there is no peer."""
+}  # fmt: skip
+"""Peers in the fastest of their settings on a CPU in fp32 (without recomputing, a step in parts
+where that is faster); ``plain`` only where there is no peer."""
 PEERS = ("trl", "llamafactory", "trainer")
 
 

@@ -1,8 +1,8 @@
 """hanhua's own training loop in turns; see train_turns.py.
 
-The loop is the one that ``hanhua run`` uses, with its guard, its log and its checkpoints. It
-reports every step to its progress bar, so that is where it waits. Modes: ``microN`` (rows
-at once), ``compile``, ``selective`` or ``full`` (activation checkpointing).
+The loop is the one that ``hanhua run`` uses, with its guard and its log. It reports every
+step to its progress bar, so that is where it waits. Modes: ``microN`` (rows at once), ``compile``,
+``selective`` or ``full`` (activation checkpointing).
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ from hanhua.train.config import TrainConfig
 from hanhua.train.loop import train
 
 FOREVER = 1_000_000
+NEVER = 1e6
+"""No engine writes checkpoints here; by the clock hanhua would, and the clock runs while others
+train."""
 LANGUAGE = "zh"
+AGAIN: Any = next((mode for mode in MODE if mode in ("selective", "full")), "none")
 
 
 class InTurns:
@@ -88,9 +92,9 @@ def main() -> None:
     cpu = JOB["device"] == "cpu"
     machine = Machine(
         device=JOB["device"], threads=1 if cpu else 0, compile="compile" in MODE,
-        activation_checkpointing=next((x for x in MODE if x in ("selective", "full")), "none"),
+        activation_checkpointing=AGAIN,
         micro_batch_tokens=rows_at_once(JOB["micro_tokens"] // JOB["row_tokens"])
-        * JOB["row_tokens"],
+        * JOB["row_tokens"], checkpoint_minutes=NEVER,
     )  # fmt: skip
     model = load_model(None if cpu else torch.bfloat16)
     progress = InTurns(rows, work / "train" / "log.jsonl")

@@ -46,7 +46,8 @@ def summary(cases: list[Figures]) -> Figures:
     """The figures that are quoted: of each case, and by engine."""
     found = {}
     for case in cases:
-        ours, ratios = next((x for n, x in case["engines"].items() if _ours(n)), {}), case["ratios"]
+        ratios = case["ratios"]
+        ours: Figures = next((x for name, x in case["engines"].items() if _ours(name)), {})
         if not ours:
             continue
         peers = [ratio["memory"] for name, ratio in ratios.items() if not _ours(name)]
