@@ -48,6 +48,7 @@ PEER = Path(__file__).parent / "peers" / "trl_packing.py"
 LENGTHS = (512, 2048, 4096)
 STRATEGIES = ("bfd", "bfd_split")
 BATCH_TOKENS = 131_072
+GOES = 4
 
 
 def main() -> None:
@@ -176,7 +177,7 @@ def pack_all(
     lengths: dict[str, np.ndarray], options: argparse.Namespace, work: Path
 ) -> dict[str, Any]:
     rng = np.random.default_rng(0)
-    n, part = (200_000, 20_000) if options.quick else (3_000_000, 200_000)
+    n, part = (200_000, 20_000) if options.quick else (3_000_000, 50_000)
     made = rng.lognormal(5.5, 1.1, n).astype(np.int64) + 2
     ways: dict[str, Way] = {"ours": _ours, "first fit": _first_fit, "cut stream": _cut_stream}
     jobs = [(kind, room) for kind in (*lengths, "made") for room in LENGTHS]
@@ -299,8 +300,9 @@ def load_all(options: argparse.Namespace, work: Path) -> dict[str, Any]:
     ways = [("in order", "warm", True), ("in order", "cold", True)]
     ways += [("shuffled", cache, hints) for cache in ("warm", "cold") for hints in (True, False)]
     for length in (512, 4096):
-        rows = _write_rows(work / f"rows-{length}", tokens // length, length)
-        goes = [[_read(rows, *way, options) for way in ways] for _ in range(options.n)]
+        path = work / f"rows-{length}"
+        _write_rows(path, tokens // length, length)
+        goes = [[_read(path, *way, options) for way in ways] for _ in range(options.n)]
         for way, ms in zip(ways, zip(*goes, strict=True), strict=True):
             order, cache, hints = way
             speed = round(BATCH_TOKENS / statistics.median(ms) * 1e3)
@@ -314,7 +316,7 @@ def load_all(options: argparse.Namespace, work: Path) -> dict[str, Any]:
     return found
 
 
-def _write_rows(path: Path, n_rows: int, length: int) -> PackedRows:
+def _write_rows(path: Path, n_rows: int, length: int) -> None:
     """Full rows of random ids, one document each."""
     writer = RowsWriter(path, length, 55_296, ["zh"])
     rng = np.random.default_rng(0)
@@ -324,23 +326,24 @@ def _write_rows(path: Path, n_rows: int, length: int) -> PackedRows:
         ones = np.ones(n, np.int64)
         writer.add_block(Block(tokens, None, ones * length, ones, np.zeros(n, np.uint8)))
     writer.close()
-    return PackedRows.open(path)
 
 
-def _read(
-    rows: PackedRows, order: str, cache: str, hints: bool, options: argparse.Namespace
-) -> float:
-    """Milliseconds that a step waits for a batch and lays it flat; the model's time is slept."""
-    path, epoch = rows.path, int(order == "shuffled")
-    if cache == "cold":
-        for file in path.glob("*.bin"):
-            with file.open("rb") as opened:
+def _read(path: Path, order: str, cache: str, hints: bool, options: argparse.Namespace) -> float:
+    """Milliseconds that a step waits for a batch and lays it flat; the model's time is slept.
+
+    Only the first few batches after a fresh start: without hints the system reads so much around
+    each row that it soon holds this whole file, which it could not of one larger than memory.
+    """
+    for file in path.glob("*.bin"):
+        with file.open("rb") as opened:
+            if cache == "cold":
                 os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    rows = PackedRows.open(path)  # a map of its own, without the hints of earlier goes
-    n = BATCH_TOKENS // rows.seq_len_tokens
-    state, spent, goes = LoaderState(epoch), 0.0, 4 if options.quick else 20
-    plain = [] if hints else _plain_order(len(rows), epoch)
-    for go in range(goes + 1):
+            while cache == "warm" and opened.read(1 << 24):
+                pass
+    rows, state = PackedRows.open(path), LoaderState(int(order == "shuffled"))
+    plain = np.random.default_rng(1).permutation(len(rows)).tolist()
+    n, spent = BATCH_TOKENS // rows.seq_len_tokens, 0.0
+    for go in range(GOES):
         start = time.perf_counter()
         if hints:
             batch, state = read_batch(rows, state, n, seed=1)
@@ -348,17 +351,9 @@ def _read(
         else:
             found = tuple(rows.row(i) for i in plain[go * n : (go + 1) * n])
         np.concatenate([row.tokens for row in found]).astype(np.int64)
-        if go:  # the first batch has nobody to ask for it
-            spent += time.perf_counter() - start
-        if cache == "cold":
-            time.sleep(options.pause_ms / 1e3)
-    return spent / goes * 1e3
-
-
-def _plain_order(n: int, epoch: int) -> list[int]:
-    order = np.random.default_rng(1).permutation(n) if epoch else np.arange(n)
-    found: list[int] = order.tolist()
-    return found
+        spent += time.perf_counter() - start
+        time.sleep(options.pause_ms / 1e3)
+    return spent / GOES * 1e3
 
 
 # resuming

@@ -142,7 +142,7 @@ def row(each: dict[str, Any], as_run: bool) -> dict[str, Any]:
         ended = [(process, *process.communicate()) for process in started]
     for process, _, complaint in ended:
         if process.returncode:
-            sys.exit(complaint)
+            sys.exit(complaint or f"{title(each)} ended with {process.returncode}")
     each_rank = [json.loads(out.splitlines()[-1]) for _, out, _ in ended]
     found = max(each_rank, key=lambda one: one["measured"])
     error = predicted[0] / found["measured"] - 1

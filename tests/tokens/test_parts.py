@@ -54,7 +54,7 @@ def test_real_tokenizers_on_real_text(shared_data, tmp_path):
     for name in ("zh/zh_recipes", "zh/zh_luxun", "en/en_web_c4", "zh/zh_pydocs"):
         with gzip.open(shared_data / "corpora" / f"{name}.jsonl.gz", "rt") as file:
             texts += [json.loads(next(file))["text"][:3000] for _ in range(12)]
-    for name in ("llama2", "chinese-llama-2", "chinese-llama-compatible"):
+    for name in ("llama2", "chinese-llama-2"):
         backend = read_tokenizer(shared_data / "tokenizers" / name).backend
         core = Tokenizer.from_str(backend.to_str())
         core.encode_special_tokens = True

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hanhua.core.config import Machine
+from hanhua.model.config import LoraConfig
+from hanhua.model.shapes import Shapes
 from hanhua.tokens.config import TokensConfig
 from hanhua.tokens.estimate import estimate as estimate_tokens
 from hanhua.train.config import FinetuneConfig, TrainConfig
+from hanhua.train.cost.accelerators import TABLE
+from hanhua.train.cost.fit import fits, propose
+from hanhua.train.cost.job import Job
+from hanhua.train.cost.memory import peak
 from hanhua.train.estimate import CHAT_TARGETS, estimate
 
 FACTS = {
@@ -93,12 +103,12 @@ def test_what_does_not_fit_comes_with_what_would():
     assert lora["set"]["pretrain.lora.rank"] == 64
     assert lora["devices"] == 1
     for proposal in (few, lora):
-        settings = {key.removeprefix("machine."): value for key, value in proposal["set"].items()
+        wanted = {key.removeprefix("machine."): value for key, value in proposal["set"].items()
                     if key.startswith("machine.")}  # fmt: skip
         config = LARGE.model_copy(update={"lora": None})
         if proposal is lora:
             config = TrainConfig(batch_tokens=2**21, lora={"rank": 64})
-        taken = estimate(config, on(**settings))
+        taken = estimate(config, on(**wanted))
         assert taken["fits"], proposal
         assert taken["memory_bytes"] == proposal["memory_bytes"]
 
@@ -122,3 +132,30 @@ def test_four_bits_are_for_one_gpu():
     plain = TrainConfig(batch_tokens=2**21, lora={})
     small, wide = (estimate(c, on())["memory"]["weights_bytes"] for c in (config, plain))
     assert small < 0.5 * wide
+
+
+@given(
+    hidden=st.sampled_from([512, 2048, 4096]), layers=st.integers(2, 80),
+    kv_heads=st.sampled_from([2, 8]), vocab=st.integers(1000, 200_000), tied=st.booleans(),
+    devices=st.sampled_from([1, 2, 8]), micro=st.sampled_from([2048, 8192]),
+    lora=st.sampled_from([None, LoraConfig(), LoraConfig(embeddings=True)]),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_whatever_is_proposed_fits(hidden, layers, kv_heads, vocab, tied, devices, micro, lora):
+    shapes = Shapes(
+        hidden_size=hidden, layers=layers, heads=8, kv_heads=kv_heads, head_dim=hidden // 8,
+        intermediate_size=3 * hidden, vocab_size=vocab, tied=tied,
+    )  # fmt: skip
+    job = Job(
+        shapes=shapes, section=TrainConfig(batch_tokens=2**20, lora=lora), precision="bf16",
+        row_tokens=2048, micro_batch_tokens=micro, devices=devices, cuda=True,
+    )  # fmt: skip
+    card = TABLE["a100-40gb"]
+    for proposal in propose(job, card, "pretrain"):
+        assert fits(proposal.job, card)
+        assert proposal.settings
+        assert proposal.job.micro_batch_tokens <= micro
+    wider = replace(job, micro_batch_tokens=2 * micro)
+    assert peak(job).total <= peak(wider).total
+    if devices * 2 <= job.rows_a_step:
+        assert peak(replace(job, devices=2 * devices)).total < peak(job).total or devices == 1

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -81,12 +82,13 @@ def read_batch(
     return Batch(tuple(found)), LoaderState(epoch, at)
 
 
-def _order(n_rows: int, epoch: int, at: int, n: int, seed: int) -> list[int]:
-    """The rows at n places of a pass."""
+@lru_cache(maxsize=4)
+def _order(n_rows: int, epoch: int, at: int, n: int, seed: int) -> tuple[int, ...]:
+    """The rows at n places of a pass; kept from when they were prepared to when they are read."""
     places = np.arange(at, at + n)
     if epoch:
         places = Permutation.seeded(n_rows, seed, "pass", epoch)(places)
-    return places.tolist()
+    return tuple(places.tolist())
 
 
 def _prepare(rows: PackedRows, epoch: int, at: int, n: int, seed: int) -> None:
