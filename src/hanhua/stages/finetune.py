@@ -87,5 +87,5 @@ def estimate(config: FinetuneConfig, facts: Mapping[str, Any]) -> dict[str, Any]
     return estimate_training(config, {**facts, "seq_len_tokens": config.seq_len_tokens})
 
 
-STAGE = Stage(name="finetune", version=2, title="teach it to answer", run=run, estimate=estimate,
+STAGE = Stage(name="finetune", version=3, title="teach it to answer", run=run, estimate=estimate,
               together=True)  # fmt: skip

@@ -41,6 +41,6 @@ def run(context: Context[TrainConfig]) -> Result:
 
 
 STAGE = Stage(
-    name="pretrain", version=1, title="continue pretraining", run=run, estimate=estimate,
+    name="pretrain", version=2, title="continue pretraining", run=run, estimate=estimate,
     together=True,
 )  # fmt: skip
