@@ -1,4 +1,6 @@
-"""Devices to plan for: peak rate and memory as their vendors print them.
+"""Devices to plan for: peak rate and memory, from memory of their vendors' data sheets.
+
+The pages named were not opened when this was written: check a figure before relying on it.
 
 Peak is of dense products in bf16 that add up in fp32; figures "with sparsity" are twice that and
 of no use for training. Memory is taken as 10^9 bytes a GB: boards hold a few percent more.
@@ -28,7 +30,7 @@ class Accelerator:
         peak_flops: a second, dense bf16; None: measured constants count (a CPU).
         memory_bytes: of a device.
         bandwidth_bytes: a second, of its memory.
-        source: where the figures are from.
+        source: the vendor's page to check them against.
     """
 
     name: str

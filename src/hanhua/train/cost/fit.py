@@ -13,6 +13,8 @@ from hanhua.train.cost.memory import Memory, peak
 MARGIN = 0.1
 """Part of a GPU's memory that is left for its driver, the libraries of products and messages, and
 holes between tensors: an assumption."""
+HEAP = 1.2
+"""Measured on a CPU: 0.4 (all weights) to 1.15 (LoRA) times (benchmarks/plan.py --as-run)."""
 FULL_SPEED_TOKENS = 4096
 """Tokens at a time below which a device waits more than it computes; smaller pieces are proposed
 only after activation checkpointing."""
@@ -22,11 +24,10 @@ MOST_DEVICES = 1024
 def reserve_bytes(memory: Memory, device: Accelerator) -> int:
     """What must be free beside the tensors.
 
-    On a GPU a part of it (``MARGIN``). On a CPU as much again as comes and goes within a step:
-    glibc keeps freed blocks between those that stay, and the next step's may fit none of them
-    (measured: docs/guides/plan.md).
+    On a GPU a part of it (``MARGIN``). On a CPU ``HEAP`` times what comes and goes within a step:
+    glibc keeps freed blocks between those that stay, and the next step's may fit none of them.
     """
-    return round(MARGIN * device.memory_bytes) if device.cuda else memory.passing
+    return round(MARGIN * device.memory_bytes if device.cuda else HEAP * memory.passing)
 
 
 def device_bytes(job: Job, device: Accelerator) -> int:
