@@ -40,6 +40,7 @@ from hanhua.tokens.part_encoder import PartEncoder
 from hanhua.tokens.row import Block
 from hanhua.tokens.rows import PackedRows, RowsWriter
 from hanhua.vocab.tokenizer import read_tokenizer
+from peers.machine import cpu_name
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("HANHUA_DATA", ROOT / ".." / "shared" / "data"))
@@ -64,7 +65,7 @@ def main() -> None:
             "resume": resume(options, work),
         }
     print(json.dumps({
-        "benchmark": "packing", **found, "quick": options.quick, "cpu": _cpu(),
+        "benchmark": "packing", **found, "quick": options.quick, "cpu": cpu_name(),
         "cores": os.cpu_count(), "python": platform.python_version(), "numpy": np.__version__,
         "tokenizers": tokenizers.__version__, "pause_ms": options.pause_ms,
     }, sort_keys=True))  # fmt: skip
@@ -399,14 +400,6 @@ def resume(options: argparse.Namespace, work: Path) -> dict[str, Any]:
         f"(first pass), {later:.1f} ms (later pass); reading there takes {through:.1f} s"
     )
     return found_
-
-
-def _cpu() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.split(":")[1].strip() for line in file if "model name" in line)
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 if __name__ == "__main__":

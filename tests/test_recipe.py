@@ -123,7 +123,7 @@ def test_override_reaches_lists_and_new_keys(recipe: Path):
 
 
 def test_machine_is_in_no_fingerprint(recipe: Path, tmp_path: Path):
-    from hanhua.core.runner import plan
+    from hanhua.core.walk import plan
 
     (tmp_path / "zh.txt").write_text("你好", encoding="utf-8")
     (tmp_path / "model" / "config.json").write_text("{}")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import platform
+import math
 from typing import Any
 
 import torch
 import transformers
 
-PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
-"""bf16 FLOP/s of NVIDIA's data sheets, without sparsity."""
+from hanhua.train.cost.accelerators import TABLE, this_gpu
+from peers.machine import cpu_name
+
 Figures = dict[str, Any]
 
 
@@ -68,24 +69,18 @@ def _ours(name: str) -> bool:
 
 
 def _mfu(flops: float) -> float | None:
-    """Part of the data sheet's peak, where the device is one that we know."""
-    if not torch.cuda.is_available():
-        return None
-    name = torch.cuda.get_device_name()
-    return next((round(flops / peak, 3) for key, peak in PEAKS.items() if key in name), None)
+    """Part of the peak that plans reckon with, where the device is one of theirs."""
+    name = this_gpu()
+    return round(flops / (TABLE[name].peak_flops or math.inf), 3) if name else None
 
 
 def machine(device: str) -> Figures:
     """What it ran on, and with what."""
-    found = {"cpu": _cpu(), "torch": torch.__version__, "transformers": transformers.__version__}
+    found = {
+        "cpu": cpu_name(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
     if device == "cuda":
         found["gpu"] = torch.cuda.get_device_name()
     return found
-
-
-def _cpu() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.split(":")[1].strip() for line in file if "model name" in line)
-    except (OSError, StopIteration):
-        return platform.processor()

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from hanhua.chat.config import ChatDataConfig
 from hanhua.core.config import Machine, Section
 from hanhua.core.errors import RecipeError
-from hanhua.core.runner import Walk
+from hanhua.core.walk import Walk
 from hanhua.eval.config import EvalConfig
 from hanhua.export.config import ExportConfig
 from hanhua.model.config import BaseConfig, ExpandConfig

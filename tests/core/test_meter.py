@@ -27,7 +27,7 @@ def test_a_killed_go_is_counted_in(tmp_path: Path):
     process = subprocess.Popen([sys.executable, "-c", WORK, str(path)], stdout=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.readline()
-    while not path.exists() or read_json(path)[0] < 0.3:
+    while not path.exists() or min(read_json(path)[:2]) < 0.1:  # wall and processor alike
         time.sleep(0.02)
     process.kill()
     process.wait()

@@ -15,8 +15,9 @@ import pytest
 from hanhua.core.config import FilesField, Machine, Section
 from hanhua.core.errors import ArtifactError, InputError, StorageError, UsageError
 from hanhua.core.progress import Silent
-from hanhua.core.runner import Walk, plan, run
+from hanhua.core.runner import run
 from hanhua.core.stage import Context, Node, Result, Stage
+from hanhua.core.walk import Walk, plan
 
 
 class CountConfig(Section):
@@ -159,7 +160,8 @@ import sys, time
 from pathlib import Path
 from hanhua.core.config import Machine, Section
 from hanhua.core.progress import Silent
-from hanhua.core.runner import Walk, run
+from hanhua.core.runner import run
+from hanhua.core.walk import Walk
 from hanhua.core.stage import Context, Node, Result, Stage
 
 class Empty(Section):

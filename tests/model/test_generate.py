@@ -180,9 +180,9 @@ def test_a_stream_never_takes_back_or_breaks(
     raw = pieces.join(ids)
     shown = "".join(parts) + stream.finish()
     whole = raw.decode("utf-8", "replace")
-    assert shown == whole or shown == whole[:-1]  # an unfinished character at the end is left out
-    if shown != whole:
-        assert whole[-1] == "\ufffd"
+    assert whole.startswith(shown)
+    left_out = whole[len(shown) :]  # an unfinished character at the end, at most three bytes of it
+    assert left_out in ("", "\ufffd", "\ufffd" * 2, "\ufffd" * 3)
     assert one.all_special_ids  # they are among the ids, and show nothing
 
 

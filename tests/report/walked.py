@@ -14,8 +14,9 @@ from hanhua.chat.ledger import ledger_dict
 from hanhua.core.config import Machine, Section
 from hanhua.core.files import write_json, write_text
 from hanhua.core.progress import Silent
-from hanhua.core.runner import Walk, run
+from hanhua.core.runner import run
 from hanhua.core.stage import Context, Node, Result, Stage
+from hanhua.core.walk import Walk
 from hanhua.report.summary import summarise
 from hanhua.stages import ORDER
 from hanhua.text.document import Document

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 
 import torch
@@ -11,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 def peak_bytes(work: Callable[[], object]) -> int:
     """The most that PyTorch's CPU allocator had given out at once while something ran."""
+    gc.collect()  # what earlier tests left would else be freed now and be taken off
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
         work()
     events = [e for e in found.profiler.kineto_results.events() if e.name() == "[memory]"]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from resumed_run import Slow
 from safetensors.torch import save_file
 from tiny_models import make_llama, make_rows
 
@@ -21,23 +19,6 @@ PHASES = [
     PhaseConfig(train="new_rows", share=0.2), PhaseConfig(train="embeddings", share=0.2),
     PhaseConfig(),
 ]  # fmt: skip
-
-
-class Slow:
-    """Progress that takes its time at every step."""
-
-    def __init__(self, pause_s: float) -> None:
-        self.pause_s = pause_s
-
-    @contextmanager
-    def bar(self, title: str, total: float | None, unit: str, *, done: float = 0) -> Iterator[Slow]:
-        yield self
-
-    def advance(self, amount: float = 1, **notes: object) -> None:
-        time.sleep(self.pause_s)
-
-    def say(self, text: str) -> None:
-        pass
 
 
 def free_port() -> int:

@@ -13,12 +13,9 @@ from hanhua.core.progress import Silent
 from hanhua.model import checkpoint
 from hanhua.model.shapes import Shapes
 from hanhua.tokens.rows import PackedRows, Row, RowsWriter
-from hanhua.train import linear_cross_entropy as loss
 from hanhua.train.config import TrainConfig
-from hanhua.train.cost import disk, memory
-from hanhua.train.cost import loss as planned_loss
+from hanhua.train.cost import memory
 from hanhua.train.cost.job import Job
-from hanhua.train.cost.loss import chunk_tokens
 from hanhua.train.cost.memory import moments
 from hanhua.train.loop import train
 
@@ -119,18 +116,3 @@ def test_which_moment_is_fullest_depends_on_the_pieces():
     assert fullest(micro_batch_tokens=32_768) == "loss"
     assert fullest(micro_batch_tokens=512) in ("sum", "gradients")
     assert fullest(micro_batch_tokens=32_768, again="full") == "backward"
-
-
-def test_constants_are_those_of_the_code():
-    assert (planned_loss.BUFFER_BYTES, planned_loss.TILE_BYTES) == (
-        loss.BUFFER_BYTES,
-        loss.TILE_BYTES,
-    )
-    assert disk.SMALL_PARAMETERS == checkpoint.SMALL_PARAMETERS
-
-
-@pytest.mark.parametrize("n", [1, 63, 1000, 5000, 40_000])
-@pytest.mark.parametrize("row_bytes", [400, 64_000, 221_184, 513_024])
-def test_chunks_are_those_of_the_loss(n, row_bytes):
-    chunk, _ = loss._sizes(n, row_bytes)
-    assert chunk_tokens(n, row_bytes) == (chunk, -(-n // chunk))

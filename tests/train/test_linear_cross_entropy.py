@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from hanhua.train import linear_cross_entropy as module
+from hanhua.train import chunks
 from hanhua.train.linear_cross_entropy import IGNORE, linear_cross_entropy
 
 
@@ -34,8 +34,8 @@ def reference(hidden, weight, labels, bias, scale, logit_scale=1.0, softcap=None
 @pytest.mark.parametrize(("buffer", "tile"), [(1 << 27, 1 << 24), (300 * 4 * 64, 1)])
 @pytest.mark.parametrize("ignored", [0.0, 0.3])
 def test_equals_pytorch_in_fp32(monkeypatch, bias, buffer, tile, ignored):
-    monkeypatch.setattr(module, "BUFFER_BYTES", buffer)
-    monkeypatch.setattr(module, "TILE_BYTES", tile)
+    monkeypatch.setattr(chunks, "BUFFER_BYTES", buffer)
+    monkeypatch.setattr(chunks, "TILE_BYTES", tile)
     hidden, weight, labels, extra = inputs(ignored=ignored, bias=bias, n=150)
     expected, gradients = reference(hidden, weight, labels, extra, 0.25)
     loss, losses = linear_cross_entropy(hidden, weight, labels, extra, scale=0.25)
@@ -48,7 +48,7 @@ def test_equals_pytorch_in_fp32(monkeypatch, bias, buffer, tile, ignored):
         assert torch.allclose(ours, theirs, atol=2e-5)
     assert (hidden.grad[labels == IGNORE] == 0).all()
     if buffer == 300 * 4 * 64:
-        assert module._sizes(150, 300 * 4)[0] < 150  # more than one chunk occurred
+        assert chunks.chunk_and_tile(150, 300 * 4)[0] < 150  # more than one chunk occurred
 
 
 BENT = [{"softcap": 3.0}, {"logit_scale": 0.25}, {"logit_scale": 2.5, "softcap": 4.0}]
@@ -57,7 +57,7 @@ BENT = [{"softcap": 3.0}, {"logit_scale": 0.25}, {"logit_scale": 2.5, "softcap":
 @pytest.mark.parametrize("bend", BENT)
 @pytest.mark.parametrize("bias", [False, True])
 def test_scaled_and_capped_logits_equal_pytorch(monkeypatch, bend, bias):
-    monkeypatch.setattr(module, "BUFFER_BYTES", 300 * 4 * 64)  # more than one chunk
+    monkeypatch.setattr(chunks, "BUFFER_BYTES", 300 * 4 * 64)  # more than one chunk
     hidden, weight, labels, extra = inputs(bias=bias, n=150)
     expected, gradients = reference(hidden, weight, labels, extra, 0.25, **bend)
     loss, losses = linear_cross_entropy(hidden, weight, labels, extra, scale=0.25, **bend)

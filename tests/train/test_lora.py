@@ -57,6 +57,12 @@ def test_only_what_is_asked_for_learns(tmp_path, rows, tied, embeddings):
     assert losses(result)[-1] < losses(result)[0]
 
 
+def test_a_rate_for_new_rows_needs_embeddings_that_learn():
+    with pytest.raises(ValidationError, match="new_rows_lr_scale is set"):
+        TrainConfig(lora=LoraConfig(), new_rows_lr_scale=2.0)
+    TrainConfig(lora=LoraConfig(embeddings=True), new_rows_lr_scale=2.0)
+
+
 def test_frozen_weights_have_no_masters_gradients_or_optimiser_states(tmp_path, rows):
     model = make_llama(tied=False)
     result = run(model, rows, tmp_path / "w", precision="bf16")

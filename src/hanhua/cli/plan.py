@@ -10,9 +10,9 @@ from typing import Any
 from hanhua.chat.config import ChatSourceConfig
 from hanhua.core.artifact import outside_files
 from hanhua.core.files import read_json
-from hanhua.core.runner import Step
-from hanhua.core.runner import plan as plan_walk
 from hanhua.core.stage import Node
+from hanhua.core.walk import Step
+from hanhua.core.walk import plan as plan_walk
 from hanhua.model.config import BaseConfig, ExpandConfig
 from hanhua.model.facts import base_facts, parameters
 from hanhua.recipe import Recipe

@@ -16,7 +16,7 @@ from hanhua.core.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from hanhua.core.ranks import Ranks
-    from hanhua.core.runner import Walk
+    from hanhua.core.walk import Walk
     from hanhua.recipe import Recipe
 
 RecipeArgument = Annotated[Path, typer.Argument(help="the recipe, a YAML file")]

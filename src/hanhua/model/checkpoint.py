@@ -14,11 +14,8 @@ from torch import Tensor
 from hanhua.core.errors import TrainingError
 from hanhua.core.files import storage_errors, write_text
 from hanhua.model.load import load_model, quiet_transformers
+from hanhua.model.shapes import SMALL_PARAMETERS
 from hanhua.model.supported import plain_attention
-
-SMALL_PARAMETERS = 200_000_000
-"""Models under this many parameters are saved in fp32: it costs little, and rounding a tiny
-model's weights can be measured in its scores."""
 
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".index.json", ".gguf")
 _OURS = ("config.json", "generation_config.json", "README.md", ".gitattributes")

@@ -125,7 +125,7 @@ def add_adapters(model: Any, config: LoraConfig, seed: int, dtype: torch.dtype) 
         DependencyError: for a base in 4 bits, without the library for it.
     """
     targets = find_targets(model, config)
-    learning = {id(end.weight) for _, end in find_ends(model)} if config.embeddings else set()
+    learning = {id(end.weight) for _, end in end_modules(model)} if config.embeddings else set()
     for parameter in model.parameters():
         if id(parameter) not in learning:
             parameter.requires_grad_(False)
@@ -178,12 +178,12 @@ def adapters(model: Any) -> Iterator[tuple[str, Any, Adapter]]:
 
 def trained_names(model: Any, config: LoraConfig) -> set[str]:
     """Names of the parameters that learn: the adapters', and both ends where they are asked for."""
-    ends = [id(end.weight) for _, end in find_ends(model)] if config.embeddings else []
+    ends = [id(end.weight) for _, end in end_modules(model)] if config.embeddings else []
     inside = {id(p) for _, _, adapter in adapters(model) for p in adapter.parameters()}
     return {n for n, p in model.named_parameters() if id(p) in inside or id(p) in ends}
 
 
-def find_ends(model: Any) -> list[tuple[str, Any]]:
+def end_modules(model: Any) -> list[tuple[str, Any]]:
     """Input embedding and head with their module names; both, even where they share a weight."""
     ends = (model.get_input_embeddings(), model.get_output_embeddings())
     names = {id(module): name for name, module in model.named_modules()}

@@ -12,7 +12,7 @@ from transformers.pytorch_utils import Conv1D
 
 from hanhua.core.files import storage_errors, write_json
 from hanhua.model.config import LoraConfig
-from hanhua.model.lora import adapters, find_ends
+from hanhua.model.lora import adapters, end_modules
 
 PREFIX = "base_model.model."
 """In front of a module's name in peft's files."""
@@ -43,7 +43,7 @@ def adapter_config(model: Any, config: LoraConfig) -> dict[str, Any]:
     targets = sorted({n.rsplit(".", 1)[-1] for n in names})
     if config.targets != "auto":
         targets = sorted(config.targets)
-    ends = find_ends(model)
+    ends = end_modules(model)
     tied = config.embeddings and len({id(end.weight) for _, end in ends}) < len(ends)
     saved = [name.rsplit(".", 1)[-1] for name, _ in ends] if config.embeddings else None
     return {
@@ -66,6 +66,6 @@ def _tensors(model: Any, config: LoraConfig) -> dict[str, Tensor]:
         if adapter.magnitude is not None:
             found[f"{PREFIX}{name}.lora_magnitude_vector"] = adapter.magnitude
     if config.embeddings:  # a tied weight is written twice, as peft gives each module its own
-        for name, end in find_ends(model):
+        for name, end in end_modules(model):
             found |= {f"{PREFIX}{name}.{key}": value for key, value in end.state_dict().items()}
     return {name: value.detach().float().clone().cpu() for name, value in found.items()}

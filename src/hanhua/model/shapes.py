@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+SMALL_PARAMETERS = 200_000_000
+"""Models under this many parameters are saved in fp32: it costs little, and rounding a tiny
+model's weights can be measured in its scores."""
 UNGATED = frozenset({"gpt2", "gpt_neox", "phi", "opt", "gptj", "bloom", "falcon", "starcoder2"})
 """Model types whose MLP has two matrices; the others' third opens and closes a gate."""
 BIASED = frozenset({"qwen2"})

@@ -18,7 +18,7 @@ from hanhua.core.stage import Context, Node, Result, Stage
 from hanhua.text.config import CorpusConfig
 
 if TYPE_CHECKING:
-    from hanhua.core.runner import Walk
+    from hanhua.core.walk import Walk
 
 _PACKED = (".gz", ".zst", ".xz", ".bz2", ".parquet")
 _PACKING = 3.0
@@ -77,8 +77,8 @@ def make_corpus(
         StorageError: when the folder is there and not empty.
         InputError: for a file that cannot be read, or when no document is left.
     """
-    from hanhua.core.runner import Walk
     from hanhua.core.runner import run as run_walk
+    from hanhua.core.walk import Walk
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise StorageError(
@@ -106,7 +106,8 @@ def make_corpus(
 
 def _clear(walk: Walk) -> None:
     """Take away what a refused call began; what a kill of another call left stays."""
-    from hanhua.core.runner import BUILDING, plan
+    from hanhua.core.runner import BUILDING
+    from hanhua.core.walk import plan
 
     with suppress(HanhuaError):
         for step in plan(walk):

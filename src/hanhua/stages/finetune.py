@@ -31,7 +31,7 @@ def run(context: Context[FinetuneConfig]) -> Result:
     model, tokenizer = load_to_train(source, context.config), load_tokenizer(source)
     if parallel.first():
         _make_rows(context, tokenizer, model.config.vocab_size, template)
-    parallel.wait()
+    parallel.wait_for_first()
     mixed = _text(context) is not None
     rows = PackedRows.open(context.work / ("mixed" if mixed else "rows"))
     corpus = context.inputs.get("corpus")

@@ -151,6 +151,11 @@ class OptimConfig(Section):
                 f"a phase trains {ends[0]}, but lora leaves embeddings as they are: "
                 "set lora.embeddings: true, or take the phase out"
             )
+        if self.lora is not None and not self.lora.embeddings and self.new_rows_lr_scale != 1.0:
+            raise ValueError(
+                "new_rows_lr_scale is set, but lora leaves embeddings as they are: "
+                "set lora.embeddings: true, or take it out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -16,14 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hanhua.train.chunks import chunk_and_tile
+
 IGNORE = -100
 Bend = tuple[float, float | None]
 """Factor of the logits, and their softcap."""
-BUFFER_BYTES = 320 * 1024 * 1024
-"""Room for the gradients of a chunk's logits: large, so that the weight's gradient, itself V x D,
-is made in few and large products."""
-TILE_BYTES = 32 * 1024 * 1024
-"""Room for the logits between two products: small, so that softmax finds them in the cache."""
 
 
 def linear_cross_entropy(
@@ -104,7 +101,7 @@ def _chunks(
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:  # fmt: skip
     """Losses and unscaled gradients, a chunk of tokens at a time."""
     n, vocab = hidden.shape[0], weight.shape[0]
-    chunk, tile = _sizes(n, vocab * hidden.element_size())
+    chunk, tile = chunk_and_tile(n, vocab * hidden.element_size())
     buffer = hidden.new_empty(min(chunk, n), vocab)
     losses = torch.empty(n, dtype=torch.float32, device=hidden.device)
     d_hidden = torch.empty_like(hidden)
@@ -126,14 +123,6 @@ def _chunks(
     if need_weight and d_weight is None:
         d_weight = torch.zeros_like(weight, dtype=torch.float32)
     return losses, d_hidden, d_weight, d_bias
-
-
-def _sizes(n: int, row_bytes: int) -> tuple[int, int]:
-    """Tokens in a chunk and in a tile: chunks of equal size, made of whole tiles."""
-    tile = max(TILE_BYTES // row_bytes // 64 * 64, 64)
-    most = max(BUFFER_BYTES // row_bytes // tile, 1) * tile
-    n_chunks = max(-(-n // most), 1)
-    return -(-n // n_chunks // tile) * tile or tile, tile
 
 
 def _tile(

@@ -113,8 +113,9 @@ def train(
         progress.say(f"  {title}: going on behind step {state.step} of {plan.steps}")
     with ExitStack() as stack:
         log = open_log(
-            stack, root, config, plan, rows, state, work, machine, progress, title, identity
-        )
+            stack, root, config, plan, rows, state, work, machine, progress, title, identity,
+            precision,
+        )  # fmt: skip
         run = _Run(root, masters, rows, config, plan, keeper, log, watch, machine, seed)
         state = run.to_the_end(state)
     keeper.finish()

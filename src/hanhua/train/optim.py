@@ -185,8 +185,8 @@ def no_new_rows(key: str, found: object) -> TrainingError:
     """The error of a section that speaks of new rows, where nobody knows of any."""
     return TrainingError(
         "The section sets something for new rows only, but this model has none.",
-        where=f"pretrain.{key}", found=f"{found}, without an expand stage",
-        fix="take it out, or give the recipe a vocab section",
+        where=key, found=f"{found}, without an expand stage",
+        fix="take it out; in pretrain, or give the recipe a vocab section",
     )  # fmt: skip
 
 

@@ -22,6 +22,8 @@ from hanhua.core.ranks import started_ranks
 T = TypeVar("T")
 PATIENCE = timedelta(days=30)
 """How long the others wait for the first, which may clean a corpus meanwhile."""
+_patient: list[dist.ProcessGroup] = []
+"""The group that waits so long, while processes are joined."""
 
 
 def rank() -> int:
@@ -43,6 +45,12 @@ def wait() -> None:
     """Wait until all processes are here."""
     if size() > 1:
         dist.barrier()
+
+
+def wait_for_first() -> None:
+    """Wait until the first process has made something, which may take it hours."""
+    if _patient:
+        dist.barrier(group=_patient[0])
 
 
 def share(value: T) -> T:
@@ -86,8 +94,8 @@ def device_of(machine: Machine) -> str:
 class Together:
     """The processes of a run, for the runner."""
 
-    def __init__(self) -> None:
-        self.group = dist.new_group(backend="gloo", timeout=PATIENCE)
+    def __init__(self, group: dist.ProcessGroup) -> None:
+        self.group = group
 
     @property
     def first(self) -> bool:
@@ -117,7 +125,9 @@ def joined(machine: Machine) -> Iterator[Together]:
         dist.init_process_group("cpu:gloo,cuda:nccl")
     else:
         dist.init_process_group("gloo")
+    _patient.append(dist.new_group(backend="gloo", timeout=PATIENCE))
     try:
-        yield Together()
+        yield Together(_patient[0])
     finally:
+        _patient.clear()
         dist.destroy_process_group()

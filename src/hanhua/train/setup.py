@@ -22,7 +22,7 @@ from hanhua.train.keep import State
 from hanhua.train.log import NoLog, TrainLog
 from hanhua.train.optim import DTYPES
 from hanhua.train.parallel import device_of
-from hanhua.train.precision import Precision, choose_precision
+from hanhua.train.precision import Precision
 from hanhua.train.schedule import Plan
 from hanhua.train.shard import Root, settle, shard
 from hanhua.train.speed import speed_of
@@ -47,6 +47,11 @@ def set_up(
         TrainingError: for what one process can do and many can't.
         ModelError: when the model can't be trained on packed documents.
     """
+    if parallel.size() > 1 and config.lora is not None and config.lora.base_bits:
+        raise TrainingError(
+            "A base in 4 bits is trained by one process only.", where="lora.base_bits",
+            found=f"{parallel.size()} processes", fix="start one, or leave base_bits out",
+        )  # fmt: skip
     device, dtype = device_of(machine), DTYPES[precision]
     enable(model)
     torch.manual_seed(seed)
@@ -56,11 +61,6 @@ def set_up(
     model.train()
     if parallel.size() == 1:
         return Root(model.to(device))
-    if config.lora is not None and config.lora.base_bits:
-        raise TrainingError(
-            "A base in 4 bits is trained by one process only.", where="lora.base_bits",
-            found=f"{parallel.size()} processes", fix="start one, or leave base_bits out",
-        )  # fmt: skip
     assert source is not None, "a shared model is read from its folder"
     root = shard(model, dtype, device)
     fill(root, source, device)
@@ -77,12 +77,12 @@ def in_background(machine: Machine) -> bool:
 def open_log(
     stack: ExitStack, root: Root, config: OptimConfig, plan: Plan, rows: PackedRows, state: State,
     work: Path, machine: Machine, progress: Progress, title: str, identity: str,
+    precision: Precision,
 ) -> TrainLog | NoLog:  # fmt: skip
     """The log with bar and trackers, closed with the stack; only the first process has one."""
     if not parallel.first():
         return NoLog()
-    dtype = DTYPES[choose_precision(config.precision, device_of(machine))]
-    speed = speed_of(root.model, rows, dtype, device_of(machine))
+    speed = speed_of(root.model, rows, precision, device_of(machine))
     trackers = Trackers(
         machine.trackers, Path(machine.tracker_folder), f"{title}-{identity[:12]}",
         config.model_dump(mode="json"), state.step,

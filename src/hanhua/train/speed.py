@@ -19,6 +19,8 @@ from transformers.pytorch_utils import Conv1D
 from hanhua.model.lora import adapters
 from hanhua.tokens.rows import PackedRows
 from hanhua.train import parallel
+from hanhua.train.optim import DTYPES
+from hanhua.train.precision import Precision
 
 MEASURE_S = 0.2
 LOOK_AT = 1_000_000
@@ -53,11 +55,11 @@ class Speed:
         return flops / seconds / self.limit_flops
 
 
-def speed_of(model: Any, rows: PackedRows, dtype: torch.dtype, device: str) -> Speed:
+def speed_of(model: Any, rows: PackedRows, precision: Precision, device: str) -> Speed:
     """What training a model on rows costs, and what this machine can do; takes a moment."""
     body, head = weight_flops(model)
     body += attention_flops(model.config, rows)
-    limit = matmul_limit(model.config, dtype, device) * parallel.size()
+    limit = matmul_limit(model.config, DTYPES[precision], device) * parallel.size()
     return Speed(body, head, limit)
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hanhua.model.shapes import SMALL_PARAMETERS
 from hanhua.train.cost.job import Job
 
 CHECKPOINT_BYTES = 12
 """Of a trained parameter: fp32 master and Adam's two averages."""
-SMALL_PARAMETERS = 200_000_000
-"""As in ``model/checkpoint.py``, which imports torch: smaller models are saved in fp32."""
 
 
 @dataclass(frozen=True, slots=True)

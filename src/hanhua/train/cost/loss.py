@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from math import ceil
 
+from hanhua.train.chunks import chunk_and_tile
 from hanhua.train.cost.job import Job
-
-BUFFER_BYTES = 320 * 1024 * 1024
-"""As in ``train/linear_cross_entropy.py``, which imports torch; a test holds both equal."""
-TILE_BYTES = 32 * 1024 * 1024
 
 
 def loss_bytes(job: Job) -> tuple[int, int]:
@@ -29,8 +26,5 @@ def loss_bytes(job: Job) -> tuple[int, int]:
 
 def chunk_tokens(n: int, row_bytes: int) -> tuple[int, int]:
     """Tokens whose logits are held at a time, and how many such chunks there are."""
-    tile = max(TILE_BYTES // row_bytes // 64 * 64, 64)
-    most = max(BUFFER_BYTES // row_bytes // tile, 1) * tile
-    n_chunks = max(ceil(n / most), 1)
-    chunk = ceil(n / n_chunks / tile) * tile or tile
+    chunk, _ = chunk_and_tile(n, row_bytes)
     return chunk, ceil(n / chunk)
