@@ -43,6 +43,7 @@ SHAPES = {
     "15M untied, 55,296 rows": (288, 6, 6, 6, 768, 55296, False),
     "60M": (512, 12, 8, 4, 1536, 32000, True),
     "110M": (768, 12, 12, 12, 2048, 32000, True),
+    "1.1B": (2048, 22, 32, 4, 5632, 55296, False),
 }
 """hidden_size, layers, heads, kv_heads, intermediate_size, vocab_size, tied."""
 ROW_TOKENS = 512
@@ -76,6 +77,17 @@ CASES = [
     case("60M", 4096, 1024, ranks=2, again="full"),
     case("15M", 4096, 2048, ranks=2, lora={"rank": 16, "embeddings": True}),
 ]  # fmt: skip
+GPU_CASES = [
+    case("110M", 32_768, 16_384, "bf16"), case("110M", 16_384, 16_384, "bf16"),
+    case("110M", 32_768, 32_768, "bf16", again="selective"),
+    case("110M", 32_768, 32_768, "bf16", again="full"),
+    case("110M", 32_768, 32_768, "bf16", lora={"rank": 16}),
+    case("110M", 16_384, 8192, "fp32"),
+    case("1.1B", 16_384, 8192, "bf16"), case("1.1B", 16_384, 16_384, "bf16", again="full"),
+    case("1.1B", 16_384, 8192, "bf16", lora={"rank": 64, "embeddings": True}),
+    case("1.1B", 16_384, 8192, "bf16", lora={"rank": 16, "base_bits": 4}),
+]  # fmt: skip
+"""On a GPU; the last where bitsandbytes is installed."""
 
 
 def main() -> None:
@@ -86,7 +98,7 @@ def main() -> None:
     if options.table:
         print("\n".join(table()))
         return
-    cases = QUICK if options.quick else CASES
+    cases = QUICK if options.quick else GPU_CASES if _has_cuda() else CASES
     rows = [row(each, options.as_run) for each in cases if options.only in title(each)]
     if not rows:
         sys.exit(f"no case has {options.only!r} in its title")

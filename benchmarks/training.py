@@ -14,7 +14,8 @@ one document at a time. Where the processor multiplies bf16 all engines use it; 
 which is the faster one there.
 
 On CUDA engines run one after another (``--device cuda``: 1.1B and 7B, rows of 4,096, full and
-LoRA, wall seconds). Prints tables, and one line of JSON last.
+LoRA, wall seconds), or in turns where memory is large enough for all (``--together``). Prints
+tables, and one line of JSON last.
 """
 
 from __future__ import annotations
@@ -76,11 +77,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--precision", choices=["auto", "bf16", "fp32"], default="auto")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--alone", action="store_true", help="one after another, as on CUDA")
+    parser.add_argument("--together", action="store_true", help="in turns, on CUDA too")
+    parser.add_argument("--turn-steps", type=int, help="usually 1, on CUDA 8")
+    parser.add_argument("--profile", type=Path, help="hanhua's kernels of a step, on CUDA, to here")
     parser.add_argument("-n", type=int, help="counted turns")
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("no CUDA device is at hand")
-    options.alone = options.alone or options.device == "cuda"
+    options.alone = options.alone or (options.device == "cuda" and not options.together)
     options.n = options.n or (2 if options.quick else 5)
     return options
 
@@ -92,9 +96,10 @@ def run_case(
     documents, origin = make_documents(case.data, case.vocab, case.row_tokens, DOCUMENTS)
     write_documents(folder / "documents.jsonl", documents)
     model = write_model(folder / "model", case.config) if case.small else None
-    job = case.job(documents, precision, options.device) | {
+    job = case.job(documents, precision, options.device, options.turn_steps) | {
         "documents": str(folder / "documents.jsonl"),
         "model": str(folder / "model") if case.small else "",
+        "profile": str(options.profile.resolve()) if options.profile else "",
     }
     limit = partial(matmul_limit, case.config, precision, options.device)
     done = run_engines(engines, job, folder, options.n, not options.alone, limit)

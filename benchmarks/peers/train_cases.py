@@ -73,10 +73,13 @@ class Case:
             "max_position_embeddings": 4096, "bos_token_id": 1, "eos_token_id": 2,
         }  # fmt: skip
 
-    def job(self, documents: list[list[int]], precision: str, device: str) -> dict[str, Any]:
+    def job(
+        self, documents: list[list[int]], precision: str, device: str,
+        turn_steps: int | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
         """What every engine is told."""
         mean = sum(map(len, documents)) / len(documents)
-        turn_steps = 1 if device == "cpu" else 8
+        turn_steps = turn_steps or (1 if device == "cpu" else 8)
         return {
             "shape": self.config, "lora": self.lora, "precision": precision, "device": device,
             "row_tokens": self.row_tokens, "batch_tokens": self.batch_tokens,
@@ -110,9 +113,11 @@ def engines_of(case: Case, options: argparse.Namespace, scripts: Set[str]) -> li
     names = options.engines or ENGINES[case.data]
     if options.device == "cuda" and not options.engines:
         parts = f"micro{max(case.micro_tokens // case.row_tokens, 1)}"
-        again = ("+full", "+recompute") if case.shape == "7b" else ("", "")
-        names = [f"hanhua:{parts}{again[0]}"]
-        names += [f"trainer:{mode}+{parts}{again[1]}" for mode in ("padded", "padded+pure")]
+        again = "+recompute" if case.shape == "7b" and not case.lora else ""
+        names = [f"hanhua:{parts}+compile", f"hanhua:{parts}{'+selective' if again else ''}"]
+        names += [f"trainer:{mode}+{parts}{again}" for mode in ("padded", "padded+pure")]
+        if case.shape == "7b" and case.lora:  # a frozen base in fp32 is nobody's setting
+            names = [name for name in names if not name.startswith("trainer:padded+micro")]
     elif not options.engines and scripts & set(PEERS):
         names = [name for name in names if name != "plain"]
     return [name for name in names if name.partition(":")[0] in scripts]

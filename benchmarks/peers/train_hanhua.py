@@ -39,6 +39,7 @@ class InTurns:
     def __init__(self, rows: PackedRows, log: Path) -> None:
         self.rows, self.log, self.rows_a_step = rows, log, JOB["batch_tokens"] // JOB["row_tokens"]
         self.turns = Turns(torch=torch.__version__, transformers=transformers.__version__)
+        self.profile = Profile(JOB.get("profile", ""))
 
     @contextmanager
     def bar(
@@ -51,6 +52,7 @@ class InTurns:
     def advance(self, amount: float = 1, **notes: Any) -> None:
         """A step is over; its line is the last in the log."""
         keep_first(self._first)
+        self.profile.step()
         line = json.loads(self.log.read_text(encoding="utf-8").splitlines()[-1])
         self.turns.step(line["targets"], line["loss"])
 
@@ -65,6 +67,34 @@ class InTurns:
             for row in rows
             for part in np.split(row.tokens, np.cumsum(row.lengths)[:-1])
         ]
+
+
+class Profile:
+    """Writes down where the device's time goes in the third step, which warms up.
+
+    Args:
+        path: of the table; "": none is made.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path, self.steps = path, 0
+
+    def step(self) -> None:
+        """A step is over."""
+        self.steps += 1
+        if not self.path or self.steps not in (2, 3):
+            return
+        if self.steps == 2:
+            activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+            self.profiler = torch.profiler.profile(activities=activities)
+            self.profiler.start()
+            return
+        self.profiler.stop()
+        found = self.profiler.key_averages()
+        table = found.table(sort_by="self_cuda_time_total", row_limit=40, max_name_column_width=90)
+        name = f"{JOB['mode']}{'+lora' if JOB['lora'] else ''}-{JOB['shape']['hidden_size']}"
+        with open(self.path, "a", encoding="utf-8") as out:
+            out.write(f"{name}\n{table}\n")
 
 
 def make_rows(folder: Path) -> PackedRows:

@@ -101,7 +101,9 @@ def _chunks(
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:  # fmt: skip
     """Losses and unscaled gradients, a chunk of tokens at a time."""
     n, vocab = hidden.shape[0], weight.shape[0]
-    chunk, tile = chunk_and_tile(n, vocab * hidden.element_size())
+    chunk, tile = chunk_and_tile(
+        n, vocab * hidden.element_size(), cuda=hidden.device.type == "cuda"
+    )
     buffer = hidden.new_empty(min(chunk, n), vocab)
     losses = torch.empty(n, dtype=torch.float32, device=hidden.device)
     d_hidden = torch.empty_like(hidden)
@@ -116,13 +118,19 @@ def _chunks(
             losses[lo:hi] = _tile(hidden[lo:hi], weight, labels[lo:hi], bias, part, bend)
             torch.mm(part, weight, out=d_hidden[lo:hi])
         if need_weight:
-            product = torch.mm(d_logits.t(), hidden[start:stop])
-            d_weight = product.float() if d_weight is None else d_weight.add_(product)
+            d_weight = _add_product(d_weight, d_logits.t(), hidden[start:stop])
         if d_bias is not None:
             d_bias += d_logits.sum(0, dtype=torch.float32)
     if need_weight and d_weight is None:
         d_weight = torch.zeros_like(weight, dtype=torch.float32)
     return losses, d_hidden, d_weight, d_bias
+
+
+def _add_product(total: Tensor | None, a: Tensor, b: Tensor) -> Tensor:
+    """``total + a @ b`` in fp32, in place, and no second product beside it in fp32."""
+    if total is None:
+        return torch.mm(a, b).float()
+    return total.addmm_(a, b) if a.dtype == torch.float32 else total.add_(torch.mm(a, b))
 
 
 def _tile(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -61,6 +62,7 @@ class Masters:
             self.weights[name] = parameter.detach().to(torch.float32, copy=True)
             # the same tensor where dtype is fp32
             parameter.data = self.weights[name].to(torch.float32 if keeps_fp32(name) else dtype)
+            parameter.register_post_accumulate_grad_hook(partial(self._take, name))
         self.embeddings = _embedding_names(model, self.working)
         self.optimizer = torch.optim.AdamW(
             self._groups(), lr=config.learning_rate, betas=config.betas, eps=config.eps, fused=True
@@ -99,16 +101,24 @@ class Masters:
             self.weights[name].grad = None
 
     def collect(self) -> None:
-        """Add the module's gradients to the masters', and clear them."""
+        """Add what gradients the module has to the masters', and clear them.
+
+        One process has none left: each was taken as soon as the backward pass had made it, so that
+        the gradients of a micro-batch never stand beside those of the micro-batches before.
+        """
         for name, parameter in self.working.items():
-            if parameter.grad is None:
-                continue
-            master, grad = self.weights[name], local(parameter.grad)
-            if master.grad is None:
-                master.grad = grad.to(torch.float32)
-            else:
-                master.grad.add_(grad)
-            parameter.grad = None
+            self._take(name, parameter)
+
+    def _take(self, name: str, parameter: Tensor) -> None:
+        """Add a weight's gradient to its master's, and clear it."""
+        if parameter.grad is None:
+            return
+        master, grad = self.weights[name], local(parameter.grad)
+        parameter.grad = None
+        if master.grad is None:
+            master.grad = grad.to(torch.float32)
+        else:
+            master.grad.add_(grad)
 
     def step(self, learning_rate: float) -> float:
         """One optimiser step; returns the length of the gradient before clipping.

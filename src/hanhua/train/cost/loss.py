@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import ceil
-
 from hanhua.train.chunks import chunk_and_tile
 from hanhua.train.cost.job import Job
 
@@ -14,17 +12,16 @@ def loss_bytes(job: Job) -> tuple[int, int]:
     The hidden states of predicted tokens are copied, and so are their gradients.
     """
     shapes, width = job.shapes, job.width
-    chunk, chunks = chunk_tokens(job.targets, shapes.vocab_size * width)
+    chunk = chunk_tokens(job)
     buffer = min(chunk, job.targets) * shapes.vocab_size * width
     copies = 2 * job.targets * shapes.hidden_size * width
     if not job.ends_learn:
         return buffer + copies, 0
-    # the sum in fp32, a chunk's product, and the product before it; in fp32 the first is the sum
-    products = min(chunks, 2) if width == 2 else min(chunks, 3) - 1
-    return buffer + copies, (4 + width * products) * shapes.head_parameters
+    # the sum in fp32, and a chunk's product, which is added to it at once in fp32
+    return buffer + copies, (4 if width == 4 else 6) * shapes.head_parameters
 
 
-def chunk_tokens(n: int, row_bytes: int) -> tuple[int, int]:
-    """Tokens whose logits are held at a time, and how many such chunks there are."""
-    chunk, _ = chunk_and_tile(n, row_bytes)
-    return chunk, ceil(n / chunk)
+def chunk_tokens(job: Job) -> int:
+    """Tokens whose logits are held at a time."""
+    row_bytes = job.shapes.vocab_size * job.width
+    return chunk_and_tile(job.targets, row_bytes, cuda=job.cuda)[0]

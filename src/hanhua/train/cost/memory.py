@@ -6,8 +6,10 @@ moment is the fullest depends on the shapes, so all are counted and the fullest 
 
 - ``loss``: all blocks have run; a chunk of logits and the head's gradient are there;
 - ``backward``: the last block's backward pass begins;
-- ``gradients``: the first block's ends, and every gradient is there;
-- ``sum``: the gradients of a micro-batch are added to those before it;
+- ``gradients``: the first block's ends, and every gradient is there, in fp32 (each is added to
+  its master's as soon as it is made);
+- ``sum``: where processes share the model, the gradients of a micro-batch are added to those
+  before it;
 - ``save``: the model is saved, read back and compared (on the CPU whatever trained it).
 
 Bytes are of tensors, as PyTorch's allocator counts them; what a heap or a driver needs beside them
@@ -130,43 +132,51 @@ def _at_loss(job: Job, phase: TrainKind) -> Memory:
 def _at_backward(job: Job, phase: TrainKind) -> Memory:
     """The last block: its MLP's gradients at their widest; under FSDP after a block or two."""
     shapes, width = job.shapes, job.width
-    head = width * shapes.head_parameters if job.ends_learn else 0
     inner = (2 if shapes.gated else 1) * shapes.intermediate_size
     last = job.tokens * (made_again(job, phase) + width * (shapes.hidden_size + inner))
     return Memory(
         "backward", weights=_gathered(job, blocks=2) + _dequantised(job),
-        gradients=_so_far(job, phase) + head + _block_gradients(job, phase),
+        gradients=_so_far(job, phase) + _waiting_head(job) + _block_gradients(job, phase),
         activations=_kept(job, phase, shapes.layers) + last,
     )  # fmt: skip
+
+
+def _waiting_head(job: Job) -> int:
+    """The head's gradient: one that is tied waits for the embedding's, one that isn't is taken."""
+    if not job.ends_learn:
+        return 0
+    taken = not job.sharded and not job.shapes.tied
+    if taken and job.micro_batches > 1:
+        return 0
+    return (4 if taken else job.width) * job.shapes.head_parameters
 
 
 def _at_gradients(job: Job, phase: TrainKind) -> Memory:
     """The end of the backward pass: the embedding's gradient beside the head's if they are tied."""
     shapes, width = job.shapes, job.width
-    learning = job.learning_parameters(phase)
-    twice = width * shapes.head_parameters if shapes.tied and job.ends_learn else 0
+    learning, end = job.learning_parameters(phase), shapes.head_parameters * job.ends_learn
+    made = width * end * (2 if shapes.tied else 1)
     if job.sharded:
         ends = shapes.end_parameters if job.ends_learn else 0
-        found = ceil(4 * (learning - ends) / job.devices) + (width + 4) * ends
+        found = ceil(4 * (learning - ends) / job.devices) + (width + 4) * ends + _so_far(job, phase)
+        made -= width * end
+    elif job.micro_batches > 1:
+        found = 4 * learning
     else:
-        found = width * learning
+        found = 4 * (learning - end)
+        made = max(made, (4 if width == 4 else width + 4) * end)
     return Memory(
-        "gradients", weights=_gathered(job, blocks=0),
-        gradients=found + twice + _so_far(job, phase),
+        "gradients", weights=_gathered(job, blocks=0), gradients=found + made,
         activations=width * job.tokens * shapes.hidden_size,
     )  # fmt: skip
 
 
 def _at_sum(job: Job, phase: TrainKind) -> Memory:
-    """The module's gradients in fp32: one micro-batch's own, or added to those before."""
+    """Gradients of one micro-batch beside those before, where they are not taken one by one."""
     learning = job.learning_parameters(phase)
-    if job.sharded:
-        return Memory("sum", gradients=ceil(4 * learning / job.devices) + _so_far(job, phase))
-    if job.micro_batches == 1:
+    if not job.sharded:
         return Memory("sum", gradients=4 * learning)
-    largest = job.shapes.head_parameters if job.ends_learn else 0
-    added = 4 * largest if job.width == 2 else 0
-    return Memory("sum", gradients=job.width * learning + added + _so_far(job, phase))
+    return Memory("sum", gradients=ceil(4 * learning / job.devices) + _so_far(job, phase))
 
 
 def _at_save(job: Job) -> Memory:
