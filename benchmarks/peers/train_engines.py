@@ -55,9 +55,9 @@ class Engine:
     def wait(self) -> Line:
         """Its next line; an empty one where it has ended."""
         assert self.process.stdout is not None
-        text = self.process.stdout.readline()
-        if text:
-            return dict(json.loads(text))
+        for text in self.process.stdout:
+            if text.startswith("{"):  # libraries print to it too, as long as they are imported
+                return dict(json.loads(text))
         self.process.wait()
         self.failed = "\n".join((self.work / "log.txt").read_text().splitlines()[-8:])
         return {}
@@ -117,6 +117,7 @@ def run_engines(
         finally:
             for engine in engines:
                 engine.stop()
+                print(engine.name, engine.failed or engine.turns, file=sys.stderr, flush=True)
         done += engines
     return done
 

@@ -85,14 +85,17 @@ class Profile:
         if not self.path or self.steps not in (2, 3):
             return
         if self.steps == 2:
-            activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+            kinds = torch.profiler.ProfilerActivity
+            activities = [kinds.CPU] if JOB["device"] == "cpu" else [kinds.CPU, kinds.CUDA]
             self.profiler = torch.profiler.profile(activities=activities)
             self.profiler.start()
             return
         self.profiler.stop()
         found = self.profiler.key_averages()
-        table = found.table(sort_by="self_cuda_time_total", row_limit=40, max_name_column_width=90)
-        name = f"{JOB['mode']}{'+lora' if JOB['lora'] else ''}-{JOB['shape']['hidden_size']}"
+        table = found.table(
+            sort_by=f"self_{JOB['device']}_time_total", row_limit=40, max_name_column_width=60
+        )
+        name = f"{JOB['mode']}{'+lora' if JOB['lora'] else ''} {JOB['shape']}"
         with open(self.path, "a", encoding="utf-8") as out:
             out.write(f"{name}\n{table}\n")
 

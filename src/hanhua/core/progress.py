@@ -67,7 +67,7 @@ def duration(seconds: float) -> str:
 def human(number: float) -> str:
     """A count as a person reads it: 950, 12.3k, 4.56M."""
     for limit, divisor, suffix in ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
-        if abs(number) >= limit:
+        if abs(number) >= 0.9995 * limit:  # 999,900 is 1M, not 1e+03k
             return f"{number / divisor:.3g}{suffix}"
     return f"{number:.0f}" if number == int(number) else f"{number:.4g}"
 

@@ -36,6 +36,7 @@ from hanhua.train.shard import like
 TENSORS = "tensors"
 """The folder of the tensors in a checkpoint."""
 BACKGROUND = "alone, in the background"
+ALONE = "torch.distributed is disabled"
 AVERAGES = ("exp_avg", "exp_avg_sq")
 
 
@@ -143,21 +144,22 @@ def load_checkpoint(work: Path, masters: Masters, identity: str) -> dict[str, An
 
 def _write(tensors: dict[str, Any], folder: Path, group: Any) -> Future[Any] | None:
     alone = parallel.size() == 1
-    with _quietly():
-        if group is None:
+    if group is None:
+        with _quietly():
             save(tensors, checkpoint_id=folder, no_dist=alone)
-            return None
-        others = None if group is BACKGROUND else group
-        found = async_save(tensors, checkpoint_id=folder, process_group=others, no_dist=alone)
-        assert isinstance(found, Future)
-        return found
+        return None
+    others = None if group is BACKGROUND else group
+    warnings.filterwarnings("ignore", message=ALONE)  # for its thread, which goes on behind us
+    found = async_save(tensors, checkpoint_id=folder, process_group=others, no_dist=alone)
+    assert isinstance(found, Future)
+    return found
 
 
 @contextmanager
 def _quietly() -> Iterator[None]:
     """A single process needs no warning that it is one."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        warnings.filterwarnings("ignore", message=ALONE)
         yield
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from hanhua.train.chunks import chunk_and_tile
+from hanhua.train.memory import onto
 
 IGNORE = -100
 Bend = tuple[float, float | None]
@@ -40,7 +41,8 @@ def linear_cross_entropy(
     Args:
         hidden_ND: ``[N, D]``.
         weight_VD: ``[V, D]``, same dtype as hidden.
-        labels_N: ``[N]`` ids; ``IGNORE`` (-100) where nothing is predicted.
+        labels_N: ``[N]`` ids; ``IGNORE`` (-100) where nothing is predicted. On the CPU even if the
+            others are not: a GPU would have to be waited for until it has counted them.
         bias_V: ``[V]`` or None.
         scale: factor of the loss and its gradients, e.g. 1 / predicted tokens of the whole step.
         logit_scale: factor of the logits (Cohere, Granite).
@@ -66,10 +68,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         at = (labels != IGNORE).nonzero().squeeze(1)
         whole = at.numel() == labels.numel()
+        kept_labels, at = (onto(x, hidden.device) for x in (labels[at], at))
         kept = hidden if whole else hidden.index_select(0, at)
         need_weight = ctx.needs_input_grad[1]
         losses, d_kept, d_weight, d_bias = _chunks(
-            kept.detach(), weight.detach(), labels[at], None if bias is None else bias.detach(),
+            kept.detach(), weight.detach(), kept_labels, None if bias is None else bias.detach(),
             need_weight, bend,
         )  # fmt: skip
         d_kept.mul_(scale)
@@ -87,11 +90,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         d_hidden, d_weight, d_bias = ctx.gradients
         ctx.gradients = None
-        if bool(grads[0] != 1.0):  # a factor behind us; loops that use ``scale`` have none
-            d_hidden, d_weight, d_bias = (
-                None if g is None else g * grads[0].to(g.dtype)
-                for g in (d_hidden, d_weight, d_bias)
-            )
+        # a factor behind us; loops that use ``scale`` have none (a GPU is not asked: it would wait)
+        if grads[0].device.type == "cuda" or bool(grads[0] != 1.0):
+            for g in (d_hidden, d_weight, d_bias):
+                if g is not None:
+                    g.mul_(grads[0])
         return d_hidden, d_weight, None, d_bias, None, None
 
 

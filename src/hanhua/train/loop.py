@@ -28,7 +28,7 @@ from hanhua.train.checkpoint import kept_precision
 from hanhua.train.config import OptimConfig
 from hanhua.train.keep import ANCHOR, GOOD, Keeper, State, run_identity
 from hanhua.train.log import NoLog, TrainLog, mean_tail, read_learnt
-from hanhua.train.memory import keep_freed_memory
+from hanhua.train.memory import grow_segments, keep_freed_memory
 from hanhua.train.objective import check_head, check_rows
 from hanhua.train.optim import Masters
 from hanhua.train.parallel import device_of
@@ -97,6 +97,7 @@ def train(
     """
     torch.set_num_threads(machine.threads or max((os.cpu_count() or 1) // parallel.size(), 1))
     keep_freed_memory()
+    grow_segments()
     work.mkdir(parents=True, exist_ok=True)
     check_head(model)
     check_rows(model, rows)

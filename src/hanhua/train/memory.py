@@ -1,4 +1,4 @@
-"""Keep freed memory for the next step instead of giving it back to the system each time.
+"""Memory between steps, and on the way to a GPU.
 
 Every step of training on a CPU allocates and frees the same hundreds of megabytes. glibc gives
 large blocks back at once, and the system then clears every page again for the next step: about
@@ -9,17 +9,42 @@ https://man7.org/linux/man-pages/man3/mallopt.3.html
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+
+import torch
+from torch import Tensor
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
 
 
 def keep_freed_memory() -> bool:
-    """Set this process so; returns whether it could (glibc on Linux only)."""
+    """Keep freed memory for the next step; returns whether it could (glibc on Linux only)."""
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False
     return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def grow_segments() -> None:
+    """Let PyTorch's allocator on a GPU grow its blocks, where the user has set nothing else.
+
+    Micro-batches of changing size otherwise leave gaps that nothing fits into: 5.5 of 140 GiB in a
+    7B model (an H200). Call it before anything is put on the GPU.
+    https://docs.pytorch.org/docs/stable/notes/cuda.html#optimizing-memory-usage-with-pytorch-alloc-conf
+    """
+    if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:
+        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+
+
+def onto(x: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on a device, without waiting until a GPU has done what it was given.
+
+    (A copy from ordinary memory waits for all that; one from pinned memory takes its turn.)
+    """
+    if device.type == "cuda" and x.device.type == "cpu":
+        return x.pin_memory().to(device, non_blocking=True)
+    return x.to(device)

@@ -18,6 +18,7 @@ from hanhua.model.head import head_form
 from hanhua.tokens.loader import Batch
 from hanhua.tokens.rows import PackedRows
 from hanhua.train.linear_cross_entropy import IGNORE, linear_cross_entropy
+from hanhua.train.memory import onto
 from hanhua.train.varlen import Documents
 
 
@@ -119,13 +120,13 @@ def next_token_loss(model: Any, flat: Flat, scale: float) -> tuple[Tensor, Tenso
     """
     device = model.get_input_embeddings().weight.device
     hidden = model.base_model(
-        input_ids=flat.ids.to(device),
-        position_ids=flat.positions.to(device),
+        input_ids=onto(flat.ids, device),
+        position_ids=onto(flat.positions, device),
         document_lengths=_documents_of(model).set(flat.lengths),
         use_cache=False,
     ).last_hidden_state[0]
     head, form = model.get_output_embeddings(), head_form(model)
     return linear_cross_entropy(
-        hidden, head.weight, flat.labels.to(device), getattr(head, "bias", None), scale=scale,
+        hidden, head.weight, flat.labels, getattr(head, "bias", None), scale=scale,
         logit_scale=form.scale, softcap=form.softcap,
     )  # fmt: skip

@@ -62,7 +62,8 @@ class Masters:
             self.weights[name] = parameter.detach().to(torch.float32, copy=True)
             # the same tensor where dtype is fp32
             parameter.data = self.weights[name].to(torch.float32 if keeps_fp32(name) else dtype)
-            parameter.register_post_accumulate_grad_hook(partial(self._take, name))
+            take = partial(self._take, name)
+            parameter.register_post_accumulate_grad_hook(take)  # type: ignore[no-untyped-call]
         self.embeddings = _embedding_names(model, self.working)
         self.optimizer = torch.optim.AdamW(
             self._groups(), lr=config.learning_rate, betas=config.betas, eps=config.eps, fused=True

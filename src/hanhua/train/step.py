@@ -51,14 +51,13 @@ def learn(
     """
     parts = my_parts(batch, languages, micro)
     targets = int(parallel.total(torch.tensor([sum(part.n_targets for part in parts)])))
-    sums = torch.zeros(len(languages), 2, dtype=torch.float64)
+    found = []
     for flat in parts:
         loss, losses = root(next_token_loss, flat, 1 / max(targets, 1))
         torch.autograd.backward(loss)
         masters.collect()
-        counted = (flat.labels >= 0).double()
-        sums.index_add_(0, flat.languages, torch.stack([losses.double().cpu(), counted], 1))
-    parallel.total(sums)
+        found.append(losses)  # looked at in the end, as a GPU would have to be waited for
+    sums = parallel.total(_sums(parts, found, len(languages)))
     mean = float(sums[:, 0].sum()) / max(targets, 1)
     fault, grad_norm = find_fault(mean), math.nan
     if fault is None:
@@ -71,6 +70,15 @@ def learn(
         "targets": targets, "losses": _by_language(languages, sums),
     }  # fmt: skip
     return line, fault
+
+
+def _sums(parts: list[Flat], losses: list[Tensor], n: int) -> Tensor:
+    """Sum of the losses and number of the targets of each language, ``[n, 2]``."""
+    sums = torch.zeros(n, 2, dtype=torch.float64)
+    for flat, each in zip(parts, losses, strict=True):
+        counted = (flat.labels >= 0).double()
+        sums.index_add_(0, flat.languages, torch.stack([each.double().cpu(), counted], 1))
+    return sums
 
 
 def _by_language(languages: Sequence[str], sums: Tensor) -> dict[str, float]:

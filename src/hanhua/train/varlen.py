@@ -1,9 +1,10 @@
-"""Attention inside each document of a flat batch on a GPU: one flash kernel for all of them.
+"""Attention inside each document of a flat batch on a GPU: one kernel for all of them.
 
 PyTorch's variable-length attention takes the places where documents begin instead of a mask
 (https://docs.pytorch.org/docs/stable/nn.attention.varlen.html; FlashAttention-2,
 https://arxiv.org/abs/2307.08691). It is for bf16 on Ampere GPUs and newer; elsewhere documents go
-one by one through the ordinary kernel.
+one by one through the ordinary kernel. Long documents of one length, as full rows are, are a batch
+like any other, for which cuDNN's kernel uses a Hopper GPU better (benchmarks/attention.py).
 """
 
 from __future__ import annotations
@@ -14,9 +15,19 @@ from functools import lru_cache
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from hanhua.train.memory import onto
 
 WIDEST_HEAD = 256
+LONG = 1024
+"""Tokens from which documents of one length go through PyTorch's ordinary attention."""
+_KERNELS = [
+    SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION,
+    SDPBackend.MATH,
+]  # fmt: skip
 
 
 class Documents(Sequence[int]):
@@ -39,7 +50,7 @@ class Documents(Sequence[int]):
         """Where documents begin, and where the last ends, int32 ``[n + 1]``; made once a batch."""
         if self._starts is None or self._starts.device != device:
             ends = torch.tensor([0, *self.lengths], dtype=torch.int64).cumsum(0)
-            self._starts = ends.to(torch.int32).to(device)
+            self._starts = onto(ends.to(torch.int32), device)
         return self._starts
 
     def __len__(self) -> int:
@@ -93,6 +104,8 @@ def attend(
     Returns:
         ``[T, H, E]``.
     """
+    if window is None and len(set(documents)) == 1 and documents[0] >= LONG:
+        return _attend_equal(query, key, value, len(documents), scale)
     from torch.nn.attention import varlen
 
     kernel: Any = varlen.varlen_attn
@@ -104,9 +117,21 @@ def attend(
             groups = query.shape[0] // key.shape[0]
             key, value = (x.repeat_interleave(groups, 0) for x in (key, value))
     starts, longest = documents.starts(query.device), max(documents)
-    flat = [x.transpose(0, 1).contiguous() for x in (query, key, value)]
+    # the kernel asks of memory only that a head's numbers lie side by side
+    flat = [x.transpose(0, 1) for x in (query, key, value)]
+    flat = [x if x.stride(-1) == 1 else x.contiguous() for x in flat]
     back = -1 if window is None else window - 1
     out: Tensor = kernel(
         *flat, starts, starts, longest, longest, scale=scale, window_size=(back, 0), **more
     )
     return out
+
+
+def _attend_equal(query: Tensor, key: Tensor, value: Tensor, n: int, scale: float) -> Tensor:
+    """The same for n documents of one length."""
+    q, k, v = (torch.unflatten(x, 1, (n, -1)).transpose(0, 1) for x in (query, key, value))
+    with sdpa_kernel(_KERNELS, set_priority=True):
+        out = F.scaled_dot_product_attention(
+            q, k, v, is_causal=True, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
+        )
+    return out.transpose(1, 2).flatten(0, 1)
