@@ -35,7 +35,7 @@ def reference(hidden, weight, labels, bias, scale, logit_scale=1.0, softcap=None
 @pytest.mark.parametrize("ignored", [0.0, 0.3])
 def test_equals_pytorch_in_fp32(monkeypatch, bias, buffer, tile, ignored):
     monkeypatch.setattr(chunks, "BUFFER_BYTES", buffer)
-    monkeypatch.setattr(chunks, "TILE_BYTES", tile)
+    monkeypatch.setattr(chunks, "TILE_LOGITS", tile)
     hidden, weight, labels, extra = inputs(ignored=ignored, bias=bias, n=150)
     expected, gradients = reference(hidden, weight, labels, extra, 0.25)
     loss, losses = linear_cross_entropy(hidden, weight, labels, extra, scale=0.25)
@@ -48,7 +48,7 @@ def test_equals_pytorch_in_fp32(monkeypatch, bias, buffer, tile, ignored):
         assert torch.allclose(ours, theirs, atol=2e-5)
     assert (hidden.grad[labels == IGNORE] == 0).all()
     if buffer == 300 * 4 * 64:
-        assert chunks.chunk_and_tile(150, 300 * 4)[0] < 150  # more than one chunk occurred
+        assert chunks.chunk_and_tile(150, 300, 4)[0] < 150  # more than one chunk occurred
 
 
 BENT = [{"softcap": 3.0}, {"logit_scale": 0.25}, {"logit_scale": 2.5, "softcap": 4.0}]

@@ -134,7 +134,7 @@ def packed_attention(
     short = sliding_window is None or sliding_window >= max(lengths)
     bent = softcap is not None or s_aux is not None
     own = dropout == 0.0 and query.shape[-1] == value.shape[-1]
-    if query.device.type == "cpu" and own and short and not bent:
+    if query.device.type == "cpu" and query.dtype != torch.float32 and own and short and not bent:
         groups = query.shape[1] // key.shape[1]
         if groups > 1:
             key, value = (x.repeat_interleave(groups, 1) for x in (key, value))
@@ -145,6 +145,8 @@ def packed_attention(
         told = document_lengths
         documents = told if isinstance(told, Documents) else Documents(lengths)
         return attend(query[0], key[0], value[0], documents, scale, window).unsqueeze(0), None
+    if short and not bent:
+        return _attend_runs(query[0], key[0], value[0], runs(lengths), dropout, scale), None
     split = zip(*(torch.split(x, lengths, 2) for x in (query, key, value)), strict=True)
     if bent:
         # scores of one document at a time, made again in the backward pass
@@ -155,6 +157,20 @@ def packed_attention(
     else:
         parts = [_attend(q, k, v, window, dropout, scale) for q, k, v in split]
     return torch.cat(parts, 2).transpose(1, 2), None
+
+
+def _attend_runs(
+    query: Tensor, key: Tensor, value: Tensor, found: list[tuple[int, int, int]], dropout: float,
+    scale: float,
+) -> Tensor:  # fmt: skip
+    """Documents by PyTorch's own kernel, neighbours of one length as a batch; ``[1, T, H, E]``."""
+    sizes = [count * length for _, count, length in found]
+    parts = []
+    split = zip(*(torch.split(x, sizes, 1) for x in (query, key, value)), strict=True)
+    for (_, count, length), heads in zip(found, split, strict=True):
+        q, k, v = (torch.unflatten(x, 1, (count, length)).transpose(0, 1) for x in heads)
+        parts.append(_attend(q, k, v, None, dropout, scale).transpose(1, 2).flatten(0, 1))
+    return torch.cat(parts)[None]
 
 
 def _attend(

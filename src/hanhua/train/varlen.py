@@ -22,7 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from hanhua.train.memory import onto
 
 WIDEST_HEAD = 256
-LONG = 1024
+LONG = 512
 """Tokens from which documents of one length go through PyTorch's ordinary attention."""
 _KERNELS = [
     SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION,

@@ -23,5 +23,4 @@ def loss_bytes(job: Job) -> tuple[int, int]:
 
 def chunk_tokens(job: Job) -> int:
     """Tokens whose logits are held at a time."""
-    row_bytes = job.shapes.vocab_size * job.width
-    return chunk_and_tile(job.targets, row_bytes, cuda=job.cuda)[0]
+    return chunk_and_tile(job.targets, job.shapes.vocab_size, job.width, cuda=job.cuda)[0]
