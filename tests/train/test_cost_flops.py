@@ -81,8 +81,9 @@ def test_products_with_weights_are_those_that_ran(tmp_path, name, tied, again):
 
 
 def test_attention_is_of_what_a_token_sees():
-    section, length = TrainConfig(precision="fp32"), 96
+    section, length = TrainConfig(precision="bf16"), 96
     model = ready(section)
+    assert model.dtype == torch.bfloat16
     ids = torch.arange(length)[None] % VOCAB
 
     def forward():
@@ -93,7 +94,7 @@ def test_attention_is_of_what_a_token_sees():
             )  # fmt: skip
 
     _, counted = product_flops(forward)
-    job = Job(shapes=shapes_of(model), section=section, precision="fp32", row_tokens=length)
+    job = Job(shapes=shapes_of(model), section=section, precision="bf16", row_tokens=length)
     # tiles compute whole squares of scores, of which the upper half is thrown away
     square = 2 * length / (length + 1)
     assert counted == pytest.approx(length * job.shapes.layers * attention_flops(job) * square)

@@ -133,8 +133,8 @@ def packed_attention(
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     short = sliding_window is None or sliding_window >= max(lengths)
     bent = softcap is not None or s_aux is not None
-    own = dropout == 0.0 and query.shape[-1] == value.shape[-1]
-    if query.device.type == "cpu" and query.dtype != torch.float32 and own and short and not bent:
+    plain = dropout == 0.0 and query.shape[-1] == value.shape[-1]
+    if prefers_ours(query) and plain and short and not bent:
         groups = query.shape[1] // key.shape[1]
         if groups > 1:
             key, value = (x.repeat_interleave(groups, 1) for x in (key, value))
@@ -157,6 +157,15 @@ def packed_attention(
     else:
         parts = [_attend(q, k, v, window, dropout, scale) for q, k, v in split]
     return torch.cat(parts, 2).transpose(1, 2), None
+
+
+def prefers_ours(query: Tensor) -> bool:
+    """Whether our own kernel is the faster one: on a CPU in bf16.
+
+    In fp32 PyTorch's took 0.50 to 1.0 of the time of ours (documents of 32 to 1,024 tokens, 6 heads
+    of 48, one Zen 3 core, PyTorch 2.13).
+    """
+    return query.device.type == "cpu" and query.dtype != torch.float32
 
 
 def _attend_runs(
