@@ -15,6 +15,7 @@ from hanhua.core.progress import Silent
 from hanhua.train.checkpoint import checkpoints
 from hanhua.train.config import PhaseConfig, TrainConfig
 from hanhua.train.loop import train
+from hanhua.train.optim import Masters
 from hanhua.train.schedule import make_plan
 
 FP32 = {"precision": "fp32", "learning_rate": 1e-2, "batch_tokens": 128}
@@ -212,3 +213,12 @@ def test_the_plan_counts_the_short_last_step():
     plan = make_plan(TrainConfig(batch_tokens=100), n_rows=10, seq_len_tokens=32)
     assert (plan.rows_a_step, plan.steps) == (3, 4)
     assert [plan.rows_in(step) for step in range(4)] == [3, 3, 3, 1]
+
+
+def test_new_masters_take_over_from_old_ones():
+    model = make_llama()
+    first, second = (Masters(model, TrainConfig(precision="fp32")) for _ in range(2))
+    model(torch.arange(8)[None], labels=torch.arange(8)[None]).loss.backward()
+    assert all(weight.grad is None for weight in first.weights.values())
+    assert all(weight.grad is not None for weight in second.weights.values())
+    assert all(parameter.grad is None for parameter in model.parameters())

@@ -9,7 +9,7 @@ the model: each then has masters, gradients and averages of its own part alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -62,8 +62,7 @@ class Masters:
             self.weights[name] = parameter.detach().to(torch.float32, copy=True)
             # the same tensor where dtype is fp32
             parameter.data = self.weights[name].to(torch.float32 if keeps_fp32(name) else dtype)
-            take = partial(self._take, name)
-            parameter.register_post_accumulate_grad_hook(take)  # type: ignore[no-untyped-call]
+            _hand_over(parameter, partial(self._take, name))
         self.embeddings = _embedding_names(model, self.working)
         self.optimizer = torch.optim.AdamW(
             self._groups(), lr=config.learning_rate, betas=config.betas, eps=config.eps, fused=True
@@ -190,6 +189,14 @@ class Masters:
         for name, parameter in self.working.items():
             if parameter.data_ptr() != self.weights[name].data_ptr():
                 parameter.data.copy_(self.weights[name])
+
+
+def _hand_over(parameter: Any, take: Callable[[Tensor], None]) -> None:
+    """Call a function when a weight's gradient has been made, and none that earlier masters had."""
+    earlier = getattr(parameter, "_hanhua_take", None)
+    if earlier is not None:
+        earlier.remove()
+    parameter._hanhua_take = parameter.register_post_accumulate_grad_hook(take)
 
 
 def no_new_rows(key: str, found: object) -> TrainingError:

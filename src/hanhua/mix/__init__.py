@@ -1,0 +1,1 @@
+"""Which mixture: small runs measured, laws fitted, a share recommended."""
