@@ -31,10 +31,9 @@ def reference(hidden, weight, labels, bias, scale, logit_scale=1.0, softcap=None
 
 
 @pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize(("buffer", "tile"), [(1 << 27, 1 << 24), (300 * 4 * 64, 1)])
+@pytest.mark.parametrize("tile", [1 << 24, 300 * 64])
 @pytest.mark.parametrize("ignored", [0.0, 0.3])
-def test_equals_pytorch_in_fp32(monkeypatch, bias, buffer, tile, ignored):
-    monkeypatch.setattr(chunks, "BUFFER_BYTES", buffer)
+def test_equals_pytorch_in_fp32(monkeypatch, bias, tile, ignored):
     monkeypatch.setattr(chunks, "TILE_LOGITS", tile)
     hidden, weight, labels, extra = inputs(ignored=ignored, bias=bias, n=150)
     expected, gradients = reference(hidden, weight, labels, extra, 0.25)
@@ -47,7 +46,7 @@ def test_equals_pytorch_in_fp32(monkeypatch, bias, buffer, tile, ignored):
     for ours, theirs in zip(found, gradients, strict=True):
         assert torch.allclose(ours, theirs, atol=2e-5)
     assert (hidden.grad[labels == IGNORE] == 0).all()
-    if buffer == 300 * 4 * 64:
+    if tile == 300 * 64:
         assert chunks.chunk_and_tile(150, 300, 4)[0] < 150  # more than one chunk occurred
 
 
@@ -57,7 +56,7 @@ BENT = [{"softcap": 3.0}, {"logit_scale": 0.25}, {"logit_scale": 2.5, "softcap":
 @pytest.mark.parametrize("bend", BENT)
 @pytest.mark.parametrize("bias", [False, True])
 def test_scaled_and_capped_logits_equal_pytorch(monkeypatch, bend, bias):
-    monkeypatch.setattr(chunks, "BUFFER_BYTES", 300 * 4 * 64)  # more than one chunk
+    monkeypatch.setattr(chunks, "TILE_LOGITS", 300 * 64)  # more than one chunk
     hidden, weight, labels, extra = inputs(bias=bias, n=150)
     expected, gradients = reference(hidden, weight, labels, extra, 0.25, **bend)
     loss, losses = linear_cross_entropy(hidden, weight, labels, extra, scale=0.25, **bend)
@@ -102,7 +101,13 @@ def test_bent_logits_are_within_rounding_in_bf16(bend):
         assert (ours.float() - theirs.float()).norm() / theirs.float().norm() < 0.02
 
 
-def test_is_within_rounding_in_bf16():
+@pytest.mark.parametrize("pieces", [False, True])
+def test_is_within_rounding_in_bf16(monkeypatch, pieces):
+    if pieces:
+        monkeypatch.setattr(chunks, "TILE_LOGITS", 300 * 64)
+        monkeypatch.setattr(chunks, "LOW_BUFFER_BYTES", 300 * 2 * 256)
+        chunk, tile = chunks.chunk_and_tile(1400, 300, 2)
+        assert 1400 > chunk > tile
     hidden, weight, labels, _ = inputs(n=2000, dtype=torch.bfloat16)
     expected, gradients = reference(hidden, weight, labels, None, 1 / 2000)
     loss, _ = linear_cross_entropy(hidden, weight, labels, scale=1 / 2000)

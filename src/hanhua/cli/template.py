@@ -63,7 +63,6 @@ export:
 
 machine:                # never changes what is computed
   device: auto
-  micro_batch_tokens: 8192
 """
 
 

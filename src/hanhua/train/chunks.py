@@ -5,14 +5,14 @@ Apart from ``linear_cross_entropy.py`` because a plan must not wait for torch to
 
 from __future__ import annotations
 
-BUFFER_BYTES = 320 * 1024 * 1024
-"""Room for the gradients of a chunk's logits: large, so that the weight's gradient, itself V x D,
-is made in few and large products."""
 TILE_LOGITS = 16 * 1024 * 1024
-"""Logits between two products: few, so that softmax finds them in the cache. (In fp32, where these
-are 64 MiB, half as many took 5 to 10 % longer on a Zen 3 core, and twice as many no less.)"""
+"""Logits between two products on a CPU: few, so that softmax finds them in the cache. (64 MiB in
+fp32; half as many took 5 to 10 % longer on a Zen 3 core, and more of them no less.)"""
+LOW_BUFFER_BYTES = 320 * 1024 * 1024
+"""Room on a CPU for gradients of bf16 logits, several tiles: the weight's gradient, V x D, is made
+of each in bf16 and added up in fp32, which should not be often. In fp32 a product adds itself."""
 GPU_BUFFER_BYTES = 1024 * 1024 * 1024
-"""The same on a GPU, whose products are only fast when they are large; its cache holds no tile."""
+"""Room on a GPU, whose products are only fast when they are large; its cache holds no tile."""
 
 
 def chunk_and_tile(n: int, vocab: int, width: int, *, cuda: bool = False) -> tuple[int, int]:
@@ -22,15 +22,17 @@ def chunk_and_tile(n: int, vocab: int, width: int, *, cuda: bool = False) -> tup
         n: predicted tokens.
         vocab: logits of one.
         width: bytes of a logit.
-        cuda: on a GPU, where a chunk is one tile.
+        cuda: on a GPU.
     """
-    row_bytes = vocab * width
-    if cuda:
-        most = max(GPU_BUFFER_BYTES // row_bytes // 64 * 64, 64)
-        n_chunks = max(-(-n // most), 1)
-        chunk = -(-n // n_chunks // 64) * 64 or 64
+    if cuda or width == 4:
+        most = GPU_BUFFER_BYTES // width if cuda else TILE_LOGITS
+        chunk = _equal(n, max(most // vocab // 64 * 64, 64), 64)
         return chunk, chunk
     tile = max(TILE_LOGITS // vocab // 64 * 64, 64)
-    most = max(BUFFER_BYTES // row_bytes // tile, 1) * tile
-    n_chunks = max(-(-n // most), 1)
-    return -(-n // n_chunks // tile) * tile or tile, tile
+    return _equal(n, max(LOW_BUFFER_BYTES // (vocab * width) // tile, 1) * tile, tile), tile
+
+
+def _equal(n: int, most: int, step: int) -> int:
+    """The size of equal parts of n, of at most so many, in whole steps."""
+    parts = max(-(-n // most), 1)
+    return -(-n // parts // step) * step or step

@@ -104,9 +104,7 @@ def _chunks(
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:  # fmt: skip
     """Losses and unscaled gradients, a chunk of tokens at a time."""
     n, vocab = hidden.shape[0], weight.shape[0]
-    chunk, tile = chunk_and_tile(
-        n, vocab, hidden.element_size(), cuda=hidden.device.type == "cuda"
-    )
+    chunk, tile = chunk_and_tile(n, vocab, hidden.element_size(), cuda=hidden.device.type == "cuda")
     buffer = hidden.new_empty(min(chunk, n), vocab)
     losses = torch.empty(n, dtype=torch.float32, device=hidden.device)
     d_hidden = torch.empty_like(hidden)

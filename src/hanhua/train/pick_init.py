@@ -236,7 +236,7 @@ def trial(
     model, tokenizer = load_model(folder), load_tokenizer(folder)
     scores = {"0": _bits(model, tokenizer, documents)}
     if steps:
-        _train(model, steps, task.config.auto_learning_rate, task.machine.micro_batch_tokens)
+        _train(model, steps, task.config.auto_learning_rate, task.machine.micro_tokens(cuda=False))
         scores[str(len(steps))] = _bits(model, tokenizer, documents)
     return {"bits_per_byte": scores}
 
