@@ -97,9 +97,11 @@ def test_exit_codes_are_those_of_the_errors(readme: Path) -> None:
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
 def test_commands_are_those_of_the_command_line(readme: Path) -> None:
-    from hanhua.cli import app, corpus, models, runs, vocab
+    from hanhua.cli import app, corpus, merge, mix, models, runs, vocab
 
     assert corpus
+    assert merge
+    assert mix
     assert models
     assert runs
     there = {c.name or c.callback.__name__ for c in app.registered_commands}

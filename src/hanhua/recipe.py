@@ -21,6 +21,7 @@ from hanhua.core.errors import RecipeError
 from hanhua.core.walk import Walk
 from hanhua.eval.config import EvalConfig
 from hanhua.export.config import ExportConfig
+from hanhua.mix.config import MixConfig
 from hanhua.model.config import BaseConfig, ExpandConfig
 from hanhua.stages import walk
 from hanhua.text.config import CorpusConfig
@@ -46,6 +47,7 @@ class Recipe(Section):
     finetune: FinetuneConfig | None = None
     eval: EvalConfig | None = None
     export: ExportConfig | None = None
+    mix: MixConfig | None = None
     machine: Machine = Machine()
 
     @model_validator(mode="after")

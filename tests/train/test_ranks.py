@@ -10,6 +10,8 @@ import torch
 from resumed_run import finish, kill_at
 from safetensors.torch import load_file
 
+from hanhua.train.config import AverageConfig
+
 
 @pytest.fixture
 def go(start, tmp_path):
@@ -52,10 +54,13 @@ def alike(one, other, loss=1e-5, weight=2e-4):
 UNEVEN = {"tied": False, "vocab_size": 97, "intermediate_size": 49}
 
 
-@pytest.mark.parametrize("shapes", [{}, UNEVEN])
-def test_two_processes_take_the_steps_of_one(go, tmp_path, shapes):
+HELD = {"pull_to_base": 5.0, "average": AverageConfig(half_life_steps=3.0)}
+
+
+@pytest.mark.parametrize(("shapes", "values"), [({}, {}), (UNEVEN, HELD)])
+def test_two_processes_take_the_steps_of_one(go, tmp_path, shapes, values):
     ranks_run.make_base(tmp_path, **shapes)
-    one, two = go("one", 1), go("two", 2)
+    one, two = go("one", 1, **values), go("two", 2, **values)
     alike(one, two)
     assert len(one[0]) == 14
     assert one[0][-1]["loss"] < one[0][0]["loss"] - 1  # it learnt

@@ -40,7 +40,8 @@ def _root(
 
 def main() -> None:
     """Entry point of the ``hanhua`` command."""
-    from hanhua.cli import corpus, models, runs, vocab  # noqa: F401  # they add their commands to the app
+    # they add their commands to the app
+    from hanhua.cli import corpus, merge, mix, models, runs, vocab  # noqa: F401
 
     # Threads that spin while they wait for each other are 20 times slower than ones that sleep
     # as soon as another process wants a core (docs/LOG.md); must be set before torch comes in.

@@ -106,10 +106,22 @@ def _grid(marks: Sequence[float], scale: float, height: float) -> Html:
     return join(lines)
 
 
-def curves(series: Sequence[Series], title: str = "", height: float = 190) -> Html:
-    """Lines over tokens."""
-    points = [p for line in series for p in line.points]
-    xs = ticks(0.0, max(x for x, _ in points))
+def curves(
+    series: Sequence[Series], title: str = "", height: float = 190, *, dots: Sequence[Series] = (),
+    axis: Words | str = TOKENS, zero: bool = True,
+) -> Html:  # fmt: skip
+    """Lines over tokens, or over another quantity.
+
+    Args:
+        series: the lines.
+        title: for those who cannot see it.
+        height: of the canvas.
+        dots: single points, without a line and not in the legend.
+        axis: what runs along the x axis.
+        zero: whether that begins at zero.
+    """
+    points = [p for line in (*series, *dots) for p in line.points]
+    xs = ticks(0.0 if zero else min(x for x, _ in points), max(x for x, _ in points))
     ys = ticks(min(y for _, y in points), max(y for _, y in points))
     left, right, top, bottom = 40.0, WIDTH - 12.0, 8.0, height - 24
 
@@ -120,14 +132,17 @@ def curves(series: Sequence[Series], title: str = "", height: float = 190) -> Ht
 
     parts = []
     for y in ys:
-        at = place(0, y)[1]
+        at = place(xs[0], y)[1]
         parts.append(tag("line", x1=left, x2=right, y1=_n(at), y2=_n(at), class_="grid"))
         parts.append(_text(left - 6, at + 4, short(y), "end small"))
     parts += [_text(place(x, ys[0])[0], height - 8, short(x), "middle small") for x in xs]
     for line in series:
-        dots = " ".join(f"{_n(a)},{_n(b)}" for a, b in (place(*p) for p in thin(line.points)))
-        parts.append(tag("polyline", points=dots, class_=f"{line.colour} stroke"))
-    names = legend([(s.label, s.colour) for s in series], TOKENS)
+        path = " ".join(f"{_n(a)},{_n(b)}" for a, b in (place(*p) for p in thin(line.points)))
+        parts.append(tag("polyline", points=path, class_=f"{line.colour} stroke"))
+    for many in dots:
+        places = [place(*p) for p in many.points]
+        parts += [tag("circle", cx=_n(x), cy=_n(y), r=3, class_=many.colour) for x, y in places]
+    names = legend([(s.label, s.colour) for s in series], axis)
     return join((_canvas(height, parts, title), names))
 
 

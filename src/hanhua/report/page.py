@@ -54,8 +54,11 @@ def _address(link: str) -> str:
     return f"{folder.rpartition('-')[0] or folder}/{name}"
 
 
-def document(title: str, under: Html, top: Sequence[Html], sections: Sequence[Section]) -> str:
-    """The whole page as text."""
+def document(
+    title: str, under: Html, top: Sequence[Html], sections: Sequence[Section],
+    foot: Html | None = None,
+) -> str:  # fmt: skip
+    """The whole page as text; ``foot`` says what it was made from, where that is no ledger."""
     head = (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{text(title)}</title><style>{_asset('page.css')}</style>"
@@ -71,7 +74,7 @@ def document(title: str, under: Html, top: Sequence[Html], sections: Sequence[Se
         (
             tag("header", tag("div", tag("h1", title), under), buttons),
             tag("main", *top, tag("nav", *links), *map(_section, sections)),
-            tag("footer", _foot()),
+            tag("footer", foot or _foot()),
             Html(f"<script>{_asset('page.js')}</script>"),
         )
     )

@@ -107,7 +107,9 @@ class _Build:
         target = round(self.config.shares[language] * self.config.budget_tokens)
         order = Permutation.seeded(n, self.seed, "documents", language)
         documents = encode_enough(self.crew, groups, file, order, target, bar)
-        planner = Planner(file.folder / "plan", self.config.seq_len_tokens, pack)
+        planner = Planner(
+            file.folder / "plan", self.config.seq_len_tokens, pack, self.config.pack_tokens
+        )
         facts: dict[str, Any] = {}
         tokens = 0
         epochs = take(

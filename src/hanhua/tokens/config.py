@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from hanhua.core.config import Section, Share
+from hanhua.core.config import Added, Section, Share
 
 
 class TokensConfig(Section):
@@ -26,6 +26,13 @@ class TokensConfig(Section):
     tolerance: Annotated[
         float, Field(gt=0, lt=1, description="how far a counted share may lie from the asked one")
     ] = 0.01
+    pack_tokens: Annotated[
+        int | None,
+        Added(),
+        Field(gt=0, description="documents packed together hold about so many tokens: the first "
+              "rows of a language are then the same whatever its share or the budget, for a little "
+              "more padding; left out: a million documents"),
+    ] = None  # fmt: skip
 
     @model_validator(mode="after")
     def _whole(self) -> TokensConfig:

@@ -61,12 +61,15 @@ class Planner:
         folder: of its files.
         seq_len_tokens: room in a row.
         pack: lengths and room to rows.
+        window_tokens: documents packed together hold about so many; None: only ``WINDOW`` counts.
     """
 
     def __init__(
-        self, folder: Path, seq_len_tokens: int, pack: Callable[[Ints, int], Packed]
-    ) -> None:
+        self, folder: Path, seq_len_tokens: int, pack: Callable[[Ints, int], Packed],
+        window_tokens: int | None = None,
+    ) -> None:  # fmt: skip
         self.folder, self.seq_len_tokens, self.pack = folder, seq_len_tokens, pack
+        self.window_tokens = window_tokens
         self._pieces = self._rows = 0
         with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -82,18 +85,25 @@ class Planner:
             seed: the recipe's.
             names: of the shuffle's purpose.
         """
-        start = 0
+        start, most = 0, min(WINDOW, self.window_tokens or WINDOW)  # a document has a token
         while start < len(chosen):
-            window = chosen[start : start + WINDOW]
+            window = chosen[start : start + most]
             lengths = documents.lengths[window].astype(np.int64)
-            pieces = np.cumsum(-(-lengths // self.seq_len_tokens))
-            n = max(int(np.searchsorted(pieces, WINDOW, "right")), 1)
+            n = self._window(lengths)
             packed = self.pack(lengths[:n], self.seq_len_tokens)
             draw = rng(seed, "rows", *names, start)
             packed = packed.take(draw.permutation(len(packed)))
             at = documents.offsets[window[packed.pieces.document]].astype(np.int64)
             self._write(at + packed.pieces.start, packed.pieces.length, packed.row_starts[1:])
             start += n
+
+    def _window(self, lengths: Ints) -> int:
+        """How many of the next documents are packed together."""
+        pieces = np.cumsum(-(-lengths // self.seq_len_tokens))
+        n = int(np.searchsorted(pieces, WINDOW, "right"))
+        if self.window_tokens is not None:
+            n = min(n, int(np.searchsorted(np.cumsum(lengths), self.window_tokens, "right")))
+        return max(n, 1)
 
     def _write(self, at: Ints, lengths: Ints, row_ends: Ints) -> None:
         columns = {"at": at, "lengths": lengths, "row_ends": self._pieces + row_ends}

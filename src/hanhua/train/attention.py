@@ -179,7 +179,7 @@ def _attend_runs(
     for (_, count, length), heads in zip(found, split, strict=True):
         q, k, v = (torch.unflatten(x, 1, (count, length)).transpose(0, 1) for x in heads)
         parts.append(_attend(q, k, v, None, dropout, scale).transpose(1, 2).flatten(0, 1))
-    return torch.cat(parts)[None]
+    return (torch.cat(parts) if len(parts) > 1 else parts[0])[None]
 
 
 def _attend(

@@ -164,7 +164,7 @@ def _quietly() -> Iterator[None]:
 
 
 def _tensors(masters: Masters) -> dict[str, Any]:
-    """Masters and averages by name; views of what training uses, cut as the model is."""
+    """Masters, optimiser, average by name; views of what training uses, cut as the model is."""
     found: dict[str, Any] = {}
     for name, weight in masters.weights.items():
         whole = masters.working[name]
@@ -173,6 +173,10 @@ def _tensors(masters: Masters) -> dict[str, Any]:
         if state:
             found |= {f"{key}.{name}": like(state[key], whole) for key in AVERAGES}
             found[f"step.{name}"] = state["step"]
+    if masters.average is not None:
+        mean = masters.average.values
+        found |= {f"average.{n}": like(part, masters.working[n]) for n, part in mean.items()}
+        found["average_count"] = masters.average.count
     return found
 
 

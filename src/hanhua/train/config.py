@@ -80,6 +80,25 @@ class StopConfig(Section):
     ] = 2
 
 
+class AverageConfig(Section):
+    """The mean of many steps' weights, saved in place of the last step's."""
+
+    half_life_steps: Annotated[
+        float | None,
+        Field(gt=0, description="exponential: a step counts half as much so many steps later; it "
+              "begins at the weights that training began with"),
+    ] = None  # fmt: skip
+    last_share: Annotated[
+        float | None, Field(gt=0, le=1, description="plain mean over this last part of the steps")
+    ] = None
+
+    @model_validator(mode="after")
+    def _one(self) -> AverageConfig:
+        if (self.half_life_steps is None) == (self.last_share is None):
+            raise ValueError("average takes either half_life_steps or last_share")
+        return self
+
+
 class OptimConfig(Section):
     """What both kinds of training share."""
 
@@ -101,6 +120,17 @@ class OptimConfig(Section):
     weight_decay: Annotated[
         float, Field(ge=0, description="for matrices only; never norms, biases or embeddings")
     ] = 0.1
+    pull_to_base: Annotated[
+        float,
+        Added(),
+        Field(ge=0, description="pull of all weights but new rows to where they began: each step "
+              "moves them by learning rate times this of the way back; 0: none"),
+    ] = 0.0  # fmt: skip
+    average: Annotated[
+        AverageConfig | None,
+        Added(),
+        Field(description="save a mean of many steps' weights; null: the last step's"),
+    ] = None
     clip: Annotated[float, Field(ge=0, description="longest gradient; 0: never clipped")] = 1.0
     betas: Annotated[
         tuple[float, float], Field(strict=False, description="Adam's two averages")
@@ -155,6 +185,11 @@ class OptimConfig(Section):
             raise ValueError(
                 "new_rows_lr_scale is set, but lora leaves embeddings as they are: "
                 "set lora.embeddings: true, or take it out"
+            )
+        if self.lora is not None and self.pull_to_base:
+            raise ValueError(
+                "pull_to_base is set, but lora leaves the base as it is and its adapters begin at "
+                "nothing: set weight_decay instead, or take lora out"
             )
         return self
 

@@ -121,7 +121,7 @@ def train(
         state = run.to_the_end(state)
     keeper.finish()
     lines = read_learnt(log.text(), state.step, state.guard.skipped)
-    facts = guard.facts(state.guard) | gate.facts(config.stop, state.gate)
+    facts = guard.facts(state.guard) | gate.facts(config.stop, state.gate) | masters.facts()
     return TrainResult(
         masters.whole(), log.path, state.step, state.tokens, mean_tail(lines), precision,
         state.guard.skipped, facts,
@@ -169,10 +169,11 @@ class _Run:
         seed_step(self.seed, state.step)
         line, fault = learn(
             self.root, self.masters, batch, self.rows.languages, lr,
-            self.machine.micro_batch_tokens,
+            self.machine.micro_tokens(device_of(self.machine) != "cpu"),
             partial(guard.find_fault, self.config.guard, state.guard.losses),
         )  # fmt: skip
         if fault is None:
+            self.masters.take_average(state.step + 1, self.plan.steps)
             learnt = guard.learnt(self.config.guard, state.guard, line["loss"])
             tokens = state.tokens + batch.n_tokens
             new = State(state.step + 1, tokens, data, learnt, state.gate)

@@ -22,8 +22,9 @@ from hanhua.core.errors import TrainingError
 from hanhua.model.lora import keeps_fp32, trained_names
 from hanhua.train import parallel
 from hanhua.train.config import OptimConfig, PhaseConfig
+from hanhua.train.forgetting import Average, Pull
 from hanhua.train.precision import choose_precision
-from hanhua.train.shard import first_row, gathered, local
+from hanhua.train.shard import first_row, gathered, like, local
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -67,6 +68,15 @@ class Masters:
         self.optimizer = torch.optim.AdamW(
             self._groups(), lr=config.learning_rate, betas=config.betas, eps=config.eps, fused=True
         )
+        old = {name: self._old_rows(name) for name in self.embeddings if old_rows is not None}
+        pull = config.pull_to_base
+        self.pull = Pull(self.weights, pull, old) if pull else None
+        self.average = None if config.average is None else Average(config.average, self.weights)
+
+    def _old_rows(self, name: str) -> int:
+        """Rows of this process's part of an end that the base had; they come first."""
+        assert self.old_rows is not None
+        return max(self.old_rows - first_row(self.working[name]), 0)
 
     def _groups(self) -> list[dict[str, Any]]:
         body = [(n, w) for n, w in self.weights.items() if n not in self.embeddings]
@@ -131,6 +141,8 @@ class Masters:
         if math.isfinite(length):
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate * group["lr_scale"]
+            if self.pull and not self.only_new_rows:
+                self.pull.apply(self.optimizer.param_groups)
             with self._scaled_new_rows():
                 self.optimizer.step()
             self.copy_down()
@@ -147,11 +159,7 @@ class Masters:
         if scale == 1.0:
             yield
             return
-        assert self.old_rows is not None
-        rows = [
-            self.weights[name][max(self.old_rows - first_row(self.working[name]), 0) :]
-            for name in self.embeddings
-        ]
+        rows = [self.weights[name][self._old_rows(name) :] for name in self.embeddings]
         before = [part.clone() for part in rows]
         yield
         for start, part in zip(before, rows, strict=True):
@@ -159,11 +167,10 @@ class Masters:
 
     def _spare_old_rows(self) -> None:
         """No gradient for rows that the base had."""
-        assert self.old_rows is not None
         for name in self.embeddings:
             grad = self.weights[name].grad
             if grad is not None:
-                grad[: max(self.old_rows - first_row(self.working[name]), 0)].zero_()
+                grad[: self._old_rows(name)].zero_()
 
     def _clip(self) -> float:
         """Shorten the gradient to the section's limit; returns its length before."""
@@ -175,11 +182,26 @@ class Masters:
         clip_grads_with_norm_(self.weights.values(), limit, length, foreach=True)
         return float(length)
 
+    def take_average(self, step: int, steps: int) -> None:
+        """Take the weights behind a step, counted from 1, into the average, if there is one."""
+        if self.average is not None:
+            self.average.take(self.weights, step, steps)
+
+    def facts(self) -> dict[str, Any]:
+        """What a record should know: the steps averaged over, where that was asked for."""
+        return {} if self.average is None else {"averaged_steps": int(self.average.count)}
+
     def whole(self) -> dict[str, Tensor]:
-        """The trained weights; of many processes the first has all of them, the others none."""
+        """What training gives: the weights, or their average where there is one.
+
+        Of many processes the first has all of them, the others none.
+        """
+        kept = self.weights
+        if self.average is not None and self.average.count:
+            kept = self.average.values
         if parallel.size() == 1:
-            return self.weights
-        found = {name: gathered(parameter) for name, parameter in self.working.items()}
+            return kept
+        found = {name: gathered(like(part, self.working[name])) for name, part in kept.items()}
         return {name: weight for name, weight in found.items() if weight is not None}
 
     def copy_down(self) -> None:

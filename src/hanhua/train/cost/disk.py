@@ -8,7 +8,7 @@ from hanhua.model.shapes import SMALL_PARAMETERS
 from hanhua.train.cost.job import Job
 
 CHECKPOINT_BYTES = 12
-"""Of a trained parameter: fp32 master and Adam's two averages."""
+"""Of a trained parameter: fp32 master and Adam's two averages; `pretrain.average` adds 4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,8 @@ class Disk:
 def disk(job: Job) -> Disk:
     """What a job needs. The folder of checkpoints goes when the model is whole."""
     held = 1 + (job.section.guard is not None) + (job.section.stop is not None)
-    one = CHECKPOINT_BYTES * job.trained_parameters
+    each = CHECKPOINT_BYTES + 4 * (job.section.average is not None)
+    one = each * job.trained_parameters
     model = saved_width(job) * job.shapes.parameters + 4 * _adapter_folder(job)
     return Disk((held + 1) * one, model, max((held + 1) * one, held * one + model))
 

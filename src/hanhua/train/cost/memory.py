@@ -42,7 +42,8 @@ class Memory:
 
     Args:
         moment: which.
-        weights: in the arithmetic's precision and fp32 masters, gathered ones too.
+        weights: in the arithmetic's precision and fp32 masters, gathered ones too; where they are
+            kept, those of the start and their average.
         gradients: of the weights, in every form.
         optimizer: Adam's two averages.
         activations: kept for the backward pass, and what the moment computes with.
@@ -99,8 +100,10 @@ def _stays(job: Job) -> Memory:
     averaged = max(job.learning_parameters(phase) for phase in job.phases)
     low = 2 * trained if job.width == 2 and not job.sharded else 0
     whole_step = ceil(job.rows_a_step / n) * job.row_tokens
+    # train/forgetting.py keeps an fp32 copy for each
+    copies = 1 + bool(job.section.pull_to_base) + (job.section.average is not None)
     return Memory(
-        "", weights=ceil((4 * trained + _frozen_bytes(job)) / n) + low,
+        "", weights=ceil((4 * trained * copies + _frozen_bytes(job)) / n) + low,
         optimizer=ceil(8 * averaged / n), other=4 * 8 * whole_step,
     )  # fmt: skip
 

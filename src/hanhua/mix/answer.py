@@ -1,0 +1,128 @@
+"""The answer as one JSON object and as a few plain lines; both say when the runs cannot tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hanhua.mix.points import Study
+
+if TYPE_CHECKING:
+    from hanhua.mix.fit import Fitted
+    from hanhua.mix.recommend import Answer
+
+DIGITS = 6
+DRAWN = 41
+"""Places on a drawn curve."""
+
+
+def as_result(
+    study: Study, fits: Mapping[str, Fitted], answer: Answer, *, wish: str, tokens: int,
+    level: float, shares: Mapping[str, float], compute: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """All that was asked, measured, fitted and recommended, as JSON values.
+
+    Args:
+        study: what was measured.
+        fits: by language.
+        answer: the recommendation.
+        wish: as written.
+        tokens: of the run to come.
+        level: of the intervals.
+        shares: recommended, of all languages.
+        compute: what the study took.
+    """
+    languages = (study.target, study.source)
+    found = {
+        "target": study.target, "source": study.source, "wish": wish, "tokens": tokens,
+        "shares": dict(shares), "interval": [answer.low, answer.high], "level": level,
+        "sure": answer.sure, "why": answer.why,
+        "predicted": {name: _predicted(study, answer, name) for name in languages},
+        "measured": {"base": dict(study.base), "points": [_point(p) for p in study.points]},
+        "law": {
+            name: {"name": fits[name].law, "held_out_error": fits[name].held_out_error}
+            for name in languages
+        },
+        "cost_of_a_point": answer.cost_of_a_point,
+        "by_tokens": [list(row) for row in answer.by_tokens],
+        "pareto": [list(row) for row in answer.pareto],
+        "curves": {name: _curves(study, fits[name], tokens) for name in languages},
+        "compute": dict(compute),
+    }  # fmt: skip
+    return {key: _rounded(value) for key, value in found.items()}
+
+
+def _predicted(study: Study, answer: Answer, language: str) -> dict[str, float]:
+    loss, base = answer.predicted[language], study.base[language]
+    low, high = answer.predicted_low[language], answer.predicted_high[language]
+    return {"loss": loss, "low": low, "high": high, "base": base, "change": loss / base - 1}
+
+
+def _point(point: Any) -> dict[str, Any]:
+    return {
+        "run": point.run, "share": point.share, "tokens": point.tokens,
+        "losses": dict(point.losses),
+    }  # fmt: skip
+
+
+def _curves(study: Study, fitted: Fitted, tokens: int) -> list[dict[str, Any]]:
+    """The law over shares, at each measured length and at the length of the run to come."""
+    shares = np.linspace(study.shares[0], study.shares[-1], DRAWN)
+    lengths = sorted({point.tokens for point in study.points})
+    if len(lengths) > 3:  # many moments: first, middle, last
+        lengths = [lengths[0], lengths[len(lengths) // 2], lengths[-1]]
+    return [
+        {"tokens": count, "points": np.stack([shares, fitted.predict(shares, count)], 1).tolist()}
+        for count in [*lengths, *([float(tokens)] if tokens > lengths[-1] else [])]
+    ]
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(inner) for inner in value]
+    return round(value, DIGITS) if isinstance(value, float) else value
+
+
+def text(result: Mapping[str, Any]) -> str:
+    """The answer in plain lines."""
+    target, source = result["target"], result["source"]
+    low, high = result["interval"]
+    names = ":".join(result["shares"])
+    shares = " : ".join(f"{share:.3g}" for share in result["shares"].values())
+    compute = result["compute"]
+    lines = [
+        f"recommended {names} = {shares}, for the wish {result['wish']} and "
+        f"{result['tokens']:,} tokens",
+        f"  share of {target}: {result['level']:.0%} interval {low:.2f} to {high:.2f}",
+        f"  {'the runs can tell' if result['sure'] else 'THE RUNS CANNOT TELL'}: {result['why']}",
+        *(_line(name, result) for name in (target, source)),
+        f"  one more point of {target} costs {source} {_cost(result)}",
+        "  with other budgets: " + ", ".join(_budget(row) for row in result["by_tokens"]),
+        *(f"  note: {note}" for note in result.get("notes", ())),
+        f"  the study took {compute['runs']} small runs and {compute['tokens']:,} tokens: "
+        f"{compute['of_large_run']:.0%} of the large run's",
+    ]
+    return "\n".join(lines)
+
+
+def _line(language: str, result: Mapping[str, Any]) -> str:
+    found, law = result["predicted"][language], result["law"][language]
+    return (
+        f"  {language}: {found['base']:.3f} → {found['loss']:.3f} bits per byte "
+        f"[{found['low']:.3f}, {found['high']:.3f}], {found['change']:+.1%}; law {law['name']}, "
+        f"off by {law['held_out_error']:.1%} where it was not fitted"
+    )
+
+
+def _cost(result: Mapping[str, Any]) -> str:
+    cost, base = result["cost_of_a_point"], result["predicted"][result["source"]]["base"]
+    return f"{cost:.4f} bits per byte ({cost / base:+.2%})"
+
+
+def _budget(row: list[float]) -> str:
+    tokens, share, low, high = row
+    return f"{tokens:,.0f} tokens {share:.2f} [{low:.2f}, {high:.2f}]"

@@ -1,0 +1,54 @@
+"""The recipe's ``mix`` section: the small runs of ``hanhua mix``. A walk does not read it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from hanhua.core.config import Section, Share
+
+
+class MixConfig(Section):
+    """Which mixtures are tried, on how many tokens, and what is wished for."""
+
+    wish: Annotated[
+        str,
+        Field(description="best: the lowest sum of losses; en+1%: the most of the target while "
+              "held-out English rises by at most 1 %"),
+    ] = "best"  # fmt: skip
+    shares: Annotated[
+        tuple[Share, ...],
+        Field(strict=False, description="of the target language, one small run each; empty: "
+              "chosen, as many as runs"),
+    ] = ()  # fmt: skip
+    runs: Annotated[
+        int, Field(ge=3, le=64, description="how many shares are tried, where none are given")
+    ] = 5
+    tokens: Annotated[
+        int | None,
+        Field(gt=0, description="of the longest small run; left out: a tenth of "
+              "tokens.budget_tokens, and at least 256 steps"),
+    ] = None  # fmt: skip
+    schedule: Annotated[
+        Literal["own", "steady"],
+        Field(description="own: small runs end as the recipe's would, one measurement each; "
+              "steady: one learning rate, so that one run is measured many times"),
+    ] = "own"  # fmt: skip
+    lengths: Annotated[
+        int, Field(ge=2, le=6, description="with own: runs of each share, each half the next")
+    ] = 3
+    moments: Annotated[
+        int, Field(ge=4, description="with steady: measurements of a run, at even distances")
+    ] = 10
+    docs: Annotated[int, Field(ge=1, description="held-out documents of each language")] = 100
+    max_chars_per_doc: Annotated[
+        int, Field(ge=1, description="longer documents are measured on their beginning")
+    ] = 1000
+    level: Annotated[float, Field(gt=0, lt=1, description="of every interval")] = 0.9
+
+    @model_validator(mode="after")
+    def _enough(self) -> MixConfig:
+        if self.shares and len(set(self.shares)) < 3:
+            raise ValueError("a law needs at least three different shares")
+        return self

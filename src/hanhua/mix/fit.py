@@ -1,0 +1,242 @@
+"""One language's law, chosen by what it says of runs that it has not seen.
+
+Two things are left out in turn: each mixture, as the law must speak for mixtures that were not
+run; and the last tokens of all runs, as it must speak for a longer run. The law with the least
+mean error of both is fitted to all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hanhua.core.errors import InputError
+from hanhua.mix.bootstrap import replicates
+from hanhua.mix.laws import LAWS, Floats, Law, named
+from hanhua.mix.points import Study
+from hanhua.mix.solve import Model, solve
+
+STARTS = 24
+WIDE = 0.05
+"""Of the base's loss: the scale of residuals before it is known."""
+LEAST_SCALE = 1e-5
+NEARLY = 1.25
+"""Times the least held-out error: up to it a law has a part in the bootstrap."""
+LAST_TAKEN = 3
+"""Token counts that are left out in turn, from the last one back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One language of a study as arrays.
+
+    Args:
+        share: ``[n]`` of this language in what was trained on.
+        tokens: ``[n]`` as a part of ``unit``.
+        loss: ``[n]`` as a part of ``base``.
+        runs: ``[n]`` number of the run.
+        base: loss before the first step.
+        unit: tokens of the longest run.
+        is_target: whether ``share`` is the study's share itself.
+    """
+
+    share: Floats
+    tokens: Floats
+    loss: Floats
+    runs: Floats
+    base: float
+    unit: float
+    is_target: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A law that was fitted.
+
+    Args:
+        law: its name.
+        held_out_error: mean absolute error on what was left out, as a part of the loss.
+        errors: law -> the same, of all that were tried.
+        parameters: ``[p]``.
+        draws: law -> ``[draws, p]`` of bootstrap replicates. Laws that do nearly as well as the
+            chosen one have a part in them, so that intervals know that the law may be another.
+        spread: standard deviation of a single measured loss about the law.
+    """
+
+    law: str
+    held_out_error: float
+    errors: dict[str, float] = field(repr=False)
+    parameters: Floats = field(repr=False)
+    draws: dict[str, Floats] = field(repr=False)
+    spread: float
+    _table: Table = field(repr=False)
+
+    @property
+    def is_target(self) -> bool:
+        """Whether it is the language to gain."""
+        return self._table.is_target
+
+    @property
+    def base(self) -> float:
+        """Loss before the first step."""
+        return self._table.base
+
+    def predict(self, share: float | Floats, tokens: float | Floats) -> Floats:
+        """Losses at shares of the target language and tokens; arrays broadcast."""
+        return self._at(self.law, self.parameters, share, tokens)
+
+    def predict_draws(self, share: float | Floats, tokens: float | Floats) -> Floats:
+        """``[draws, ...]`` the same by every bootstrap replicate."""
+        more = max(np.ndim(share), np.ndim(tokens))
+        shape = -1, *(1,) * more
+        return np.concatenate([
+            self._at(law, drawn.T.reshape(drawn.shape[1], *shape), share, tokens)
+            for law, drawn in self.draws.items()
+        ])  # fmt: skip
+
+    def _at(
+        self, law: str, parameters: Floats, share: float | Floats, tokens: float | Floats
+    ) -> Floats:
+        own = np.asarray(share, float) if self._table.is_target else 1 - np.asarray(share, float)
+        part = np.maximum(np.asarray(tokens, float) / self._table.unit, 1e-12)
+        return np.asarray(self._table.base * named(law).form(parameters, own, part))
+
+
+def fit(
+    study: Study, language: str, *, seed: int = 0, draws: int = 200, laws: Sequence[Law] = LAWS
+) -> Fitted:
+    """Choose a law for one language by its error on what is left out, and fit it to all.
+
+    Args:
+        study: what was measured.
+        language: its target or its source.
+        seed: of starts and bootstrap.
+        draws: of the bootstrap.
+        laws: tried.
+
+    Raises:
+        InputError: when the study has fewer than two mixtures or four points of the language.
+    """
+    table = _table(study, language)
+    errors = {law.name: held_out_error(law, table, seed=seed) for law in laws}
+    near = [law for law in laws if errors[law.name] <= NEARLY * min(errors.values())]
+    near.sort(key=lambda law: errors[law.name])
+    parts = [len(part) for part in np.array_split(np.arange(draws), len(near))]
+    fitted = [_replicated(law, table, part, seed) for law, part in zip(near, parts, strict=True)]
+    best, parameters = near[0], fitted[0][0]
+    off = best.form(parameters, table.share, table.tokens) - table.loss
+    return Fitted(
+        best.name, errors[best.name], errors, parameters,
+        {law.name: drawn for law, (_, drawn) in zip(near, fitted, strict=True)},
+        float(np.std(off) * table.base), table,
+    )  # fmt: skip
+
+
+def _replicated(law: Law, table: Table, draws: int, seed: int) -> tuple[Floats, Floats]:
+    """Parameters ``[p]`` fitted to all, and ``[draws, p]`` to replicates of it."""
+    parameters, scale = fit_law(law, table, np.ones((1, len(table.loss))), seed=seed)
+    model = _model(law, table)
+    predicted = model(parameters.T[:, :, None])[0]
+    made = replicates(law, predicted, table.loss - predicted, table.runs, draws, seed)
+    drawn, _ = solve(
+        model, (np.array(law.low), np.array(law.high)), np.repeat(parameters, draws, 0), made,
+        weights=np.ones_like(made), scale=np.repeat(scale, draws), steps=25,
+    )  # fmt: skip
+    return parameters[0], drawn
+
+
+def held_out_error(law: Law, table: Table, *, seed: int = 0) -> float:
+    """Mean absolute error, as a part of the loss, on mixtures and last tokens left out in turn."""
+    kinds = [folds for folds in (_mixtures(table), _last_tokens(table)) if len(folds)]
+    if not kinds:
+        return float("inf")
+    kept = np.concatenate(kinds)
+    parameters, _ = fit_law(law, table, kept, seed=seed)
+    with np.errstate(over="ignore", invalid="ignore"):
+        predicted = _model(law, table)(parameters.T[:, :, None])
+    off = np.abs(predicted - table.loss) / table.loss
+    each = np.array([row[weight == 0].mean() for row, weight in zip(off, kept, strict=True)])
+    ends = np.cumsum([len(folds) for folds in kinds])[:-1]
+    return float(np.mean([part.mean() for part in np.split(each, ends)]))
+
+
+def fit_law(law: Law, table: Table, kept: Floats, *, seed: int) -> tuple[Floats, Floats]:
+    """Fit from many starts, first to squares, then with far-off points counting less.
+
+    Args:
+        law: to fit.
+        table: of one language.
+        kept: ``[folds, n]`` weights; every fold is fitted by itself.
+        seed: of the starts.
+
+    Returns:
+        Parameters ``[folds, p]`` and the scale of residuals ``[folds]``.
+    """
+    low, high = np.array(law.low), np.array(law.high)
+    rng = np.random.default_rng(seed)
+    starts = low + (high - low) * (0.1 + 0.8 * rng.random((STARTS, len(low))))
+    folds, n = kept.shape
+    model, targets = _model(law, table), np.broadcast_to(table.loss, (folds * STARTS, n))
+    found, costs = solve(
+        model, (low, high), np.tile(starts, (folds, 1)), targets,
+        weights=np.repeat(kept, STARTS, 0), scale=np.full(folds * STARTS, WIDE), steps=60,
+    )  # fmt: skip
+    best = np.argmin(costs.reshape(folds, STARTS), 1)
+    parameters = found.reshape(folds, STARTS, -1)[np.arange(folds), best]
+    off = np.abs(model(parameters.T[:, :, None]) - table.loss)
+    middle = np.array([np.median(row[w > 0]) for row, w in zip(off, kept, strict=True)])
+    scale = np.maximum(2 * 1.4826 * middle, LEAST_SCALE)
+    box = low, high
+    parameters, _ = solve(model, box, parameters, targets[:folds], weights=kept, scale=scale)
+    return parameters, scale
+
+
+def _model(law: Law, table: Table) -> Model:
+    return lambda parameters: law.form(parameters, table.share, table.tokens)
+
+
+def _mixtures(table: Table) -> Floats:
+    """``[folds, n]`` 0 where a fold leaves a mixture out; none if two would not remain."""
+    shares = np.unique(table.share)
+    kept = np.asarray(table.share != shares[:, None], float)
+    return kept if len(shares) > 2 else kept[:0]
+
+
+def _last_tokens(table: Table) -> Floats:
+    """``[folds, n]`` 0 where a fold leaves out all from some token count on.
+
+    Three counts remain, or two where no more were measured: with fewer a law's time is a guess,
+    and its error one of luck.
+    """
+    counts = np.unique(table.tokens)
+    fewest = max(2, min(3, len(counts) - 1))
+    cuts = counts[max(fewest, len(counts) // 2) :][-LAST_TAKEN:]
+    kept = (table.tokens < cuts[:, None]).astype(float)
+    return np.asarray(kept.reshape(len(cuts), len(table.tokens)))
+
+
+def _table(study: Study, language: str) -> Table:
+    points = [point for point in study.points if point.tokens > 0 and language in point.losses]
+    is_target = language == study.target
+    if len(points) < 4 or len({point.share for point in points}) < 2:
+        raise InputError(
+            "Too little was measured to fit a law.", where=f"losses of {language}",
+            found=f"{len(points)} points at {len({p.share for p in points})} mixtures",
+            fix="run at least two mixtures with two evaluations each; four mixtures are better",
+        )  # fmt: skip
+    base = study.base.get(language, 0.0)
+    losses = np.array([point.losses[language] for point in points])
+    if not base > 0 or not (np.isfinite(losses) & (losses > 0)).all():
+        raise InputError(
+            "A law needs the base's loss, and losses that are positive numbers.",
+            where=f"losses of {language}", found=f"base {base}, least {losses.min()}",
+            fix="measure the base before the first step, and leave out runs that diverged",
+        )  # fmt: skip
+    share = np.array([point.share for point in points])
+    tokens = np.array([point.tokens for point in points])
+    _, runs = np.unique([point.run for point in points], return_inverse=True)
+    unit = float(tokens.max())
+    own = share if is_target else 1 - share
+    return Table(own, tokens / unit, losses / base, runs, base, unit, is_target)

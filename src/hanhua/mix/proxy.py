@@ -1,0 +1,219 @@
+"""Small runs that stand in for the large one: the same walk, other shares, fewer tokens.
+
+A small run is the recipe's own walk up to ``pretrain``: the same base, corpus, vocabulary and
+start, made once and shared. What differs, and why:
+
+*Length.* A cosine that is cut off is not a shorter cosine, so the moments of one run cannot stand
+for runs that were that long. The default (``mix.schedule: own``) makes whole short runs, each with
+the recipe's own schedule and phases to its end, at a few lengths, each half the next: every point
+is the end of a run as the user would make it. ``steady`` is cheaper: one run a share that warms up
+and then stays at the mean of the recipe's learning rates, as the trunk of warmup-stable-decay
+(arXiv 2405.18392), measured at many moments. What the last decay gains is missing from them, in
+both languages: they tell how mixtures differ, and less well whether a limit will be kept.
+
+*Order.* Documents come in one seeded order whatever the share, and are packed window by window, so
+two mixtures read the same rows of a language, one only further than the other; shorter runs read
+the first rows of the longer. What differs between runs is then the mixture, not the luck of the
+draw.
+
+*Guard.* A rare language's rows look like spikes to it, and it would refuse the very text that the
+mixture is about. It is off.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hanhua.core.errors import UsageError
+from hanhua.core.progress import Progress, duration
+from hanhua.mix.collect import one_count, read_run
+from hanhua.mix.config import MixConfig
+from hanhua.mix.points import Point, Study
+from hanhua.tokens.config import TokensConfig
+from hanhua.train.config import OptimConfig, TrainConfig, WatchConfig
+from hanhua.train.schedule import lay_out, learning_rate
+
+LEAST_STEPS = 256
+"""Of the longest small run, where its length is not given."""
+PART_OF_BUDGET = 10
+SHORTEST_STEPS = 10
+"""Of any small run: fewer are all warm-up."""
+PACK_ROWS = 64
+"""Rows packed together: mixtures read the same rows but for the last of these windows."""
+TOLERANCE = 0.05
+"""Small budgets miss a share by a document; the law is fitted on counted shares."""
+NEVER = 10**9
+NEAR = {"own": 1.3, "steady": 1.02}
+"""Times a token count: up to it another is the same. Lengths are further apart, and so are moments;
+the first few rows of two mixtures are not filled alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Small:
+    """One small run to make.
+
+    Args:
+        share: of the target language, asked for.
+        tokens: section of the rows.
+        training: section of the training.
+        budget: tokens that it reads, about.
+    """
+
+    share: float
+    tokens: TokensConfig
+    training: TrainConfig
+    budget: int
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a small run left.
+
+    Args:
+        tokens: the artifact of the rows.
+        pretrain: the artifact of the training.
+        fresh: whether any of it was made now, not before.
+    """
+
+    tokens: Path
+    pretrain: Path
+    fresh: bool
+
+
+def proxy_tokens(tokens: TokensConfig, training: TrainConfig, mix: MixConfig) -> int:
+    """How many tokens the longest small run reads.
+
+    Raises:
+        UsageError: when the shortest would be hardly a step, or the longest more than the large.
+    """
+    wanted = max(tokens.budget_tokens // PART_OF_BUDGET, LEAST_STEPS * training.batch_tokens)
+    found = mix.tokens or min(wanted, tokens.budget_tokens)
+    halved = 2 ** (mix.lengths - 1) if mix.schedule == "own" else 1
+    least = halved * SHORTEST_STEPS * training.batch_tokens
+    if not least <= found <= tokens.budget_tokens:
+        raise UsageError(
+            "So many tokens make no small run.", where="mix.tokens or --tokens",
+            found=f"{found:,}",
+            fix=f"choose from {least:,} ({SHORTEST_STEPS} steps for the shortest run) to "
+            f"{tokens.budget_tokens:,} (tokens.budget_tokens)",
+        )  # fmt: skip
+    return found
+
+
+def shares_at(
+    asked: Mapping[str, float], target: str, source: str, share: float
+) -> dict[str, float]:
+    """The shares of a mixture: other languages keep theirs, the source has what is left.
+
+    Args:
+        asked: the recipe's.
+        target: the language to gain.
+        source: the language to keep.
+        share: of the target, of all tokens.
+
+    Raises:
+        UsageError: when it is less than nothing or leaves the source less than nothing.
+    """
+    others = {name: part for name, part in asked.items() if name not in (target, source)}
+    most = round(1.0 - sum(others.values()), 12)
+    if not 0.0 <= share <= most:
+        raise UsageError(
+            f"No mixture has this share of {target}.", where="mix.shares or --shares",
+            found=f"{share:g}", fix=f"choose shares from 0 to {most:g}",
+        )  # fmt: skip
+    return {**others, target: share, source: round(most - share, 12)}
+
+
+def small_runs(
+    tokens: TokensConfig, training: TrainConfig, mix: MixConfig, shares: Mapping[str, float],
+    target: str,
+) -> list[Small]:  # fmt: skip
+    """The small runs of one mixture, the shortest first.
+
+    Args:
+        tokens: the recipe's section.
+        training: the recipe's section.
+        mix: how long the small runs are and how they are measured.
+        shares: of the mixture.
+        target: the language to gain.
+
+    Raises:
+        UsageError: see :func:`proxy_tokens`.
+    """
+    budget = proxy_tokens(tokens, training, mix)
+    rows = tokens.model_copy(update={
+        "shares": dict(shares), "budget_tokens": budget,
+        "tolerance": max(tokens.tolerance, TOLERANCE),
+        "pack_tokens": PACK_ROWS * tokens.seq_len_tokens,
+    })  # fmt: skip
+    own = mix.schedule == "own"
+    every = NEVER if own else max(round(budget / training.batch_tokens / mix.moments), 1)
+    watch = WatchConfig(every_steps=every, docs=mix.docs, max_chars_per_doc=mix.max_chars_per_doc)
+    shape = training if own else _steady(training)
+    parts = [0.5**i for i in reversed(range(mix.lengths))] if own else [1.0]
+    return [
+        Small(shares[target], rows, shape.model_copy(update={
+            "epochs": part, "steps": None, "watch": watch, "stop": None, "guard": None,
+        }), round(part * budget))
+        for part in parts
+    ]  # fmt: skip
+
+
+def _steady(training: TrainConfig) -> TrainConfig:
+    """The section with a last phase at one learning rate: the mean of its own."""
+    *before, last = training.phases
+    peak = last.learning_rate or training.learning_rate
+    steady = peak * mean_height(training)
+    phases = (*before, last.model_copy(update={"learning_rate": steady}))
+    return training.model_copy(update={"schedule": "constant", "phases": phases})
+
+
+def mean_height(training: OptimConfig, steps: int = 1000) -> float:
+    """The mean learning rate of the last phase behind its warm-up, as a part of its peak."""
+    phase = lay_out(training, steps)[-1]
+    peak = phase.config.learning_rate or training.learning_rate
+    n = phase.stop - phase.start
+    behind = range(phase.start + min(int(training.warmup_share * n) + 1, n - 1), phase.stop)
+    rates = [learning_rate(training, phase, step) for step in behind]
+    return round(sum(rates) / len(rates) / peak, 4)
+
+
+def run_study(
+    small: Sequence[Small], run_one: Callable[[Small], Made], *, target: str, source: str,
+    progress: Progress,
+) -> Study:  # fmt: skip
+    """Make all small runs and read what they measured.
+
+    Args:
+        small: the runs.
+        run_one: makes one, or finds it.
+        target: the language to gain.
+        source: the language to keep.
+        progress: says which run it is and how long the rest may take.
+
+    Raises:
+        HanhuaError: whatever a stage refuses; finished runs stay.
+    """
+    points: list[Point] = []
+    base: Mapping[str, float] = {}
+    spent = read = 0.0
+    for number, one in enumerate(small):
+        ahead = sum(other.budget for other in small[number:])
+        left = f", about {duration(spent / read * ahead)} left" if read else ""
+        progress.say(
+            f"small run {number + 1} of {len(small)}: {one.share:.0%} {target}, "
+            f"{one.budget:,} tokens{left}"
+        )
+        began = time.monotonic()
+        made = run_one(one)
+        if made.fresh:
+            spent, read = spent + time.monotonic() - began, read + one.budget
+        else:
+            progress.say("      done before")
+        base, found = read_run(made.tokens, made.pretrain, one.training, target, source)
+        points += found
+    lengths = len({one.budget for one in small})
+    return Study(target, source, base, one_count(points, NEAR["own" if lengths > 1 else "steady"]))

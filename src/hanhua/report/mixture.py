@@ -1,0 +1,176 @@
+"""``draw_mixture``: the answer of ``hanhua mix`` as one page that needs no network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hanhua.core.files import write_text
+from hanhua.report.chart import Series, curves
+from hanhua.report.html import Html, Words, count, interval, number, percent, table, tag
+from hanhua.report.page import Section, beside, document, note, paragraph
+from hanhua.report.run import language
+
+PAGE = "mixture.html"
+COLOURS = ("c6", "c4", "c3", "c1", "c2", "c5")
+LAW, TRUE = "c2", "c1"
+Result = Mapping[str, Any]
+
+
+def draw_mixture(result: Result, folder: Path, name: str) -> Path:
+    """Write the page.
+
+    Args:
+        result: see :func:`hanhua.mix.answer.as_result`.
+        folder: where to write ``mixture.html``.
+        name: of the recipe.
+
+    Raises:
+        StorageError: when it can't be written.
+    """
+    said = Words(f"Which mixture? {result['wish']}", f"该用什么配比？{result['wish']}")
+    under = tag("p", tag("span", said), class_="soft-text")
+    sections = [pareto(result), laws(result), budgets(result), measured(result)]
+    foot = paragraph(
+        "Made by hanhua mix; answer.json beside it holds the same. This file asks nothing of the "
+        "network.",
+        "由 hanhua mix 根据同目录的 answer.json 生成；本文件不访问网络。",
+    )
+    page = document(f"{name}: mixture", under, _top(result), sections, foot)
+    write_text(folder / PAGE, page)
+    return folder / PAGE
+
+
+def _top(result: Result) -> list[Html]:
+    target = language(result["target"])
+    low, high = (percent(end, 0) for end in result["interval"])
+    level = percent(result["level"], 0)
+    shares = ", ".join(f"{code} {percent(part, 0)}" for code, part in result["shares"].items())
+    sure = Words("The runs can tell.", "小规模实验足以判断。")
+    if not result["sure"]:
+        sure = Words("The runs cannot tell.", "小规模实验不足以判断。")
+    return [
+        tag("p", tag("strong", Words(f"Recommended: {shares}.", f"推荐配比：{shares}。"))),
+        paragraph(
+            f"The {level} interval of {target.en}'s share is {low} to {high}, for a run of "
+            f"{count(result['tokens'])} tokens.",
+            f"{target.zh}占比的 {level} 区间为 {low} 至 {high}，对应 "
+            f"{count(result['tokens'])} 词元的训练。",
+        ),
+        tag("p", tag("strong", sure), " ", tag("span", result["why"], lang="en")),
+        *(tag("p", text, class_="note", lang="en") for text in result.get("notes", ())),
+        _losses(result),
+    ]
+
+
+def _losses(result: Result) -> Html:
+    head = (
+        Words("Bits per byte", "比特/字节"), Words("Base", "基座"), Words("Predicted", "预测"),
+        Words("Interval", "区间"), Words("Change", "变化"), Words("Law", "拟合律"),
+        Words("Its held-out error", "留出误差"),
+    )  # fmt: skip
+    rows = []
+    for code in (result["target"], result["source"]):
+        found, law = result["predicted"][code], result["law"][code]
+        rows.append((
+            language(code), number(found["base"]), number(found["loss"]),
+            interval(found["low"], found["high"]), percent(found["change"], signed=True),
+            law["name"], percent(law["held_out_error"]),
+        ))  # fmt: skip
+    return table(head, rows)
+
+
+def pareto(result: Result) -> Section:
+    """What is lost of one language for what is gained in the other."""
+    target, source = language(result["target"]), language(result["source"])
+    line = [(row[1], row[2]) for row in sorted(result["pareto"], key=lambda row: row[1])]
+    here = result["predicted"]
+    chosen = (here[result["target"]]["loss"], here[result["source"]]["loss"])
+    drawn = curves(
+        [Series(Words("law, at the large run's tokens", "拟合律（正式训练的词元数）"), line, LAW),
+         Series(Words("recommended", "推荐"), [], TRUE),
+         Series(Words("measured, longest small runs", "实测（最长的小实验）"), [], "c6")],
+        "Pareto", 220, dots=[Series("", _longest(result), "c6"), Series("", [chosen], TRUE)],
+        axis=Words(f"{target.en}, bits per byte →", f"{target.zh}，比特/字节 →"), zero=False,
+    )  # fmt: skip
+    cost = number(result["cost_of_a_point"], 4)
+    said = note(
+        f"Up: {source.en}, bits per byte. Lower and further left is better. One more point of "
+        f"{target.en} costs {source.en} {cost} bits per byte at the recommended share.",
+        f"纵轴：{source.zh}，比特/字节。越靠左下越好。在推荐配比处，{target.zh}每多一个百分点，"
+        f"{source.zh}增加 {cost} 比特/字节。",
+    )
+    return Section("pareto", Words("Gain against loss", "得与失"), [drawn, said])
+
+
+def _longest(result: Result) -> list[tuple[float, float]]:
+    points = result["measured"]["points"]
+    most = max(point["tokens"] for point in points)
+    codes = result["target"], result["source"]
+    return [
+        (point["losses"][codes[0]], point["losses"][codes[1]])
+        for point in points if point["tokens"] == most
+    ]  # fmt: skip
+
+
+def laws(result: Result) -> Section:
+    """Each language's loss over shares: the law as lines, what was measured as dots."""
+    drawn = [_law(result, code) for code in (result["target"], result["source"])]
+    said = note(
+        "Lines are the law, dots were measured. The line without dots is the length of the large "
+        "run.",
+        "曲线为拟合律，点为实测；没有点的曲线对应正式训练的长度。",
+    )
+    return Section("laws", Words("Loss by share", "损失与配比"), [beside(*drawn), said])
+
+
+def _law(result: Result, code: str) -> Html:
+    lines, dots = [], []
+    for number_, curve in enumerate(result["curves"][code]):
+        colour = COLOURS[number_ % len(COLOURS)]
+        tokens = count(curve["tokens"])
+        label = Words(f"{tokens} tokens", f"{tokens} 词元")
+        lines.append(Series(label, [(x, y) for x, y in curve["points"]], colour))
+        found = [
+            (point["share"], point["losses"][code]) for point in result["measured"]["points"]
+            if point["tokens"] == curve["tokens"]
+        ]  # fmt: skip
+        dots.append(Series("", found, colour))
+    target = language(result["target"])
+    axis = Words(f"share of {target.en} →", f"{target.zh}占比 →")
+    title = tag(
+        "h3", Words(f"{language(code).en}, bits per byte", f"{language(code).zh}，比特/字节")
+    )
+    return tag("div", title, curves(lines, code, 220, dots=dots, axis=axis))
+
+
+def budgets(result: Result) -> Section:
+    """How the answer moves with the tokens of the large run."""
+    head = Words("Tokens", "词元"), Words("Share", "占比"), Words("Interval", "区间")
+    rows = [
+        (count(tokens), percent(share), f"{percent(low)} – {percent(high)}")
+        for tokens, share, low, high in result["by_tokens"]
+    ]  # fmt: skip
+    title = Words("With other budgets", "其他训练量下的答案")
+    return Section("budgets", title, [table(head, rows)])
+
+
+def measured(result: Result) -> Section:
+    """Every point, and what the study cost."""
+    codes = result["target"], result["source"]
+    head = Words("Share", "占比"), Words("Tokens", "词元"), *map(language, codes)
+    rows: Sequence[Sequence[object]] = [
+        (percent(point["share"]), count(point["tokens"]),
+         *(number(point["losses"][code]) for code in codes))
+        for point in result["measured"]["points"]
+    ]  # fmt: skip
+    compute = result["compute"]
+    part = percent(compute["of_large_run"], 0)
+    said = note(
+        f"{compute['runs']} small runs, {count(compute['tokens'])} tokens together, {part} of the "
+        "large run's. Losses are held-out bits per byte, on the same documents every time.",
+        f"共 {compute['runs']} 次小实验，合计 {count(compute['tokens'])} 词元，"
+        f"为正式训练的 {part}。损失为留出文本的比特/字节，每次都用同样的文档。",
+    )
+    return Section("measured", Words("What was measured", "实测数据"), [table(head, rows), said])

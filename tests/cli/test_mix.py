@@ -1,0 +1,180 @@
+"""``hanhua mix`` on a small project: small runs, an answer, and a recipe that takes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from io import StringIO
+
+import pytest
+
+from hanhua.cli import app, mix
+from hanhua.core.errors import HanhuaError, RecipeError, UsageError
+from hanhua.core.walk import plan
+from hanhua.mix.points import Study
+from hanhua.recipe import load_recipe
+
+from .conftest import Done, make_project
+
+assert mix  # it adds its command to the app
+SHARES = ("--shares", "0.2,0.5,0.8")
+MORE = ("--set", "tokens.budget_tokens=600000")
+
+
+def call(project, *arguments):
+    """The command in this process: starting Python costs more than the small runs."""
+    out, err = StringIO(), StringIO()
+    with chdir(project.folder), redirect_stdout(out), redirect_stderr(err):
+        app(args=["mix", *arguments], standalone_mode=False)
+    return Done(0, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory, tiny_llama, sentences):
+    """A small project of which the mixture was sought once; and what that call printed."""
+    project = make_project(tmp_path_factory.mktemp("mixed") / "project", tiny_llama, sentences)
+    project.edit("  batch_tokens: 512\n", "  batch_tokens: 64\n")
+    small = "mix: {tokens: 2560, lengths: 2, docs: 4}\nmachine: {threads: 1, workers: 1}"
+    project.edit("machine: {threads: 1}", small)
+    return project, call(project, "recipe.yaml", *SHARES, "--json")
+
+
+def folder(project):
+    return project.folder / "runs" / "small-mix"
+
+
+def test_the_answer_is_one_json_object(mixed):
+    project, done = mixed
+    found = done.json
+    assert sum(found["shares"].values()) == pytest.approx(1)
+    low, high = found["interval"]
+    assert 0.2 - 1e-6 <= low <= found["shares"]["zh"] + 5e-4 <= high + 1e-3 <= 0.8 + 2e-3
+    for language in ("zh", "en"):
+        predicted, law = found["predicted"][language], found["law"][language]
+        assert predicted["low"] <= predicted["high"]
+        assert predicted["loss"] > 0
+        assert law["name"]
+        assert law["held_out_error"] >= 0
+    assert isinstance(found["sure"], bool)
+    assert ("THE RUNS CANNOT TELL" in done.err) != found["sure"]
+    assert json.loads((folder(project) / "answer.json").read_text(encoding="utf-8")) == found
+
+
+def test_each_share_was_run_at_each_length_and_counted(mixed):
+    project, done = mixed
+    study = Study.read(folder(project) / "study.json")
+    assert len(study.points) == 6
+    assert len(study.shares) == 3
+    for asked, counted in zip((0.2, 0.5, 0.8), study.shares, strict=True):
+        assert abs(asked - counted) < 0.05
+    assert len({point.tokens for point in study.points}) == 2
+    assert all(point.losses["zh"] < study.base["zh"] for point in study.points)  # it learns
+    tokens = sum(point.tokens for point in study.points)
+    assert done.json["compute"]["tokens"] == pytest.approx(tokens, rel=0.02)
+    assert "small run 6 of 6: 80% zh, 2,560 tokens, about" in done.err
+
+
+def test_what_no_share_changes_is_made_once(mixed):
+    project, _ = mixed
+    made = [path.name.rpartition("-")[0] for path in folder(project).glob("*-*") if path.is_dir()]
+    assert {name: made.count(name) for name in made} == {
+        "base": 1, "corpus": 1, "vocab": 1, "expand": 1, "tokens": 3, "pretrain": 6,
+    }  # fmt: skip
+
+
+def test_the_recipe_written_loads_and_goes_on_from_what_is_made(mixed):
+    project, done = mixed
+    path = folder(project) / "recipe.yaml"
+    recipe, before = load_recipe(path), load_recipe(project.recipe)
+    assert recipe.tokens.shares == done.json["shares"]
+    for section in ("base", "corpus", "vocab", "expand", "pretrain", "chatdata", "eval", "export"):
+        assert getattr(recipe, section) == getattr(before, section), section
+    with chdir(project.folder):
+        status = {step.name: step.done for step in plan(recipe.walk(project.folder / "runs"))}
+    assert [name for name, done_ in status.items() if done_] == [
+        "base",
+        "corpus",
+        "vocab",
+        "expand",
+    ]
+
+
+def test_a_second_call_runs_only_what_is_missing(mixed, tmp_path):
+    project, done = mixed
+    copy = type(project)(tmp_path / "copy")
+    shutil.copytree(project.folder, copy.folder)
+    gone = sorted(folder(copy).glob("pretrain-*"))[0]
+    shutil.rmtree(gone)
+    again = call(copy, "recipe.yaml", *SHARES, "--wish", "en+900%", "--json", *MORE)
+    assert again.err.count("pretrain: continue pretraining") == 1
+    assert gone.is_dir()
+    measured = again.json["measured"]
+    assert measured == done.json["measured"]  # the one made again is the one that was
+    assert again.json["wish"] == "en+900%"
+    # the corpus cannot fill the budget that was asked for now: said, and lowered in the recipe
+    assert "too few for this share of 600,000" in again.json["notes"][0]
+    assert "note: the corpus holds about" in again.err
+    tokens = load_recipe(folder(copy) / "recipe.yaml").tokens
+    assert 6000 < tokens.budget_tokens < 600_000
+    assert not done.json["notes"]
+
+
+def test_the_page_asks_nothing_of_the_network(mixed):
+    project, _ = mixed
+    page = (folder(project) / "mixture.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 3
+    assert "<circle" in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+
+
+WRONG = [
+    (["--wish", "as much as you can"], UsageError, "as much as you can"),
+    (["--wish", "fr+1%"], UsageError, "not measured"),
+    (["--shares", "0.2,0.5,1.2"], RecipeError, "mix.shares"),
+    (["--shares", "a,b"], UsageError, "--shares"),
+    (["--shares", "0.5"], RecipeError, "three different shares"),
+    ([*SHARES, "--tokens", "100"], UsageError, "no small run"),
+    (["--ratios", "2"], RecipeError, "mix.runs"),
+    (["--set", "corpus.held_out_docs=0"], RecipeError, "corpus.held_out_docs"),
+    (["--set", "pretrain=null", "--set", "tokens=null"], RecipeError, "nothing to mix"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "kind", "part"), WRONG, ids=lambda v: str(v)[:30])
+def test_wrong_input_is_told_before_anything_runs(mixed, tmp_path, arguments, kind, part):
+    project, _ = mixed
+    with pytest.raises(HanhuaError, match=part) as error:
+        call(project, "recipe.yaml", "--runs", str(tmp_path / "runs"), *arguments)
+    assert type(error.value) is kind
+    assert error.value.fix
+    assert not (tmp_path / "runs").exists()
+
+
+def test_runs_is_a_folder_or_a_number_of_runs(mixed):
+    with pytest.raises(RecipeError, match=r"mix\.runs"):
+        call(mixed[0], "recipe.yaml", "--runs", "2")
+
+
+def test_many_processes_are_refused(mixed, monkeypatch):
+    monkeypatch.setitem(os.environ, "WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="torchrun"):
+        call(mixed[0], "recipe.yaml", *SHARES)
+
+
+def test_a_corpus_of_one_language_is_an_error(mixed, tmp_path):
+    project, _ = mixed
+    text = project.recipe.read_text(encoding="utf-8")
+    alone = project.recipe.with_name("alone.yaml")
+    english = "    - {path: en.jsonl, language: en, licence: CC0}\n"
+    alone.write_text(text.replace(english, ""), "utf-8")
+    with pytest.raises(RecipeError, match="no en text"):
+        call(project, "alone.yaml", *SHARES, "--runs", str(tmp_path / "runs"))
+
+
+def test_the_real_command_ends_with_a_message(mixed):
+    done = mixed[0].call("mix", "recipe.yaml", "--wish", "much")
+    assert done.code == UsageError.exit_code
+    assert "This wish cannot be read" in done.err
+    assert "Traceback" not in done.err

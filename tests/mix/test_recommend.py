@@ -1,0 +1,124 @@
+"""Wishes, recommendations, and saying so when runs cannot tell."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_study import BASE, LONGEST, SHARES, made, truth
+
+from hanhua.core.errors import UsageError
+from hanhua.mix.design import plan_runs
+from hanhua.mix.fit import fit
+from hanhua.mix.laws import named
+from hanhua.mix.recommend import recommend
+from hanhua.mix.trust import rank_correlation
+from hanhua.mix.wish import parse_wish
+
+
+def fits_of(study, laws=("anchored", "settling_gain", "data_mixing")):
+    laws = [named(law) for law in laws]
+    return {language: fit(study, language, draws=40, laws=laws) for language in ("zh", "en")}
+
+
+@pytest.fixture(scope="module")
+def known():
+    study = made()
+    return study, fits_of(study)
+
+
+def test_the_share_is_the_best_of_a_fine_grid(known):
+    study, fits = known
+    answer = recommend(study, fits, parse_wish("en+2%"), LONGEST)
+    grid = np.linspace(SHARES[0], SHARES[-1], 2001)
+    best = grid[truth(grid, LONGEST)["en"] <= BASE["en"] * 1.02].max()
+    assert answer.share == pytest.approx(best, abs=0.05)
+    assert answer.low <= answer.share <= answer.high
+    assert answer.sure, answer.why
+    assert answer.predicted["en"] <= BASE["en"] * 1.02
+    assert answer.predicted_low["zh"] <= answer.predicted["zh"] <= answer.predicted_high["zh"]
+    assert answer.cost_of_a_point > 0
+    assert [tokens for tokens, *_ in answer.by_tokens] == [
+        LONGEST * k for k in (0.25, 0.5, 1, 2, 4)
+    ]
+    assert answer.pareto[0][0] == SHARES[0]
+    assert answer.pareto[-1][0] == pytest.approx(SHARES[-1])
+
+
+def test_wishes_say_the_same_in_other_words(known):
+    study, fits = known
+    part = recommend(study, fits, parse_wish("en+2%"), LONGEST)
+    rise = recommend(study, fits, parse_wish("en+0.018"), LONGEST)
+    limit = recommend(study, fits, parse_wish("en<=0.918"), LONGEST)
+    assert part.share == rise.share == limit.share
+    least = recommend(study, fits, parse_wish(f"zh<={part.predicted['zh']:.6f}"), LONGEST)
+    assert least.share == pytest.approx(part.share, abs=0.01)
+
+
+def test_best_is_the_least_sum(known):
+    study, fits = known
+    answer = recommend(study, fits, parse_wish("best"), LONGEST)
+    sums = [zh / BASE["zh"] + en / BASE["en"] for _, zh, en in answer.pareto]
+    at = sum(answer.predicted[name] / BASE[name] for name in BASE)
+    assert at <= min(sums) + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("study", "wish", "tokens", "said"),
+    [
+        (made(shares=(0.3, 0.6)), "en+2%", LONGEST, "Only 2 mixtures"),
+        (made(flat=True), "en+2%", LONGEST, "scatter|wider|steadily"),
+        (made(), "en+50%", LONGEST, "greatest share that was run"),
+        (made(), "en-20%", LONGEST, "No mixture that was run meets"),
+        (made(), "en+2%", 40 * LONGEST, "40 times as long"),
+    ],
+)
+def test_runs_that_cannot_tell(study, wish, tokens, said):
+    answer = recommend(
+        study, fits_of(study, ("anchored", "settling_gain")), parse_wish(wish), tokens
+    )
+    assert not answer.sure
+    assert any(word in answer.why for word in said.split("|")), answer.why
+
+
+@given(st.text(max_size=12))
+def test_any_text_is_a_wish_or_a_plain_error(text):
+    with contextlib.suppress(UsageError):
+        assert parse_wish(text).kind in ("best", "part", "rise", "limit")
+
+
+@pytest.mark.parametrize("text", ["", "en", "en+", "+1%", "en+1%%", "zh<=0", "en-100%", "en*2"])
+def test_what_is_no_wish(text):
+    with pytest.raises(UsageError, match=r"en\+1%"):
+        parse_wish(text)
+
+
+def test_a_wish_for_another_language_and_tokens_of_nothing(known):
+    study, fits = known
+    with pytest.raises(UsageError, match="not measured"):
+        recommend(study, fits, parse_wish("fr+1%"), LONGEST)
+    with pytest.raises(UsageError, match="more than 0"):
+        recommend(study, fits, parse_wish("best"), 0)
+
+
+@given(st.integers(1, 8), st.lists(st.floats(0.1, 0.9), max_size=4))
+def test_planned_runs_are_apart_and_within_the_range(n, done):
+    planned = plan_runs(n, low=0.1, high=0.9, done=done)
+    assert len(planned) == n == len(set(planned))
+    assert planned == sorted(planned)
+    assert 0.1 <= planned[0]
+    assert planned[-1] <= 0.9
+
+
+def test_planned_runs_follow_what_is_known(known):
+    assert plan_runs(3, fits=known[1]) != plan_runs(3)
+    with pytest.raises(UsageError, match="one run"):
+        plan_runs(0)
+
+
+def test_rank_correlation_counts_ties_at_their_mean():
+    assert rank_correlation([1, 2, 3], [10, 20, 30]) == pytest.approx(1)
+    assert rank_correlation([1, 2, 2, 3], [4, 3, 3, 1]) == pytest.approx(-1)
