@@ -1,6 +1,6 @@
 """Attention inside packed documents on a GPU: hanhua's choice beside its two kernels.
 
-    python benchmarks/attention.py [-n 10]
+    python benchmarks/attention.py [-n 10] [--quick]
 
 Forward and backward of one layer, bf16, documents of one length: ``varlen`` is PyTorch's
 variable-length flash kernel, ``cudnn`` and ``flash`` are ordinary attention over a batch of
@@ -73,7 +73,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("-n", type=int, default=10)
+    parser.add_argument("--quick", action="store_true", help="n = 2; nothing without a GPU")
     options = parser.parse_args()
+    if options.quick:
+        options.n = 2
+        if not torch.cuda.is_available():
+            print(json.dumps({"benchmark": "attention", "gpu": None, "rows": []}))
+            return
     if not torch.cuda.is_available():
         parser.error("no CUDA device is at hand")
     torch.manual_seed(0)

@@ -1,6 +1,7 @@
 """The loss with its last layer: hanhua's beside PyTorch's and Liger's, one after another.
 
     python benchmarks/head.py [--device cuda] [--tokens 8192] [--hidden 4096] [--vocab 55296] [-n 5]
+        [--quick]
 
 Loss and both gradients of random hidden states, in bf16 on CUDA and fp32 elsewhere, by turns.
 Speed, peak memory above the inputs, and how far losses and gradients are from those of PyTorch in
@@ -92,7 +93,10 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=4096)
     parser.add_argument("--vocab", type=int, default=55_296)
     parser.add_argument("-n", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="few tokens of a small model")
     options = parser.parse_args()
+    if options.quick:
+        options.tokens, options.hidden, options.n = 256, 64, 2
     cuda = options.device == "cuda"
     dtype = torch.bfloat16 if cuda else torch.float32
     torch.manual_seed(0)

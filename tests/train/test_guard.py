@@ -17,7 +17,7 @@ from hanhua.core.errors import TrainingError
 from hanhua.core.progress import Silent
 from hanhua.train.checkpoint import checkpoints
 from hanhua.train.config import GuardConfig, TrainConfig
-from hanhua.train.guard import GuardState, find_fault, gone_back, refused
+from hanhua.train.guard import GuardState, find_fault, gone_back, learnt, refused
 from hanhua.train.loop import train
 
 GUARD = GuardConfig(window_steps=16, max_in_a_row=3, keep_every_steps=15, max_rollbacks=2)
@@ -49,27 +49,32 @@ def same(one, other):
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
+def fault(section, losses, loss):
+    """Of a run in one language."""
+    return find_fault(section, GuardState(losses, by_language={"en": losses}), loss, {"en": loss})
+
+
 def test_the_rule_tells_a_spike_from_noise_and_from_progress():
     section = GuardConfig()
     noise = torch.randn(500, generator=torch.Generator().manual_seed(1)).tolist()
     losses = [3.0 + 0.05 * x for x in noise[:128]]
-    assert not any(find_fault(section, losses, 3.0 + 0.05 * x) for x in noise)
-    assert find_fault(section, losses, 4.0)
-    assert find_fault(section, losses[:63], 4.0) is None  # too few to know the level
-    assert find_fault(section, losses[:64], 4.0)
-    assert find_fault(section, [9.0 - 0.05 * i for i in range(128)], 2.0) is None
-    assert find_fault(section, losses, 0.1) is None  # only upwards
+    assert not any(fault(section, losses, 3.0 + 0.05 * x) for x in noise)
+    assert fault(section, losses, 4.0)
+    assert fault(section, losses[:63], 4.0) is None  # too few to know the level
+    assert fault(section, losses[:64], 4.0)
+    assert fault(section, [9.0 - 0.05 * i for i in range(128)], 2.0) is None
+    assert fault(section, losses, 0.1) is None  # only upwards
     # one spike that was learnt from doesn't hide the next, as it would in mean and deviation
-    assert find_fault(section, [*losses[:-1], 80.0], 4.0)
-    assert find_fault(section, [2.0] * 128, 2.1) is None  # a loss that stands still
-    assert find_fault(section, [2.0] * 128, 2.3)
+    assert fault(section, [*losses[:-1], 80.0], 4.0)
+    assert fault(section, [2.0] * 128, 2.1) is None  # a loss that stands still
+    assert fault(section, [2.0] * 128, 2.3)
 
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf"), float("-inf")])
 def test_no_number_is_always_a_fault(loss):
-    assert find_fault(GuardConfig(), [], loss)
-    assert find_fault(None, [], loss)
-    assert find_fault(None, [1.0] * 200, 50.0) is None
+    assert fault(GuardConfig(), [], loss)
+    assert fault(None, [], loss)
+    assert fault(None, [1.0] * 200, 50.0) is None
 
 
 def test_passed_over_steps_are_spans_and_going_back_swallows_those_behind_it():
@@ -154,3 +159,15 @@ def test_killed_amid_and_after_it_is_the_same_to_the_bit(tmp_path, start):
     assert '"went_back_to_step": 14' in logs[0]
     assert logs[0].count('"skipped"') == len(guarded_run.BAD_STEPS)
     assert same(*(load_file(folder / "weights.safetensors") for folder in (whole, killed)))
+
+
+def test_more_of_a_harder_language_is_no_spike():
+    section, state = GuardConfig(), GuardState()
+    for step in range(1000):  # a tenth of the steps have nothing but Chinese, which is harder
+        found = {"zh": 5.0} if step % 10 == 9 else {"en": 2.0}
+        assert find_fault(section, state, *found.values(), found) is None
+        state = learnt(section, state, *found.values(), found)
+    assert fault(section, state.losses, 5.0)  # by the mean alone it would have been one
+    assert find_fault(section, state, 5.6, {"zh": 5.6})
+    assert find_fault(section, state, 5.0, {"en": 5.0})
+    assert len(state.by_language["en"]) == section.window_steps

@@ -2,11 +2,12 @@
 
 The rule: a step is refused when its loss or its gradient is not a number, or when its loss stands
 more than ``threshold`` robust standard deviations above the median of the last ``window_steps``
-losses learnt from. A median and a median deviation, because a spike stretches a mean and hides
-the next one. One refused step is passed over: its rows are read, nothing is learnt, the schedule
-goes on. After ``max_in_a_row`` of them the fault is taken to be in the weights: those of the last
-kept step come back, and every row read since then stays read. Steps and rows so never run
-backwards, and what was passed over stands in the state and in the log.
+losses learnt from, and so does one of its languages above that language's own: a step that has
+more of a language that is harder is no spike. A median and a median deviation, because a spike
+stretches a mean and hides the next one. One refused step is passed over: its rows are read,
+nothing is learnt, the schedule goes on. After ``max_in_a_row`` of them the fault is taken to be in
+the weights: those of the last kept step come back, and every row read since then stays read. Steps
+and rows so never run backwards, and what was passed over stands in the state and in the log.
 """
 
 from __future__ import annotations
@@ -37,12 +38,14 @@ class GuardState:
         in_a_row: steps refused since the last one learnt from.
         rollbacks: how often the run went back.
         skipped: ``[first, last]`` steps whose rows taught the model nothing, in order.
+        by_language: language -> its losses in the last steps that had it, at most a window.
     """
 
     losses: list[float] = field(default_factory=list)
     in_a_row: int = 0
     rollbacks: int = 0
     skipped: list[list[int]] = field(default_factory=list)
+    by_language: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def n_skipped(self) -> int:
@@ -50,17 +53,30 @@ class GuardState:
         return sum(last - first + 1 for first, last in self.skipped)
 
 
-def find_fault(config: GuardConfig | None, losses: list[float], loss: float) -> str | None:
+def find_fault(
+    config: GuardConfig | None, state: GuardState, loss: float, by_language: Mapping[str, float]
+) -> str | None:
     """Why a step must not be learnt from; None: it may.
 
     Args:
         config: the section; None: only numbers that are none are faults.
-        losses: of earlier steps.
-        loss: of this one, nats a token.
+        state: before the step.
+        loss: of the step, nats a token.
+        by_language: the same of each language in it; one of which few steps are known is not
+            judged.
     """
     if not math.isfinite(loss):
         return "the loss is not a number"
-    if config is None or len(losses) < config.window_steps // 2:
+    if config is None:
+        return None
+    known = state.by_language
+    own = (_height(config, known.get(name, []), found) for name, found in by_language.items())
+    return _height(config, state.losses, loss) if any(own) or not known else None
+
+
+def _height(config: GuardConfig, losses: list[float], loss: float) -> str | None:
+    """How far a loss stands above earlier ones, where that is too far."""
+    if len(losses) < config.window_steps // 2:
         return None
     level = median(losses)
     deviation = NORMAL * median(abs(x - level) for x in losses)
@@ -82,10 +98,16 @@ def keeps(config: GuardConfig | None, step: int, steps: int) -> bool:
     return step % min(config.keep_every_steps, math.ceil(steps / 4)) == 0
 
 
-def learnt(config: GuardConfig | None, state: GuardState, loss: float) -> GuardState:
+def learnt(
+    config: GuardConfig | None, state: GuardState, loss: float, by_language: Mapping[str, float]
+) -> GuardState:
     """The guard's state behind a step that was taken."""
     window = config.window_steps if config else 1
-    return replace(state, losses=[*state.losses, loss][-window:], in_a_row=0)
+    known = dict(state.by_language)
+    for name, found in by_language.items():
+        known[name] = [*known.get(name, []), found][-window:]
+    losses = [*state.losses, loss][-window:]
+    return replace(state, losses=losses, by_language=known, in_a_row=0)
 
 
 def refused(state: GuardState, step: int) -> GuardState:
@@ -108,6 +130,7 @@ def gone_back(state: GuardState, kept: GuardState, kept_step: int, step: int) ->
     before = [span for span in state.skipped if span[1] <= kept_step]
     return GuardState(
         losses=list(kept.losses),
+        by_language=dict(kept.by_language),
         rollbacks=state.rollbacks + 1,
         skipped=[*before, [kept_step + 1, step]],
     )

@@ -170,11 +170,11 @@ class _Run:
         line, fault = learn(
             self.root, self.masters, batch, self.rows.languages, lr,
             self.machine.micro_tokens(device_of(self.machine) != "cpu"),
-            partial(guard.find_fault, self.config.guard, state.guard.losses),
+            partial(guard.find_fault, self.config.guard, state.guard),
         )  # fmt: skip
         if fault is None:
             self.masters.take_average(state.step + 1, self.plan.steps)
-            learnt = guard.learnt(self.config.guard, state.guard, line["loss"])
+            learnt = guard.learnt(self.config.guard, state.guard, line["loss"], line["losses"])
             tokens = state.tokens + batch.n_tokens
             new = State(state.step + 1, tokens, data, learnt, state.gate)
         else:

@@ -7,7 +7,7 @@ counts its summed loss divided by the targets of all micro-batches of all proces
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -33,7 +33,7 @@ def seed_step(seed: int, step: int) -> None:
 
 def learn(
     root: Root, masters: Masters, batch: Batch, languages: list[str], lr: float, micro: int,
-    find_fault: Callable[[float], str | None],
+    find_fault: Callable[[float, Mapping[str, float]], str | None],
 ) -> tuple[dict[str, Any], str | None]:  # fmt: skip
     """Gradients of all micro-batches, then one move of the weights, or why there was none.
 
@@ -44,7 +44,7 @@ def learn(
         languages: of the rows.
         lr: the learning rate.
         micro: most tokens in a micro-batch.
-        find_fault: of a loss; a step with a fault is not taken.
+        find_fault: of a loss, and of each language's; a step with a fault is not taken.
 
     Returns:
         The log's line of the step, and the fault.
@@ -59,7 +59,8 @@ def learn(
         found.append(losses)  # looked at in the end, as a GPU would have to be waited for
     sums = parallel.total(_sums(parts, found, len(languages)))
     mean = float(sums[:, 0].sum()) / max(targets, 1)
-    fault, grad_norm = find_fault(mean), math.nan
+    by_language = _by_language(languages, sums)
+    fault, grad_norm = find_fault(mean, by_language), math.nan
     if fault is None:
         grad_norm = masters.step(lr)
         fault = None if math.isfinite(grad_norm) else "the gradient is not a number"
@@ -67,7 +68,7 @@ def learn(
         masters.optimizer.zero_grad(set_to_none=True)
     line = {
         "loss": round(mean, 6), "lr": float(f"{lr:.6g}"), "grad_norm": float(f"{grad_norm:.6g}"),
-        "targets": targets, "losses": _by_language(languages, sums),
+        "targets": targets, "losses": by_language,
     }  # fmt: skip
     return line, fault
 
