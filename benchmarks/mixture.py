@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def made_up() -> dict[str, Any]:
-    """A law's own losses with a little noise, fitted again: how far off at four times the tokens."""
+    """A law's own losses with a little noise, fitted again: its error at four times the tokens."""
     rng = np.random.default_rng(0)
     parameters = np.array([-1.5, 4.0, -1.0, -3.0, 0.4])
     shares, tokens = (x.ravel() for x in np.meshgrid([0.3, 0.5, 0.7, 0.9], np.arange(1, 11) / 10))

@@ -10,7 +10,7 @@ from tiny_models import make_llama
 
 from hanhua.train.checkpoint import checkpoints, load_checkpoint
 from hanhua.train.config import TrainConfig
-from hanhua.train.keep import Keeper, State
+from hanhua.train.keep import Keeper, State, run_identity
 from hanhua.train.optim import Masters
 
 
@@ -68,3 +68,12 @@ def test_a_torn_log_and_a_half_written_checkpoint_do_no_harm(tmp_path, start):
     (half / "tensors").write_bytes(b"half")
     finish(start(torn, "fp32", 0.0))
     assert (torn / "work" / "log.jsonl").read_bytes() == (whole / "work" / "log.jsonl").read_bytes()
+
+
+def test_a_checkpoint_of_a_run_is_not_another_run_s_for_a_key_that_was_added(rows):
+    section = TrainConfig(precision="fp32")
+    told = section.model_copy(update={"new_rows_lr_scale": 1.0})
+    set_ = section.model_copy(update={"new_rows_lr_scale": 2.0})
+    found = [run_identity(config, rows, 3) for config in (section, told, set_)]
+    assert found[0] == found[1] != found[2]
+    assert run_identity(section.model_copy(update={"clip": 2.0}), rows, 3) != found[0]

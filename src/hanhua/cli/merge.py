@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,15 +112,15 @@ def _numbers(option: str, text: str) -> list[float]:
 
 def _rise(wish: str | None, source: str) -> float:
     """The share by which a wish lets the source language rise."""
-    if wish is None:
-        return 0.01
-    found = re.fullmatch(r"\s*([\w-]+)\s*\+\s*(\d+(?:\.\d+)?)\s*%\s*", wish)
-    if found is None or found[1] != source:
+    from hanhua.mix.wish import parse_wish
+
+    found = parse_wish(wish or f"{source}+1%")
+    if found.kind != "part" or found.language != source or found.rise < 0:
         raise UsageError(
-            "This wish is not understood.", where="--wish", found=wish,
+            "Merging keeps to one kind of wish.", where="--wish", found=wish,
             fix=f"say by how many percent the base's language may rise, e.g. {source}+1%",
         )  # fmt: skip
-    return float(found[2]) / 100
+    return found.rise
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hanhua.core.artifact import Digests
+from hanhua.core.artifact import identity as section_identity
 from hanhua.core.files import canonical_json, sha256_text, storage_errors
 from hanhua.tokens.loader import LoaderState
 from hanhua.tokens.rows import PackedRows
@@ -59,8 +61,12 @@ class State:
 
 
 def run_identity(config: OptimConfig, rows: PackedRows, seed: int) -> str:
-    """What a checkpoint must have in common with the run that takes it up."""
-    return sha256_text(canonical_json([config.model_dump(mode="json"), dict(rows.meta), seed]))
+    """What a checkpoint must have in common with the run that takes it up.
+
+    Fields that came later count once they are set, as in a stage's identity.
+    """
+    section = section_identity(config, Digests(), "training")
+    return sha256_text(canonical_json([section, dict(rows.meta), seed]))
 
 
 class Keeper:
