@@ -69,12 +69,17 @@ class _Crew:
     waiting: deque[_Job] = field(default_factory=deque)
 
     def submit(self, job: _Job) -> None:
-        if self.pool is None:
-            self.pool = ProcessPoolExecutor(
-                self.workers, get_context("spawn"), _begin, (self.kernel,)
-            )
-        job.tries += 1
-        job.future = self.pool.submit(_work, job.payload, job.path)
+        """Hand over one job. A pool that lost a worker since it was last looked at takes none."""
+        while job.future is None:
+            if self.pool is None:
+                self.pool = ProcessPoolExecutor(
+                    self.workers, get_context("spawn"), _begin, (self.kernel,)
+                )
+            job.tries += 1
+            try:
+                job.future = self.pool.submit(_work, job.payload, job.path)
+            except BrokenProcessPool as error:
+                self._lost(job, error)
 
     def finish(self, job: _Job) -> None:
         """Wait for one job. Where a worker was killed, those under way are done again, each
@@ -88,11 +93,12 @@ class _Crew:
                     job.future.result()
                 job.future, job.payload = None, b""
             except BrokenProcessPool as error:
-                if job.tries >= MAX_TRIES:
-                    raise _killed(job.path) from error
-                self._give_up(job)
+                self._lost(job, error)
 
-    def _give_up(self, first: _Job) -> None:
+    def _lost(self, first: _Job, error: BrokenProcessPool) -> None:
+        """Begin anew without the pool that lost a worker; what was under way is done again."""
+        if first.tries >= MAX_TRIES:
+            raise _killed(first.path) from error
         self.close()
         for job in (first, *self.waiting):
             job.future = None
