@@ -1,15 +1,16 @@
 """`hanhua mix` on a real small model, held against runs that its laws have not seen.
 
     python benchmarks/mixture_real.py RECIPE [--shares 0.2,0.5,0.8] [--tokens N] [--lengths 3]
-        [--truth-shares 0.1,0.35,0.65,0.9] [--truth-tokens 2N] [--wish en+1%] [--runs FOLDER]
+        [--truth-shares 0.1,0.35,0.65,0.9] [--truth-tokens 2N] [--wish en+1%]
+        [--set SECTION.KEY=VALUE] [--runs FOLDER]
     python benchmarks/mixture_real.py --quick
 
 The study is made as the command makes it. Then the same recipe is run at other shares, on more
-tokens and on half of those, each on its own schedule to its end, and the laws' losses are held against
-those measured: relative error, and how often 90 % intervals contain them. The share recommended
-at the larger number of tokens is held against the best by straight lines between all runs of that
-length, and its regret against 1:1, 4:1 and all Chinese. All runs are kept in the folder and not
-made again. Prints tables, and one line of JSON last.
+tokens and on half of those, each on its own schedule to its end, and the laws' losses are held
+against those measured: relative error, and how often 90 % intervals contain them. The share
+recommended at the larger number of tokens is held against the best by straight lines between all
+runs of that length, and its regret against 1:1, 4:1 and all Chinese. All runs are kept in the
+folder and not made again. Prints tables, and one line of JSON last.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ DEFAULTS = {"1:1": 0.5, "4:1": 0.8, "1:0": 1.0}
 
 def main() -> None:
     options = _options()
-    recipe = load_recipe(options.recipe, [])
+    recipe = load_recipe(options.recipe, options.set)
     made = run_all(recipe, options, options.runs)
     study, truth = made
     fits = {language: fit(study, language, seed=recipe.seed) for language in study.base}
@@ -71,6 +72,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--truth-shares", type=numbers, default=(0.1, 0.35, 0.65, 0.9))
     parser.add_argument("--truth-tokens", type=int, help="left out: twice the small run's")
     parser.add_argument("--wish", type=parse_wish, default=parse_wish("en+1%"))
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--quick", action="store_true", help="the built-in model, a few steps")
     options = parser.parse_args()
