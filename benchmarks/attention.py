@@ -16,7 +16,6 @@ import statistics
 from collections.abc import Callable
 from functools import partial
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -33,27 +32,18 @@ Way = Callable[[Tensor, Tensor, Tensor, Documents, float], Tensor]
 
 
 def ways() -> dict[str, Way]:
-    found: dict[str, Way] = {"hanhua": lambda q, k, v, d, s: varlen.attend(q, k, v, d, s, None)}
-    found["varlen"] = partial(_patched, "LONG", 10**9)
-    for name, kernel in (
-        ("cudnn", SDPBackend.CUDNN_ATTENTION), ("flash", SDPBackend.FLASH_ATTENTION),
-    ):  # fmt: skip
-        found[name] = partial(_equal, [kernel])
-    return found
+    kernels = {"cudnn": SDPBackend.CUDNN_ATTENTION, "flash": SDPBackend.FLASH_ATTENTION}
+    return {
+        "hanhua": lambda q, k, v, d, s: varlen.attend(q, k, v, d, s, None),
+        "varlen": lambda q, k, v, d, s: varlen.attend_varied(q, k, v, d, s, None),
+        **{name: partial(equal, kernel) for name, kernel in kernels.items()},
+    }
 
 
-def _patched(
-    name: str, value: int, q: Tensor, k: Tensor, v: Tensor, d: Documents, s: float
+def equal(
+    kernel: SDPBackend, q: Tensor, k: Tensor, v: Tensor, documents: Documents, scale: float
 ) -> Tensor:
-    with patch.object(varlen, name, value):
-        return varlen.attend(q, k, v, d, s, None)
-
-
-def _equal(
-    kernels: list[SDPBackend], q: Tensor, k: Tensor, v: Tensor, d: Documents, s: float
-) -> Tensor:
-    with patch.object(varlen, "_KERNELS", kernels):
-        return varlen._attend_equal(q, k, v, len(d), s)
+    return varlen.attend_equal(q, k, v, len(documents), scale, [kernel])
 
 
 def turn(way: Way, inputs: list[Tensor], documents: Documents, times: int = 3) -> float:

@@ -125,7 +125,7 @@ def _prepare(recipe: Recipe, walk: Walk, runs: Path, progress: Progress) -> Path
 
 def share_artifacts(walk: Walk, folder: Path) -> None:
     """Put finished artifacts of a walk that no share changes into another run folder too."""
-    from hanhua.core.files import storage_errors
+    from hanhua.core.files import link_or_copy, storage_errors
     from hanhua.core.walk import plan
 
     for step in plan(walk, "pretrain"):
@@ -135,12 +135,5 @@ def share_artifacts(walk: Walk, folder: Path) -> None:
         with storage_errors(folder):
             aside = folder / f".{place.name}.tmp"
             shutil.rmtree(aside, ignore_errors=True)
-            shutil.copytree(step.path, aside, copy_function=_link)
+            shutil.copytree(step.path, aside, copy_function=link_or_copy)
             os.replace(aside, place)
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(source, target)

@@ -38,14 +38,12 @@ class Study:
         source: the language to keep, e.g. ``en``.
         base: losses before the first step.
         points: of all runs.
-        parameters: of the model; 0: unknown.
     """
 
     target: str
     source: str
     base: Mapping[str, float]
     points: tuple[Point, ...]
-    parameters: int = 0
 
     @property
     def shares(self) -> tuple[float, ...]:

@@ -14,7 +14,6 @@ files without an embedding are linked, and of the others no tensor is ever whole
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -26,7 +25,7 @@ import torch
 from torch import Tensor
 
 from hanhua.core.errors import ModelError
-from hanhua.core.files import read_json, storage_errors, write_json
+from hanhua.core.files import link_or_copy, read_json, storage_errors, write_json
 from hanhua.core.progress import Progress, Silent
 from hanhua.model.auxiliary import Texts
 from hanhua.model.config import ExpandConfig
@@ -200,7 +199,8 @@ def _write_weights(
         for file in files:
             longer = [name for name in found.names if name in file.entries]
             if not longer:
-                _link(file.path, out / file.path.name)
+                with storage_errors(out):
+                    link_or_copy(file.path, out / file.path.name)
                 continue
             parts = [
                 grown.part(file, name) if name in longer else copied(file, name)
@@ -288,12 +288,3 @@ def _write_index(base: Path, out: Path) -> None:
     total = sum(e.end - e.begin for file in files for e in file.entries.values())
     index.setdefault("metadata", {})["total_size"] = total
     write_json(out / INDEX, index)
-
-
-def _link(source: Path, target: Path) -> None:
-    """The same bytes under another name; a copy where the file system can't link."""
-    with storage_errors(target):
-        try:
-            os.link(source, target)
-        except OSError:
-            shutil.copyfile(source, target)

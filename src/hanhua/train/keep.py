@@ -7,7 +7,6 @@ the next ordinary one is written.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from typing import Any
 
 from hanhua.core.artifact import Digests
 from hanhua.core.artifact import identity as section_identity
-from hanhua.core.files import canonical_json, sha256_text, storage_errors
+from hanhua.core.files import canonical_json, link_or_copy, sha256_text, storage_errors
 from hanhua.tokens.loader import LoaderState
 from hanhua.tokens.rows import PackedRows
 from hanhua.train import parallel
@@ -160,13 +159,6 @@ def _link(path: Path, place: Path) -> Path:
     aside = place / f".{path.name}.tmp"
     with storage_errors(place):
         shutil.rmtree(aside, ignore_errors=True)
-        shutil.copytree(path, aside, copy_function=_link_file)
+        shutil.copytree(path, aside, copy_function=link_or_copy)
         put(aside, place / path.name)
     return place / path.name
-
-
-def _link_file(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(source, target)

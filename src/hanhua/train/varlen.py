@@ -24,7 +24,7 @@ from hanhua.train.memory import onto
 WIDEST_HEAD = 256
 LONG = 512
 """Tokens from which documents of one length go through PyTorch's ordinary attention."""
-_KERNELS = [
+KERNELS = [
     SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION,
     SDPBackend.MATH,
 ]  # fmt: skip
@@ -105,7 +105,15 @@ def attend(
         ``[T, H, E]``.
     """
     if window is None and len(set(documents)) == 1 and documents[0] >= LONG:
-        return _attend_equal(query, key, value, len(documents), scale)
+        return attend_equal(query, key, value, len(documents), scale)
+    return attend_varied(query, key, value, documents, scale, window)
+
+
+def attend_varied(
+    query: Tensor, key: Tensor, value: Tensor, documents: Documents, scale: float,
+    window: int | None,
+) -> Tensor:  # fmt: skip
+    """The same by the variable-length kernel, whatever the lengths are."""
     from torch.nn.attention import varlen
 
     kernel: Any = varlen.varlen_attn
@@ -127,10 +135,13 @@ def attend(
     return out
 
 
-def _attend_equal(query: Tensor, key: Tensor, value: Tensor, n: int, scale: float) -> Tensor:
-    """The same for n documents of one length."""
+def attend_equal(
+    query: Tensor, key: Tensor, value: Tensor, n: int, scale: float,
+    kernels: list[SDPBackend] = KERNELS,
+) -> Tensor:  # fmt: skip
+    """The same for n documents of one length, by the first of PyTorch's kernels that can."""
     q, k, v = (torch.unflatten(x, 1, (n, -1)).transpose(0, 1) for x in (query, key, value))
-    with sdpa_kernel(_KERNELS, set_priority=True):
+    with sdpa_kernel(kernels, set_priority=True):
         out = F.scaled_dot_product_attention(
             q, k, v, is_causal=True, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
         )
