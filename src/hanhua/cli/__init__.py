@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 import traceback
 
 import typer
@@ -25,6 +26,9 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
 )
+
+WAIT_FOR_FIRST_SECONDS = 15
+"""How much later than the first another process may come to the same mistake."""
 
 
 @app.callback(invoke_without_command=True)
@@ -70,14 +74,24 @@ def _tell(error: BaseException, as_json: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     known = _known(error)
-    rank = os.environ.get("RANK", "0")  # of torchrun: the first says all, the others a line each
+    rank = os.environ.get("RANK", "0")  # of torchrun
     if rank != "0":
-        _stderr(f"rank {rank}: {known.message.splitlines()[0]}")
+        _wait_for_the_first()
+        _stderr(f"rank {rank}: {known.message}")
         return known.exit_code
     _stderr(f"error: {known.message}")
     if as_json:
         typer.echo(json.dumps(known.as_dict(), ensure_ascii=False))
     return known.exit_code
+
+
+def _wait_for_the_first() -> None:
+    """Leave the telling to the first process, if the mistake is everyone's.
+
+    torchrun ends all as soon as one ends, so the second would cut off the first before it said
+    what is wrong. It ends this one too; who is still here afterwards is alone with its mistake.
+    """
+    time.sleep(WAIT_FOR_FIRST_SECONDS)
 
 
 def _known(error: BaseException) -> HanhuaError:
