@@ -26,12 +26,12 @@ import numpy as np
 
 from hanhua.cli.mix_study import measure
 from hanhua.core.progress import default_progress
+from hanhua.core.wish import Wish, parse_wish
 from hanhua.demo.run import demo_recipe_path
 from hanhua.mix.config import MixConfig
 from hanhua.mix.fit import Fitted, fit
 from hanhua.mix.points import Point, Study
 from hanhua.mix.recommend import recommend
-from hanhua.mix.wish import Wish, parse_wish
 from hanhua.recipe import Recipe, load_recipe
 
 DEFAULTS = {"1:1": 0.5, "4:1": 0.8, "1:0": 1.0}

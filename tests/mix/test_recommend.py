@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from made_study import BASE, LONGEST, SHARES, made, truth
 
 from hanhua.core.errors import UsageError
+from hanhua.core.wish import parse_wish
 from hanhua.mix.design import plan_runs
 from hanhua.mix.fit import fit
 from hanhua.mix.laws import named
 from hanhua.mix.recommend import recommend
 from hanhua.mix.trust import rank_correlation
-from hanhua.mix.wish import parse_wish
 
 
 def fits_of(study, laws=("anchored", "settling_gain", "data_mixing")):

@@ -112,7 +112,7 @@ def _numbers(option: str, text: str) -> list[float]:
 
 def _rise(wish: str | None, source: str) -> float:
     """The share by which a wish lets the source language rise."""
-    from hanhua.mix.wish import parse_wish
+    from hanhua.core.wish import parse_wish
 
     found = parse_wish(wish or f"{source}+1%")
     if found.kind != "part" or found.language != source or found.rise < 0:

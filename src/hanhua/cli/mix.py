@@ -13,8 +13,8 @@ from hanhua.cli.runs import Json, Quiet, RecipeArgument, Set
 from hanhua.core.errors import RecipeError, UsageError
 
 if TYPE_CHECKING:
+    from hanhua.core.wish import Wish
     from hanhua.mix.config import MixConfig
-    from hanhua.mix.wish import Wish
     from hanhua.recipe import Recipe
 
 
@@ -70,12 +70,12 @@ def _mix(recipe: Recipe, runs: Path, quiet: bool) -> dict[str, Any]:
     from hanhua.cli.mix_answer import write_answer
     from hanhua.cli.mix_study import measure
     from hanhua.core.progress import default_progress
+    from hanhua.core.wish import parse_wish
     from hanhua.mix.answer import as_result
     from hanhua.mix.config import MixConfig
     from hanhua.mix.fit import fit
     from hanhua.mix.proxy import shares_at
     from hanhua.mix.recommend import recommend
-    from hanhua.mix.wish import parse_wish
 
     _check(recipe)
     assert recipe.tokens is not None

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hanhua.core.errors import UsageError
+from hanhua.core.wish import Wish
 from hanhua.mix.fit import Fitted
 from hanhua.mix.laws import Floats
 from hanhua.mix.points import Study
 from hanhua.mix.trust import doubts
-from hanhua.mix.wish import Wish
 
 GRID = 401
 SHOWN = 21
@@ -134,7 +134,7 @@ def choose(study: Study, wish: Wish, target: Floats, source: Floats) -> tuple[Fl
     if wish.kind == "best":
         total = target / study.base[study.target] + source / study.base[study.source]
         return np.argmin(total, 1), np.full(len(total), True)
-    limit = wish.limit(study)
+    limit = wish.limit(study.base)
     limited, other = (source, target) if wish.language == study.source else (target, source)
     kept = limited <= limit
     met = np.asarray(kept.any(1))

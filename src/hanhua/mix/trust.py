@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from hanhua.core.wish import Wish
 from hanhua.mix.fit import Fitted
 from hanhua.mix.points import Point, Study
-from hanhua.mix.wish import Wish
 
 FEWEST_SHARES = 3
 FARTHEST = 4.0

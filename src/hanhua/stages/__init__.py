@@ -84,4 +84,4 @@ def walk(sections: Mapping[str, Section | None]) -> list[Node]:
 
 
 def _is_watched(section: Section | None) -> bool:
-    return any(getattr(section, key, None) is not None for key in ("watch", "stop"))
+    return any(getattr(section, key, None) is not None for key in ("watch", "stop", "steer"))

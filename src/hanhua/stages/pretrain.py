@@ -32,7 +32,7 @@ def run(context: Context[TrainConfig]) -> Result:
             corpus.path if corpus else None, (context.target, context.source),
             load_tokenizer(source / "model"),
         ),
-        source=source / "model",
+        source=source / "model", languages=(context.target, context.source),
     )  # fmt: skip
     saved = save_trained(
         model, result, context.config, context.out, tokenizer_from=source / "model"

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from hanhua.core.config import Added, Section, Share
+from hanhua.core.errors import UsageError
+from hanhua.core.wish import parse_wish
 from hanhua.model.config import LoraConfig
 
 
@@ -78,6 +80,40 @@ class StopConfig(Section):
     patience: Annotated[
         int, Field(ge=1, description="measurements in a row above that, before it stops")
     ] = 2
+
+
+class SteerConfig(Section):
+    """The mixture moved while it trains, so that a wish is met at the end."""
+
+    wish: Annotated[
+        str,
+        Field(description="en+1%: as much of the target as keeps held-out English within 1 % of "
+              "its start; zh<=1.10: as little as brings Chinese down to 1.10 bits a byte"),
+    ]  # fmt: skip
+    low: Annotated[Share, Field(description="least share of the target language's tokens")]
+    high: Annotated[Share, Field(description="greatest")]
+    max_move: Annotated[
+        float, Field(gt=0, le=1, description="of the share at a measurement, at most")
+    ] = 0.1
+    wait: Annotated[
+        int, Field(ge=1, description="measurements before the share is moved first")
+    ] = 3
+    max_passes: Annotated[
+        float, Field(ge=1, description="how often a language's rows may be read; it gives no more "
+                     "then, and the other fills in"),
+    ] = 2.0  # fmt: skip
+
+    @model_validator(mode="after")
+    def _bounds(self) -> SteerConfig:
+        if self.low >= self.high:
+            raise ValueError(f"low, {self.low:g}, must be below high, {self.high:g}")
+        try:
+            limit = parse_wish(self.wish).language
+        except UsageError as error:
+            raise ValueError(f"{error.message} Found {self.wish!r}") from error
+        if not limit:
+            raise ValueError(f"wish must be a limit such as en+1%, not {self.wish}")
+        return self
 
 
 class AverageConfig(Section):
@@ -206,6 +242,13 @@ class OptimConfig(Section):
 
 class TrainConfig(OptimConfig):
     """Continued pretraining (or pretraining from scratch) on packed rows."""
+
+    steer: Annotated[
+        SteerConfig | None,
+        Added(),
+        Field(description="move the mixture on the way to meet a wish; turns watch on; null: rows "
+              "as they were packed"),
+    ] = None  # fmt: skip
 
 
 class FinetuneConfig(OptimConfig):

@@ -25,6 +25,7 @@ from hanhua.train.config import OptimConfig
 from hanhua.train.gate import GateState
 from hanhua.train.guard import GuardState
 from hanhua.train.optim import Masters
+from hanhua.train.steer import SteerState
 
 ANCHOR = "anchor"
 """The folder of the step that a run gone astray goes back to."""
@@ -42,6 +43,7 @@ class State:
         data: where reading stands.
         guard: of ``guard.py``.
         gate: of ``gate.py``.
+        steer: of ``steer.py``; then ``data`` is not used.
     """
 
     step: int = 0
@@ -49,13 +51,15 @@ class State:
     data: LoaderState = field(default_factory=LoaderState)
     guard: GuardState = field(default_factory=GuardState)
     gate: GateState = field(default_factory=GateState)
+    steer: SteerState = field(default_factory=SteerState)
 
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> State:
-        """From a checkpoint's JSON; one of an older version has no guard or gate."""
+        """From a checkpoint's JSON; one of an older version lacks some."""
         return cls(
             found["step"], found["tokens"], LoaderState(**found["data"]),
             GuardState(**found.get("guard", {})), GateState(**found.get("gate", {})),
+            SteerState.read(found.get("steer", {})),
         )  # fmt: skip
 
 

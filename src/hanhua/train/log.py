@@ -91,6 +91,8 @@ class NoLog:
 def notes(line: Line) -> dict[str, Any]:
     """What the bar shows of a line: losses, by language too, and held-out bits per byte."""
     held_out = {f"{name} bits/byte": bits for name, bits in line.get("held_out", {}).items()}
+    if "steer" in line:
+        held_out |= {f"{name} share": part for name, part in line["steer"]["shares"].items()}
     if "skipped" in line:
         return {"skipped": line["step"], **held_out}
     by_language = line["losses"] if len(line["losses"]) > 1 else {}

@@ -21,7 +21,7 @@ import torch
 
 from hanhua.core.config import Machine
 from hanhua.core.progress import Progress
-from hanhua.tokens.loader import read_batch
+from hanhua.tokens.loader import Batch, LoaderState, read_batch
 from hanhua.tokens.rows import PackedRows
 from hanhua.train import gate, guard, parallel
 from hanhua.train.checkpoint import kept_precision
@@ -36,6 +36,7 @@ from hanhua.train.precision import Precision, choose_precision
 from hanhua.train.schedule import Phase, Plan, learning_rate, make_plan, phase_at
 from hanhua.train.setup import in_background, open_log, set_up
 from hanhua.train.shard import Root, let_go
+from hanhua.train.steer import Steering, SteerState, open_steering
 from hanhua.train.step import learn, seed_step
 from hanhua.train.watch import HeldOut, Watch, open_watch, watch_section
 
@@ -71,6 +72,7 @@ def train(
     model: Any, rows: PackedRows, config: OptimConfig, *, work: Path, seed: int, machine: Machine,
     progress: Progress, old_rows: int | None = None, title: str = "training",
     held_out: HeldOut | None = None, source: Path | None = None,
+    languages: tuple[str, str] | None = None,
 ) -> TrainResult:  # fmt: skip
     """Train a model on packed rows, going on from the newest checkpoint if there is one.
 
@@ -87,11 +89,12 @@ def train(
         title: of the bar.
         held_out: text to watch, where the section asks for that.
         source: the folder that the model came from, where many processes share it.
+        languages: target and source, where the mixture is steered.
 
     Raises:
         TrainingError: when training runs away and the guard gives up (with a checkpoint from
             before), or a checkpoint doesn't fit.
-        RecipeError: when there is no held-out text to watch.
+        RecipeError: when there is no held-out text to watch, or nothing to steer.
         DependencyError: when a tracker is not installed.
         ModelError: when the model can't be trained on packed documents.
     """
@@ -104,6 +107,7 @@ def train(
     precision = choose_precision(config.precision, device_of(machine), kept_precision(work))
     root = set_up(model, config, precision, machine, seed, source)
     plan = make_plan(config, len(rows), rows.seq_len_tokens)
+    steering = open_steering(config, rows, plan, seed, languages)
     identity = run_identity(config, rows, seed)
     config = config.model_copy(update={"precision": precision})
     masters = Masters(model, config, old_rows)
@@ -117,11 +121,14 @@ def train(
             stack, root, config, plan, rows, state, work, machine, progress, title, identity,
             precision,
         )  # fmt: skip
-        run = _Run(root, masters, rows, config, plan, keeper, log, watch, machine, seed)
+        run = _Run(
+            root, masters, rows, config, plan, keeper, log, watch, steering, machine, seed
+        )  # fmt: skip
         state = run.to_the_end(state)
     keeper.finish()
     lines = read_learnt(log.text(), state.step, state.guard.skipped)
     facts = guard.facts(state.guard) | gate.facts(config.stop, state.gate) | masters.facts()
+    facts |= steering.facts(state.steer) if steering else {}
     return TrainResult(
         masters.whole(), log.path, state.step, state.tokens, mean_tail(lines), precision,
         state.guard.skipped, facts,
@@ -140,6 +147,7 @@ class _Run:
     keeper: Keeper
     log: TrainLog | NoLog
     watch: Watch | None
+    steering: Steering | None
     machine: Machine
     seed: int
 
@@ -150,6 +158,8 @@ class _Run:
             state = replace(state, gate=gate.GateState(start=start, last=start))
             if self.config.stop:
                 self.keeper.save(state, GOOD)
+        if self.steering and not state.steer.shares:
+            state = replace(state, steer=self.steering.begin())
         phase = None
         while state.step < self.plan.steps and state.gate.stopped_at is None:
             now = phase_at(self.plan.phases, state.step)
@@ -165,7 +175,7 @@ class _Run:
     def _step(self, state: State, phase: Phase) -> State:
         """One place of the plan: read, learn (or refuse to), measure, log, keep."""
         lr = learning_rate(self.config, phase, state.step)
-        batch, data = read_batch(self.rows, state.data, self.plan.rows_in(state.step), self.seed)
+        batch, data, steer = self._read(state)
         seed_step(self.seed, state.step)
         line, fault = learn(
             self.root, self.masters, batch, self.rows.languages, lr,
@@ -176,15 +186,24 @@ class _Run:
             self.masters.take_average(state.step + 1, self.plan.steps)
             learnt = guard.learnt(self.config.guard, state.guard, line["loss"], line["losses"])
             tokens = state.tokens + batch.n_tokens
-            new = State(state.step + 1, tokens, data, learnt, state.gate)
+            new = State(state.step + 1, tokens, data, learnt, state.gate, steer)
         else:
-            new, line = self._refuse(state, replace(state, data=data), line, fault)
+            passed = replace(state.steer, mixed=steer.mixed)
+            new, line = self._refuse(state, replace(state, data=data, steer=passed), line, fault)
         line |= {"step": new.step, "tokens": new.tokens}
         good = self._measure(new, line)
         self.log.write(line, batch.n_tokens)
         self._keep(new, phase, good, back="went_back_to_step" in line)
         self.keeper.poll()
         return new
+
+    def _read(self, state: State) -> tuple[Batch, LoaderState, SteerState]:
+        """A step's rows, and where reading then stands."""
+        if self.steering:
+            batch, steer = self.steering.batch(state.steer, state.step)
+            return batch, state.data, steer
+        n_rows = self.plan.rows_in(state.step)
+        return *read_batch(self.rows, state.data, n_rows, self.seed), state.steer
 
     def _refuse(
         self, state: State, new: State, line: dict[str, Any], fault: str
@@ -199,11 +218,13 @@ class _Run:
             raise guard.runaway(str(why), step, line, kept)
         noted = guard.refused(state.guard, step)
         new = replace(new, step=step, guard=noted)
-        line = guard.skipped_line(line, fault, asdict(state.data), self.plan.rows_in(state.step))
+        read = asdict(state.steer.mixed if self.steering else state.data)
+        line = guard.skipped_line(line, fault, read, self.plan.rows_in(state.step))
         if noted.in_a_row >= section.max_in_a_row:
             anchor = self.keeper.go_back(ANCHOR)
             back = guard.gone_back(noted, anchor.guard, anchor.step, step)
-            new = replace(new, tokens=anchor.tokens, guard=back)
+            steer = replace(anchor.steer, mixed=new.steer.mixed, shares=new.steer.shares)
+            new = replace(new, tokens=anchor.tokens, guard=back, steer=steer)
             line["went_back_to_step"] = anchor.step
         return new, line
 
@@ -216,6 +237,11 @@ class _Run:
             return False
         line["held_out"] = self.watch.measure()
         state.gate = gate.see(self.config.stop, state.gate, state.step, line["held_out"])
+        if self.steering:
+            state.steer = self.steering.see(
+                state.steer, state.step, state.gate.start, line["held_out"]
+            )
+            line["steer"] = state.steer.told()
         if state.gate.stopped_at:
             line["stopped"] = gate.facts(self.config.stop, state.gate)["stopped"]
         return self.config.stop is not None and state.gate.good_step == state.step

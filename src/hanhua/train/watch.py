@@ -115,8 +115,9 @@ def open_watch(root: Root, config: OptimConfig, held_out: HeldOut | None) -> Wat
 
 
 def watch_section(config: OptimConfig) -> WatchConfig | None:
-    """The section as meant: a gate needs measurements."""
-    return config.watch or (WatchConfig() if config.stop else None)
+    """The section as meant: a gate needs measurements, and so does steering."""
+    asked = config.stop or getattr(config, "steer", None)
+    return config.watch or (WatchConfig() if asked else None)
 
 
 def check_language(stop: StopConfig | None, texts: Mapping[str, Any]) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hanhua.core.errors import UsageError
-from hanhua.mix.points import Study
 
 _RISE = re.compile(r"\s*(\w[\w-]*?)\s*([+-])\s*(\d*\.?\d+)\s*(%?)\s*")
 _LIMIT = re.compile(r"\s*(\w[\w-]*)\s*(?:<=|≤|<)\s*(\d*\.?\d+)\s*")
@@ -29,20 +29,22 @@ class Wish:
     rise: float = 0.0
     kind: str = "best"
 
-    def limit(self, study: Study) -> float:
+    def limit(self, base: Mapping[str, float]) -> float:
         """The greatest loss allowed.
 
+        Args:
+            base: loss before training, by language.
+
         Raises:
-            UsageError: when the study has no such language.
+            UsageError: when the language was not measured.
         """
-        if self.language not in (study.target, study.source) or self.language not in study.base:
+        if self.language not in base:
             raise UsageError(
                 "The wish names a language that was not measured.",
-                where="--wish", found=self.text,
-                fix=f"name {study.target} or {study.source}, e.g. {study.source}+1%",
+                where="wish", found=self.text, fix=f"name one of {', '.join(base)}",
             )  # fmt: skip
-        base = study.base[self.language]
-        ways = {"part": base * (1 + self.rise), "rise": base + self.rise, "limit": self.rise}
+        start = base[self.language]
+        ways = {"part": start * (1 + self.rise), "rise": start + self.rise, "limit": self.rise}
         return ways[self.kind]
 
 

@@ -1,0 +1,123 @@
+"""Where a language's held-out loss will stand at the end, from what was measured so far.
+
+What moves a loss in continued pretraining, as in the laws of learning dynamics there (Wang et al.
+2025, https://arxiv.org/abs/2505.07796; the part of the learning rate: Tissue et al. 2024,
+https://arxiv.org/abs/2408.11029), brought down to what a few measurements can tell:
+
+    log(loss / loss at the start) = a g(other text) - b g(own text) + h heat
+
+Text counts as tokens times the learning rate at which they were learnt, as a part of the whole
+run's; g(x) = log(1 + x / u) rises at once and then slowly; heat is the learning rate as a part of
+the peak, which is gained back when it falls. None of a, b, h is below 0: other text never helps,
+own text never harms. At one constant share own and other text are hardly told apart; which way a
+share moves the loss is right all the same, and by how much is measured again and again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating[Any]]
+SCALES = (0.003, 0.01, 0.03, 0.1, 0.3)
+"""The u that are tried: parts of the run's tokens at full learning rate."""
+RIDGE = 1e-5
+"""Pull to no effect at all, against effects that a few measurements cannot tell apart."""
+FADE = 0.9
+"""A measurement counts so much of the next one: the end is like the last stretch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A measurement of one language.
+
+    Args:
+        own: its tokens so far, each times its learning rate, as a part of the run's whole.
+        other: the other languages', in the same unit.
+        heat: the learning rate as a part of the peak.
+        loss: held-out bits per byte.
+    """
+
+    own: float
+    other: float
+    heat: float
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """A fit to moments of one language.
+
+    Args:
+        scale: u of the law.
+        effects: ``[a, b, h]``.
+        last: the newest moment: the law tells how the loss goes on from there.
+        spread: of the residuals, as a part of the loss.
+    """
+
+    scale: float
+    effects: Floats
+    last: Moment
+    spread: float
+
+    def at(self, own: Floats, other: Floats, heat: float) -> Floats:
+        """Losses at amounts of text that are to come.
+
+        Args:
+            own: ``[n]`` of the language, from the start, in the unit of :class:`Moment`.
+            other: ``[n]`` of the others.
+            heat: then.
+        """
+        now = np.array([self.last.own]), np.array([self.last.other]), self.last.heat
+        change = _terms(own, other, heat, self.scale) - _terms(*now, self.scale)
+        return np.asarray(self.last.loss * np.exp(change @ self.effects))
+
+
+def project(start: float, moments: Sequence[Moment]) -> Projection:
+    """Fit the law to what was measured.
+
+    Args:
+        start: loss before the first step.
+        moments: since then, in order; at least one.
+    """
+    own, other, heat, loss = np.array([(m.own, m.other, m.heat, m.loss) for m in moments]).T
+    log_loss = np.log(loss / start)
+    weights = FADE ** np.arange(len(moments))[::-1]
+    best: tuple[float, float, Floats, float] | None = None
+    for scale in SCALES:
+        terms = _terms(own, other, heat, scale)
+        effects = _not_negative(terms, log_loss, weights)
+        squares = weights * (terms @ effects - log_loss) ** 2
+        cost = float(squares.sum() + RIDGE * weights.sum() * (effects**2).sum())
+        if best is None or cost < best[0]:
+            best = cost, scale, effects, float(np.sqrt(squares.sum() / weights.sum()))
+    assert best is not None
+    return Projection(best[1], best[2], moments[-1], best[3])
+
+
+def _terms(own: Floats, other: Floats, heat: Floats | float, scale: float) -> Floats:
+    """``[n, 3]`` what a, b and h multiply."""
+    columns = np.log1p(other / scale), -np.log1p(own / scale), np.broadcast_to(heat, own.shape)
+    return np.stack(columns, -1)
+
+
+def _not_negative(terms: Floats, wanted: Floats, weights: Floats) -> Floats:
+    """Least squares with effects of 0 or more: the best of all choices of those above 0."""
+    root = np.sqrt(weights)[:, None]
+    left, right = terms * root, wanted * root[:, 0]
+    pull = RIDGE * weights.sum()
+    best, least = np.zeros(3), float(right @ right)
+    for n in (1, 2, 3):
+        for chosen in combinations(range(3), n):
+            part = left[:, chosen]
+            found = np.linalg.solve(part.T @ part + pull * np.eye(n), part.T @ right)
+            cost = float(((part @ found - right) ** 2).sum() + pull * found @ found)
+            if (found >= 0).all() and cost < least:
+                best, least = np.zeros(3), cost
+                best[list(chosen)] = found
+    return best

@@ -1,0 +1,227 @@
+"""Steering the mixture while it trains, so that a wish is met at the end. Off by default.
+
+Behind each measurement of held-out text both languages' losses are projected to the end
+(``projection.py``) for every share that is allowed, and the share to go on with is chosen: the most
+of the target language that keeps the limit on the source, or the least that brings the target down
+to its limit. A share moves by no more than a step at a time and never out of its bounds: a
+projection is a guess that the next measurement corrects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hanhua.core.errors import RecipeError
+from hanhua.core.wish import Wish, parse_wish
+from hanhua.tokens.loader import Batch
+from hanhua.tokens.mixed import MixedRows, MixedState
+from hanhua.tokens.rows import PackedRows
+from hanhua.train.config import OptimConfig, SteerConfig
+from hanhua.train.projection import Moment, Projection, project
+from hanhua.train.schedule import Plan, learning_rate, phase_at
+
+GRID = 201
+DIGITS = 6
+Exposure = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class SteerState:
+    """Where steering stands; goes into every checkpoint.
+
+    Args:
+        shares: of tokens by language, now; empty before the first step.
+        mixed: where reading stands.
+        exposure: tokens times learning rate, by language, so far.
+        seen: measurements, oldest first: ``heat``, ``exposure`` and ``losses`` of each.
+        projected: losses at the end by language, at the shares now.
+    """
+
+    shares: Mapping[str, float] = field(default_factory=dict)
+    mixed: MixedState = field(default_factory=MixedState)
+    exposure: Exposure = field(default_factory=dict)
+    seen: Sequence[Mapping[str, Any]] = ()
+    projected: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, found: Mapping[str, Any]) -> SteerState:
+        """From a checkpoint's JSON; an older one has none."""
+        return cls(**(dict(found) | {"mixed": MixedState(**found.get("mixed", {}))}))
+
+    def told(self) -> dict[str, Any]:
+        """For the log."""
+        shares = {name: round(share, DIGITS) for name, share in self.shares.items()}
+        return {"shares": shares, "projected": dict(self.projected)}
+
+
+class Steering:
+    """Chooses the rows of each step, and the shares.
+
+    Args:
+        config: the section.
+        training: the section around it.
+        rows: what to read.
+        plan: of the steps.
+        seed: the recipe's.
+        languages: target and source.
+
+    Raises:
+        RecipeError: when the rows lack one of the languages, or the wish is about another.
+    """
+
+    def __init__(
+        self, config: SteerConfig, training: OptimConfig, rows: PackedRows, plan: Plan, seed: int,
+        languages: tuple[str, str],
+    ) -> None:  # fmt: skip
+        self.config, self.training, self.plan = config, training, plan
+        self.target, self.source = languages
+        self.wish: Wish = parse_wish(config.wish)
+        self.mixed = MixedRows(rows, seed, config.max_passes)
+        _check(self.wish, languages, rows.languages)
+        counted = rows.meta["tokens_by_language"]
+        self.first = {name: counted.get(name, 0) / rows.n_tokens for name in rows.languages}
+        self.pair = self.first[self.target] + self.first[self.source]
+        rates = [self._rate(step) * plan.rows_in(step) for step in range(plan.steps)]
+        ahead = np.append(np.cumsum(rates[::-1])[::-1], 0.0)
+        self.ahead = ahead * rows.n_tokens / len(rows)
+        self.peak = max(self._rate(step) for step in range(plan.steps))
+
+    def _rate(self, step: int) -> float:
+        return learning_rate(self.training, phase_at(self.plan.phases, step), step)
+
+    def begin(self) -> SteerState:
+        """Before the first step: the rows' own shares, brought within the bounds."""
+        low, high = self.config.low, min(self.config.high, self.pair)
+        return SteerState(shares=self._shares(float(np.clip(self.first[self.target], low, high))))
+
+    def _shares(self, share: float) -> dict[str, float]:
+        """All shares where the target has this one: other languages keep theirs."""
+        pair = {self.target: share, self.source: self.pair - share}
+        return {name: round(pair.get(name, own), 12) for name, own in self.first.items()}
+
+    def batch(self, state: SteerState, step: int) -> tuple[Batch, SteerState]:
+        """The rows of a step (from 0), and the state when they are learnt."""
+        batch, mixed = self.mixed.read(state.mixed, self.plan.rows_in(step), state.shares)
+        rate = self._rate(step)
+        exposure = {
+            name: state.exposure.get(name, 0.0)
+            + rate * (mixed.tokens[name] - state.mixed.tokens.get(name, 0))
+            for name in mixed.tokens
+        }
+        return batch, SteerState(state.shares, mixed, exposure, state.seen, state.projected)
+
+    def see(
+        self, state: SteerState, step: int, start: Mapping[str, float], losses: Mapping[str, float]
+    ) -> SteerState:
+        """The state behind a measurement, with the shares to go on with.
+
+        Args:
+            state: before.
+            step: steps behind us.
+            start: losses before the first step.
+            losses: measured now.
+        """
+        now = {
+            "heat": self._rate(step - 1) / self.peak, "exposure": dict(state.exposure),
+            "losses": dict(losses),
+        }  # fmt: skip
+        seen = (*state.seen, now)
+        fits = {name: self._project(name, start, seen) for name in (self.target, self.source)}
+        share = state.shares[self.target]
+        if len(seen) >= self.config.wait and step < self.plan.steps:
+            share = self._choose(fits, start, state, step)
+        projected = {
+            name: round(float(self._ends(name, fit, state, step, np.array([share]))[0]), DIGITS)
+            for name, fit in fits.items()
+        }
+        return SteerState(self._shares(share), state.mixed, state.exposure, seen, projected)
+
+    def _project(
+        self, language: str, start: Mapping[str, float], seen: Sequence[Mapping[str, Any]]
+    ) -> Projection:
+        moments = []
+        for one in seen:
+            parts = {name: part / self.ahead[0] for name, part in one["exposure"].items()}
+            own = parts[language]
+            moments.append(
+                Moment(own, sum(parts.values()) - own, one["heat"], one["losses"][language])
+            )
+        return project(start[language], moments)
+
+    def _ends(
+        self, language: str, fit: Projection, state: SteerState, step: int, shares: Any
+    ) -> Any:
+        """``[n]`` losses at the end, if the rest of the run has these shares of the target."""
+        rest = self.ahead[step] / self.ahead[0]
+        all_new = rest * (shares if language == self.target else self.pair - shares)
+        own = state.exposure[language] / self.ahead[0]
+        whole = sum(state.exposure.values()) / self.ahead[0]
+        heat = self._rate(self.plan.steps - 1) / self.peak
+        return fit.at(own + all_new, whole - own + rest - all_new, heat)
+
+    def _choose(
+        self, fits: Mapping[str, Projection], start: Mapping[str, float], state: SteerState,
+        step: int,
+    ) -> float:  # fmt: skip
+        """The share nearest to the wish, within the bounds and a step from where it is."""
+        now, most = state.shares[self.target], self.config.max_move
+        low = max(self.config.low, now - most)
+        high = min(self.config.high, self.pair, now + most)
+        shares = np.linspace(low, max(high, low), GRID)
+        language = self.wish.language
+        ends = self._ends(language, fits[language], state, step, shares)
+        met = shares[ends <= self.wish.limit(start)]
+        if language == self.target:
+            return float(met.min() if len(met) else shares[-1])
+        return float(met.max() if len(met) else shares[0])
+
+    def facts(self, state: SteerState) -> dict[str, Any]:
+        """What the record says of it."""
+        tokens = state.mixed.tokens
+        total = max(sum(tokens.values()), 1)
+        return {"steer": {
+            "wish": self.wish.text, "asked": {n: round(s, DIGITS) for n, s in self.first.items()},
+            "counted": {name: round(n / total, DIGITS) for name, n in tokens.items()},
+            "passes": {
+                name: round(n / len(self.mixed.of[name]), 3)
+                for name, n in state.mixed.read.items() if len(self.mixed.of[name])
+            },
+            "last": {name: round(share, DIGITS) for name, share in state.shares.items()},
+        }}  # fmt: skip
+
+
+def open_steering(
+    config: OptimConfig, rows: PackedRows, plan: Plan, seed: int,
+    languages: tuple[str, str] | None,
+) -> Steering | None:  # fmt: skip
+    """The steering that a section asks for, if it does.
+
+    Raises:
+        RecipeError: when there is nothing to steer, see :class:`Steering`.
+    """
+    section = getattr(config, "steer", None)
+    if section is None:
+        return None
+    assert languages, "who trains with steering says which languages"
+    return Steering(section, config, rows, plan, seed, languages)
+
+
+def _check(wish: Wish, languages: tuple[str, str], known: Sequence[str]) -> None:
+    missing = [name for name in languages if name not in known]
+    if missing or languages[0] == languages[1]:
+        raise RecipeError(
+            "Steering needs rows of both languages.", where="pretrain.steer",
+            found=f"rows of {', '.join(known)}",
+            fix=f"give {' and '.join(dict.fromkeys(languages))} shares in tokens.shares, or take "
+            "steer out",
+        )  # fmt: skip
+    if wish.language not in languages:
+        raise RecipeError(
+            "The mixture is steered to a limit on one of its languages.",
+            where="pretrain.steer.wish", found=wish.text,
+            fix=f"write {languages[1]}+1%, {languages[1]}+0.02 or {languages[0]}<=1.10",
+        )  # fmt: skip
