@@ -54,6 +54,10 @@ def gather(inputs: Mapping[str, Artifact]) -> dict[str, Any]:
         facts[role] = [source for source in ledger.get("sources", ()) if isinstance(source, dict)]
     for role in ("vocab", "tokens"):
         facts[role] = dict(inputs[role].metrics) if role in inputs else {}
+    steer = inputs["pretrain"].metrics.get("steer", {}) if "pretrain" in inputs else {}
+    if steer:
+        shares = {**facts["tokens"].get("shares", {}), "counted": steer["counted"]}
+        facts["tokens"] |= {"shares": shares, "wish": steer["wish"]}
     evals = {name: _read(inputs.get(f"eval-{name}"), "scores.json") for name in TITLES}
     facts["scores"] = {name: scores for name, scores in evals.items() if scores}
     return facts
@@ -160,6 +164,11 @@ def _mixture(facts: CardFacts) -> str:
     rows = [(code, _percent(asked.get(code)), _percent(counted.get(code)))
             for code in sorted(asked.keys() | counted.keys())]  # fmt: skip
     text = "## Mixture\n\nShare of training tokens, asked for and counted in what was written.\n\n"
+    if "wish" in facts.tokens:
+        text = (
+            "## Mixture\n\nShare of training tokens, asked for and counted in what was read: it "
+            f"was steered on the way to meet `{facts.tokens['wish']}`.\n\n"
+        )
     return text + _table(("language", "asked", "counted"), rows)
 
 

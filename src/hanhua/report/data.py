@@ -116,14 +116,26 @@ def mixture(run: Run) -> Section:
         body = [
             _shares_chart(run, asked, counted, languages),
             table(head, rows),
-            note(
-                "Counted from the token rows that were written to disk, after packing; not from "
-                "weights or plans.",
-                "按写入磁盘的词元行（打包之后）计数，而非按权重或计划推算。",
-            ),
+            _counted_note(shares),
             more("All counts of this stage", "本阶段全部计数", facts(run.stage("tokens"))),
         ]
     return Section("mixture", Words("Mixture", "语言配比"), body)
+
+
+def _counted_note(shares: Mapping[str, Any]) -> Html:
+    """Where the counted shares come from."""
+    if "wish" in shares:
+        return note(
+            f"Steered while it trained, to the wish {shares['wish']}: asked is what was packed, "
+            "counted is what was read of it.",
+            f"训练中按目标 {shares['wish']} 调整配比：“要求”为打包时的配比，"
+            "“实际”为训练读到的配比。",
+        )
+    return note(
+        "Counted from the token rows that were written to disk, after packing; not from "
+        "weights or plans.",
+        "按写入磁盘的词元行（打包之后）计数，而非按权重或计划推算。",
+    )
 
 
 def _minus(a: Any, b: Any) -> float | None:

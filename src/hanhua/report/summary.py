@@ -27,7 +27,7 @@ def summarise(run_dir: Path, stages: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         ``bits_per_byte`` by model and language, ``drift`` and ``tasks`` by model,
-        ``tokens_per_char`` and ``shares`` by language.
+        ``tokens_per_char`` and ``shares`` by language (with ``wish`` where it was steered).
     """
     run = Run(run_dir, {"stages": stages})
     scores = {
@@ -40,9 +40,16 @@ def summarise(run_dir: Path, stages: Mapping[str, Any]) -> dict[str, Any]:
         "drift": {name: _drift(score) for name, score in scores.items()},
         "tasks": {name: _tasks(score) for name, score in scores.items()},
         "tokens_per_char": dict(mapping(run.metrics("vocab").get("tokens_per_char"))),
-        "shares": dict(mapping(run.metrics("tokens").get("shares"))),
+        "shares": _shares(run),
     }
     return {key: _filled(value) for key, value in found.items() if _filled(value)}
+
+
+def _shares(run: Run) -> dict[str, Any]:
+    """Asked for, and counted: in the rows, or in what was read of them where it was steered."""
+    steer = mapping(run.metrics("pretrain").get("steer"))
+    read = {key: steer[key] for key in ("counted", "wish", "passes") if key in steer}
+    return {**mapping(run.metrics("tokens").get("shares")), **read}
 
 
 def _filled(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,4 +126,6 @@ def _shares_line(summary: Mapping[str, Any], target: str, source: str) -> list[s
         " : ".join(percent(shares.get(code)) for code in (target, source))
         for shares in (counted, asked)
     ]
-    return [f"Share of tokens {target} : {source}: {both[0]} counted, {both[1]} asked"]
+    wish = dig(summary, "shares", "wish")
+    steered = f", steered to {wish}" if wish else ""
+    return [f"Share of tokens {target} : {source}: {both[0]} counted, {both[1]} asked{steered}"]

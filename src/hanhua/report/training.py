@@ -48,8 +48,27 @@ def _curves(rows: Rows, run: Run) -> Html:
         for code in run.languages(c for row in rows for c in mapping(row.get("held_out")))
     ]
     rate = [Series(Words("learning rate", "学习率"), _points(rows, "lr"), "c4")]
-    drawn = [curves(shown, "") for shown in (losses, bits, rate) if any(s.points for s in shown)]
+    shown = (losses, bits, rate, _steered(rows, run))
+    drawn = [curves(lines, "") for lines in shown if any(line.points for line in lines)]
     return beside(*drawn)
+
+
+def _steered(rows: Rows, run: Run) -> list[Series]:
+    """The shares of tokens as they were steered; nothing where they were not."""
+    told = [(real(row.get("tokens")), mapping(row["steer"])) for row in rows if "steer" in row]
+    shares = [(tokens, mapping(steer.get("shares"))) for tokens, steer in told]
+    return [
+        Series(
+            Words(f"{language(code).en}, share of tokens", f"{language(code).zh}，词元占比"),
+            [
+                (x, y)
+                for x, one in shares
+                if x is not None and (y := real(one.get(code))) is not None
+            ],
+            run.colour(code),
+        )
+        for code in run.languages(c for _, one in shares for c in one)
+    ]
 
 
 def _points(rows: Rows, name: str) -> list[tuple[float, float]]:

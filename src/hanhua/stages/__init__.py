@@ -78,6 +78,8 @@ def walk(sections: Mapping[str, Section | None]) -> list[Node]:
                 base_eval="eval-base")  # fmt: skip
     if "export" in has:
         evals = {f"eval_{name}": f"eval-{name}" for name in MODELS}
+        if getattr(sections.get("pretrain"), "steer", None):  # the shares that were read
+            evals["pretrain"] = "pretrain"
         add(export.STAGE, "export", model=model, base="base", corpus="corpus", vocab="vocab",
             tokens="tokens", chatdata="chatdata", **evals)  # fmt: skip
     return nodes

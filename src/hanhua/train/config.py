@@ -95,9 +95,10 @@ class SteerConfig(Section):
     max_move: Annotated[
         float, Field(gt=0, le=1, description="of the share at a measurement, at most")
     ] = 0.1
-    wait: Annotated[
-        int, Field(ge=1, description="measurements before the share is moved first")
-    ] = 3
+    wait_share: Annotated[
+        Share, Field(description="part of the last phase that is only measured: before the "
+                     "learning rate has begun to fall nothing can be projected")
+    ] = 0.4  # fmt: skip
     max_passes: Annotated[
         float, Field(ge=1, description="how often a language's rows may be read; it gives no more "
                      "then, and the other fills in"),

@@ -8,7 +8,8 @@ https://arxiv.org/abs/2408.11029), brought down to what a few measurements can t
 
 Text counts as tokens times the learning rate at which they were learnt, as a part of the whole
 run's; g(x) = log(1 + x / u) rises at once and then slowly; heat is the learning rate as a part of
-the peak, which is gained back when it falls. None of a, b, h is below 0: other text never helps,
+the peak: what it does is gained back when it falls (the built-in model's English rises by half on
+the way and ends 2 % up). None of a, b, h is below 0: other text never helps,
 own text never harms. At one constant share own and other text are hardly told apart; which way a
 share moves the loss is right all the same, and by how much is measured again and again.
 """
@@ -26,9 +27,10 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.floating[Any]]
 SCALES = (0.003, 0.01, 0.03, 0.1, 0.3)
 """The u that are tried: parts of the run's tokens at full learning rate."""
-RIDGE = 1e-5
-"""Pull to no effect at all, against effects that a few measurements cannot tell apart."""
-FADE = 0.9
+PULL = np.array([3e-3, 3e-4, 3e-5])
+"""To no effect of other text, own text and heat: of what a few measurements cannot tell apart, the
+learning rate is blamed first, as what it did goes away again."""
+FADE = 0.95
 """A measurement counts so much of the next one: the end is like the last stretch."""
 
 
@@ -82,7 +84,7 @@ def project(start: float, moments: Sequence[Moment]) -> Projection:
     """Fit the law to what was measured.
 
     Args:
-        start: loss before the first step.
+        start: loss when this phase of training began.
         moments: since then, in order; at least one.
     """
     own, other, heat, loss = np.array([(m.own, m.other, m.heat, m.loss) for m in moments]).T
@@ -93,7 +95,7 @@ def project(start: float, moments: Sequence[Moment]) -> Projection:
         terms = _terms(own, other, heat, scale)
         effects = _not_negative(terms, log_loss, weights)
         squares = weights * (terms @ effects - log_loss) ** 2
-        cost = float(squares.sum() + RIDGE * weights.sum() * (effects**2).sum())
+        cost = float(squares.sum() + weights.sum() * (PULL * effects**2).sum())
         if best is None or cost < best[0]:
             best = cost, scale, effects, float(np.sqrt(squares.sum() / weights.sum()))
     assert best is not None
@@ -110,13 +112,13 @@ def _not_negative(terms: Floats, wanted: Floats, weights: Floats) -> Floats:
     """Least squares with effects of 0 or more: the best of all choices of those above 0."""
     root = np.sqrt(weights)[:, None]
     left, right = terms * root, wanted * root[:, 0]
-    pull = RIDGE * weights.sum()
+    pull = PULL * weights.sum()
     best, least = np.zeros(3), float(right @ right)
     for n in (1, 2, 3):
         for chosen in combinations(range(3), n):
             part = left[:, chosen]
-            found = np.linalg.solve(part.T @ part + pull * np.eye(n), part.T @ right)
-            cost = float(((part @ found - right) ** 2).sum() + pull * found @ found)
+            found = np.linalg.solve(part.T @ part + np.diag(pull[[*chosen]]), part.T @ right)
+            cost = float(((part @ found - right) ** 2).sum() + pull[[*chosen]] @ found**2)
             if (found >= 0).all() and cost < least:
                 best, least = np.zeros(3), cost
                 best[list(chosen)] = found

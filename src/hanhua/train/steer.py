@@ -1,16 +1,17 @@
 """Steering the mixture while it trains, so that a wish is met at the end. Off by default.
 
 Behind each measurement of held-out text both languages' losses are projected to the end
-(``projection.py``) for every share that is allowed, and the share to go on with is chosen: the most
-of the target language that keeps the limit on the source, or the least that brings the target down
-to its limit. A share moves by no more than a step at a time and never out of its bounds: a
-projection is a guess that the next measurement corrects.
+(``projection.py``), from the last phase alone, as earlier ones train other weights at other rates.
+Once enough of it is behind us to tell what the learning rate does, the share to go on with is
+chosen: the most of the target language that keeps the limit on the source, or the least that brings
+the target down to its limit. A share moves by no more than a step at a time and never out of its
+bounds: a projection is a guess that the next measurement corrects.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from hanhua.tokens.mixed import MixedRows, MixedState
 from hanhua.tokens.rows import PackedRows
 from hanhua.train.config import OptimConfig, SteerConfig
 from hanhua.train.projection import Moment, Projection, project
-from hanhua.train.schedule import Plan, learning_rate, phase_at
+from hanhua.train.schedule import Plan, learning_rate
 
 GRID = 201
 DIGITS = 6
@@ -36,14 +37,16 @@ class SteerState:
     Args:
         shares: of tokens by language, now; empty before the first step.
         mixed: where reading stands.
-        exposure: tokens times learning rate, by language, so far.
-        seen: measurements, oldest first: ``heat``, ``exposure`` and ``losses`` of each.
+        exposure: tokens times learning rate, by language, in the last phase so far.
+        begun: losses by language when that phase began, or measured last before.
+        seen: measurements in it, oldest first: ``heat``, ``exposure`` and ``losses`` of each.
         projected: losses at the end by language, at the shares now.
     """
 
     shares: Mapping[str, float] = field(default_factory=dict)
     mixed: MixedState = field(default_factory=MixedState)
     exposure: Exposure = field(default_factory=dict)
+    begun: Mapping[str, float] = field(default_factory=dict)
     seen: Sequence[Mapping[str, Any]] = ()
     projected: Mapping[str, float] = field(default_factory=dict)
 
@@ -85,13 +88,16 @@ class Steering:
         counted = rows.meta["tokens_by_language"]
         self.first = {name: counted.get(name, 0) / rows.n_tokens for name in rows.languages}
         self.pair = self.first[self.target] + self.first[self.source]
-        rates = [self._rate(step) * plan.rows_in(step) for step in range(plan.steps)]
-        ahead = np.append(np.cumsum(rates[::-1])[::-1], 0.0)
+        self.last = plan.phases[-1]
+        rates = np.array([self._rate(step) for step in range(plan.steps)])
+        taught = rates * [plan.rows_in(step) for step in range(plan.steps)]
+        ahead = np.append(np.cumsum(taught[::-1])[::-1], 0.0)
         self.ahead = ahead * rows.n_tokens / len(rows)
-        self.peak = max(self._rate(step) for step in range(plan.steps))
+        self.peak = float(rates.max())
 
     def _rate(self, step: int) -> float:
-        return learning_rate(self.training, phase_at(self.plan.phases, step), step)
+        """Of the last phase; before it 0."""
+        return learning_rate(self.training, self.last, step) if step >= self.last.start else 0.0
 
     def begin(self) -> SteerState:
         """Before the first step: the rows' own shares, brought within the bounds."""
@@ -112,7 +118,7 @@ class Steering:
             + rate * (mixed.tokens[name] - state.mixed.tokens.get(name, 0))
             for name in mixed.tokens
         }
-        return batch, SteerState(state.shares, mixed, exposure, state.seen, state.projected)
+        return batch, replace(state, mixed=mixed, exposure=exposure)
 
     def see(
         self, state: SteerState, step: int, start: Mapping[str, float], losses: Mapping[str, float]
@@ -125,32 +131,33 @@ class Steering:
             start: losses before the first step.
             losses: measured now.
         """
+        if step <= self.last.start:
+            return replace(state, begun=dict(losses))
         now = {
             "heat": self._rate(step - 1) / self.peak, "exposure": dict(state.exposure),
             "losses": dict(losses),
         }  # fmt: skip
-        seen = (*state.seen, now)
-        fits = {name: self._project(name, start, seen) for name in (self.target, self.source)}
+        state = replace(state, begun=state.begun or dict(start), seen=(*state.seen, now))
+        fits = {name: self._project(name, state) for name in (self.target, self.source)}
         share = state.shares[self.target]
-        if len(seen) >= self.config.wait and step < self.plan.steps:
+        done = (step - self.last.start) / (self.last.stop - self.last.start)
+        if done >= self.config.wait_share and step < self.plan.steps:
             share = self._choose(fits, start, state, step)
         projected = {
             name: round(float(self._ends(name, fit, state, step, np.array([share]))[0]), DIGITS)
             for name, fit in fits.items()
         }
-        return SteerState(self._shares(share), state.mixed, state.exposure, seen, projected)
+        return replace(state, shares=self._shares(share), projected=projected)
 
-    def _project(
-        self, language: str, start: Mapping[str, float], seen: Sequence[Mapping[str, Any]]
-    ) -> Projection:
+    def _project(self, language: str, state: SteerState) -> Projection:
         moments = []
-        for one in seen:
+        for one in state.seen:
             parts = {name: part / self.ahead[0] for name, part in one["exposure"].items()}
             own = parts[language]
             moments.append(
                 Moment(own, sum(parts.values()) - own, one["heat"], one["losses"][language])
             )
-        return project(start[language], moments)
+        return project(state.begun[language], moments)
 
     def _ends(
         self, language: str, fit: Projection, state: SteerState, step: int, shares: Any

@@ -1,0 +1,166 @@
+"""Losses projected to the end, and the mixture moved to meet a wish there."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from tiny_models import make_rows
+
+from hanhua.core.config import Machine
+from hanhua.core.errors import RecipeError
+from hanhua.core.progress import Silent
+from hanhua.model.load import load_model, load_tokenizer
+from hanhua.text.document import Document
+from hanhua.train.config import SteerConfig, TrainConfig, WatchConfig
+from hanhua.train.loop import train
+from hanhua.train.projection import Moment, project
+from hanhua.train.watch import HeldOut
+
+# -- the projection -----------------------------------------------------------------------------
+
+
+def curve(share, effects, scale, n=40, start=2.0, noise=0.0):
+    """Moments of a cosine run that follows the law itself; the last one is the end."""
+    a, b, h = effects
+    heat = np.cos(np.linspace(0, 1, n) * np.pi) * 0.45 + 0.55
+    done = np.cumsum(heat) / heat.sum()
+    own, other = done * share, done * (1 - share)
+    change = a * np.log1p(other / scale) - b * np.log1p(own / scale) + h * heat
+    loss = start * np.exp(change + noise * np.random.default_rng(0).standard_normal(n))
+    return [Moment(*map(float, one)) for one in zip(own, other, heat, loss, strict=True)]
+
+
+@given(
+    st.floats(0.1, 0.9), st.tuples(*[st.floats(0, 0.3)] * 3), st.sampled_from([0.01, 0.1]),
+)  # fmt: skip
+def test_what_follows_the_law_is_projected(share, effects, scale):
+    moments = curve(share, effects, scale)
+    end = moments[-1]
+    fit = project(2.0, moments[:24])
+    found = fit.at(np.array([end.own]), np.array([end.other]), end.heat)[0]
+    naive = abs(moments[23].loss / end.loss - 1)
+    assert abs(found / end.loss - 1) < max(0.03, 0.35 * naive)
+
+
+def test_what_the_learning_rate_does_is_told_from_what_stays():
+    moments = curve(0.3, (0.02, 0.0, 0.4), 0.1, noise=0.002)
+    fit = project(2.0, moments[:20])
+    end = fit.at(np.array([moments[-1].own]), np.array([moments[-1].other]), moments[-1].heat)[0]
+    assert moments[19].loss / moments[-1].loss > 1.1  # it stands far above where it will end
+    assert end == pytest.approx(moments[-1].loss, rel=0.03)
+
+
+@given(st.lists(st.floats(0.5, 4.0), min_size=1, max_size=12), st.floats(0.05, 0.95))
+def test_more_of_the_other_never_helps(losses, share):
+    n = len(losses)
+    done = np.arange(1, n + 1) / (2 * n)
+    moments = [
+        Moment(d * share, d * (1 - share), 1 - d, loss)
+        for d, loss in zip(done, losses, strict=True)
+    ]  # fmt: skip
+    fit = project(2.0, moments)
+    more = np.linspace(0, 0.5, 9)
+    ends = fit.at(moments[-1].own + 0.5 - more, moments[-1].other + more, 0.1)
+    assert np.all(np.isfinite(ends))
+    assert np.all(np.diff(ends) >= -1e-12)
+
+
+# -- the run ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def held_out(tiny_llama, sentences):
+    return HeldOut(load_tokenizer(tiny_llama), {
+        name: [Document(f"{name}/{i}", line, name, "made", "CC0") for i, line in enumerate(found)]
+        for name, found in sentences.items()
+    })  # fmt: skip
+
+
+class Stop(Exception):
+    """Kills a run."""
+
+
+class Dies(Silent):
+    """Kills it where the bar has come so many times."""
+
+    def __init__(self, steps):
+        self.left = steps
+
+    def bar(self, *args, **values):
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *args):
+        pass
+
+    def advance(self, *args, **values):
+        self.left -= 1
+        if not self.left:
+            raise Stop
+
+
+@pytest.fixture
+def run(tiny_llama, tmp_path, held_out):
+    rows = make_rows(tmp_path / "rows", n_rows=64)
+
+    def begin(work, progress=None, languages=("zh", "en"), **steer):
+        config = TrainConfig(
+            precision="fp32", learning_rate=1e-2, batch_tokens=128,
+            watch=WatchConfig(every_steps=1, docs=2, max_chars_per_doc=100),
+            steer=SteerConfig(low=0.2, high=0.8, wait_share=0.3, **steer),
+        )  # fmt: skip
+        return train(
+            load_model(tiny_llama), rows, config, work=tmp_path / work, seed=3, held_out=held_out,
+            machine=Machine(device="cpu", threads=1, checkpoint_minutes=1e-9),
+            progress=progress or Silent(), languages=languages,
+        )  # fmt: skip
+
+    return begin
+
+
+def log(result):
+    return [json.loads(line) for line in result.log.read_text().splitlines()]
+
+
+@pytest.mark.parametrize(("wish", "end"), [("en<=0.01", 0.2), ("en<=99", 0.8), ("zh<=0.01", 0.8)])
+def test_it_goes_to_the_bound_where_a_wish_asks_for_it(run, wish, end):
+    result = run("a", wish=wish)
+    shares = [line["steer"]["shares"]["zh"] for line in log(result)]
+    assert shares[0] == pytest.approx(0.5, abs=0.02)
+    assert shares[-1] == pytest.approx(end, abs=1e-6)
+    assert max(abs(np.diff(shares))) <= 0.1 + 1e-6  # a step at a time
+    found = result.facts["steer"]
+    assert found["last"]["zh"] == pytest.approx(end, abs=1e-6)
+    assert (found["counted"]["zh"] - 0.5) * (end - 0.5) > 0.01
+    assert sum(found["counted"].values()) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_killed_and_taken_up_it_is_the_same_to_the_bit(run):
+    whole = run("whole", wish="en<=0.01")
+    with pytest.raises(Stop):
+        run("killed", Dies(9), wish="en<=0.01")
+    again = run("killed", wish="en<=0.01")
+    assert log(again) == log(whole)
+    assert len(log(whole)) == 16
+    assert all((weight == again.weights[name]).all() for name, weight in whole.weights.items())
+    assert again.facts == whole.facts
+
+
+def test_what_cannot_be_steered_is_told(run):
+    with pytest.raises(RecipeError, match="limit on one of its languages"):
+        run("a", wish="ja+1%")
+    with pytest.raises(RecipeError, match="rows of both languages"):
+        run("b", languages=("fr", "en"), wish="en+1%")
+    with pytest.raises(ValidationError, match="must be below high"):
+        SteerConfig(wish="en+1%", low=0.5, high=0.5)
+    with pytest.raises(ValidationError, match="must be a limit"):
+        SteerConfig(wish="best", low=0.2, high=0.5)
+    with pytest.raises(ValidationError, match="cannot be read"):
+        SteerConfig(wish="more", low=0.2, high=0.5)
