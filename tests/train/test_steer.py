@@ -42,17 +42,19 @@ def test_what_follows_the_law_is_projected(share, effects, scale):
     moments = curve(share, effects, scale)
     end = moments[-1]
     fit = project(2.0, moments[:24])
-    found = fit.at(np.array([end.own]), np.array([end.other]), end.heat)[0]
+    ends = fit.at(np.array([end.own]), np.array([end.other]), end.heat)[:, 0] / end.loss
     naive = abs(moments[23].loss / end.loss - 1)
-    assert abs(found / end.loss - 1) < max(0.03, 0.35 * naive)
+    assert abs(np.median(ends) - 1) < max(0.06, 0.35 * naive)
+    assert ends.max() > 0.96  # the greatest is not too hopeful
 
 
 def test_what_the_learning_rate_does_is_told_from_what_stays():
     moments = curve(0.3, (0.02, 0.0, 0.4), 0.1, noise=0.002)
     fit = project(2.0, moments[:20])
-    end = fit.at(np.array([moments[-1].own]), np.array([moments[-1].other]), moments[-1].heat)[0]
-    assert moments[19].loss / moments[-1].loss > 1.1  # it stands far above where it will end
-    assert end == pytest.approx(moments[-1].loss, rel=0.03)
+    last = moments[-1]
+    ends = fit.at(np.array([last.own]), np.array([last.other]), last.heat)
+    assert moments[19].loss / last.loss > 1.1  # it stands far above where it will end
+    assert np.median(ends) == pytest.approx(last.loss, rel=0.03)
 
 
 @given(st.lists(st.floats(0.5, 4.0), min_size=1, max_size=12), st.floats(0.05, 0.95))
@@ -67,7 +69,7 @@ def test_more_of_the_other_never_helps(losses, share):
     more = np.linspace(0, 0.5, 9)
     ends = fit.at(moments[-1].own + 0.5 - more, moments[-1].other + more, 0.1)
     assert np.all(np.isfinite(ends))
-    assert np.all(np.diff(ends) >= -1e-12)
+    assert np.all(np.diff(ends, axis=1) >= -1e-12)
 
 
 # -- the run ------------------------------------------------------------------------------------

@@ -30,8 +30,10 @@ SCALES = (0.003, 0.01, 0.03, 0.1, 0.3)
 PULL = np.array([3e-3, 3e-4, 3e-5])
 """To no effect of other text, own text and heat: of what a few measurements cannot tell apart, the
 learning rate is blamed first, as what it did goes away again."""
-FADE = 0.95
-"""A measurement counts so much of the next one: the end is like the last stretch."""
+FADES = (0.85, 0.95, 1.0)
+"""A measurement counts so much of the next one: the end may be like the last stretch, or all."""
+AS_GOOD = 4.0
+"""Times the least cost at the same fading: up to it a fit explains the measurements too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +55,18 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """A fit to moments of one language.
+    """The fits that explain the moments of one language about equally well.
 
     Args:
-        scale: u of the law.
-        effects: ``[a, b, h]``.
+        fits: u of the law and its effects ``[a, b, h]``, of each.
         last: the newest moment: the law tells how the loss goes on from there.
-        spread: of the residuals, as a part of the loss.
     """
 
-    scale: float
-    effects: Floats
+    fits: Sequence[tuple[float, Floats]]
     last: Moment
-    spread: float
 
     def at(self, own: Floats, other: Floats, heat: float) -> Floats:
-        """Losses at amounts of text that are to come.
+        """``[fits, n]`` losses at amounts of text that are to come.
 
         Args:
             own: ``[n]`` of the language, from the start, in the unit of :class:`Moment`.
@@ -76,12 +74,15 @@ class Projection:
             heat: then.
         """
         now = np.array([self.last.own]), np.array([self.last.other]), self.last.heat
-        change = _terms(own, other, heat, self.scale) - _terms(*now, self.scale)
-        return np.asarray(self.last.loss * np.exp(change @ self.effects))
+        changes = [
+            (_terms(own, other, heat, scale) - _terms(*now, scale)) @ effects
+            for scale, effects in self.fits
+        ]
+        return np.asarray(self.last.loss * np.exp(np.stack(changes)))
 
 
 def project(start: float, moments: Sequence[Moment]) -> Projection:
-    """Fit the law to what was measured.
+    """Fit the law to what was measured, in all ways that are about as good as the best.
 
     Args:
         start: loss when this phase of training began.
@@ -89,17 +90,18 @@ def project(start: float, moments: Sequence[Moment]) -> Projection:
     """
     own, other, heat, loss = np.array([(m.own, m.other, m.heat, m.loss) for m in moments]).T
     log_loss = np.log(loss / start)
-    weights = FADE ** np.arange(len(moments))[::-1]
-    best: tuple[float, float, Floats, float] | None = None
-    for scale in SCALES:
-        terms = _terms(own, other, heat, scale)
-        effects = _not_negative(terms, log_loss, weights)
-        squares = weights * (terms @ effects - log_loss) ** 2
-        cost = float(squares.sum() + weights.sum() * (PULL * effects**2).sum())
-        if best is None or cost < best[0]:
-            best = cost, scale, effects, float(np.sqrt(squares.sum() / weights.sum()))
-    assert best is not None
-    return Projection(best[1], best[2], moments[-1], best[3])
+    found: list[tuple[float, Floats]] = []
+    for fade in FADES:
+        weights = fade ** np.arange(len(moments))[::-1]
+        tried = []
+        for scale in SCALES:
+            terms = _terms(own, other, heat, scale)
+            effects = _not_negative(terms, log_loss, weights)
+            cost = weights @ (terms @ effects - log_loss) ** 2 / weights.sum()
+            tried.append((float(cost + PULL @ effects**2), scale, effects))
+        least = min(cost for cost, *_ in tried)
+        found += [(scale, effects) for cost, scale, effects in tried if cost <= AS_GOOD * least]
+    return Projection(found, moments[-1])
 
 
 def _terms(own: Floats, other: Floats, heat: Floats | float, scale: float) -> Floats:

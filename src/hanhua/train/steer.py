@@ -40,7 +40,8 @@ class SteerState:
         exposure: tokens times learning rate, by language, in the last phase so far.
         begun: losses by language when that phase began, or measured last before.
         seen: measurements in it, oldest first: ``heat``, ``exposure`` and ``losses`` of each.
-        projected: losses at the end by language, at the shares now.
+        projected: losses at the end by language, at the shares now: the middle, the least and the
+            greatest of all fits.
     """
 
     shares: Mapping[str, float] = field(default_factory=dict)
@@ -48,7 +49,7 @@ class SteerState:
     exposure: Exposure = field(default_factory=dict)
     begun: Mapping[str, float] = field(default_factory=dict)
     seen: Sequence[Mapping[str, Any]] = ()
-    projected: Mapping[str, float] = field(default_factory=dict)
+    projected: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> SteerState:
@@ -144,8 +145,9 @@ class Steering:
         if done >= self.config.wait_share and step < self.plan.steps:
             share = self._choose(fits, start, state, step)
         projected = {
-            name: round(float(self._ends(name, fit, state, step, np.array([share]))[0]), DIGITS)
+            name: [round(float(end), DIGITS) for end in np.quantile(ends, (0.5, 0.0, 1.0))]
             for name, fit in fits.items()
+            for ends in [self._ends(name, fit, state, step, np.array([share]))]
         }
         return replace(state, shares=self._shares(share), projected=projected)
 
@@ -162,7 +164,7 @@ class Steering:
     def _ends(
         self, language: str, fit: Projection, state: SteerState, step: int, shares: Any
     ) -> Any:
-        """``[n]`` losses at the end, if the rest of the run has these shares of the target."""
+        """``[fits, n]`` losses at the end, if the rest has these shares of the target."""
         rest = self.ahead[step] / self.ahead[0]
         all_new = rest * (shares if language == self.target else self.pair - shares)
         own = state.exposure[language] / self.ahead[0]
@@ -174,13 +176,16 @@ class Steering:
         self, fits: Mapping[str, Projection], start: Mapping[str, float], state: SteerState,
         step: int,
     ) -> float:  # fmt: skip
-        """The share nearest to the wish, within the bounds and a step from where it is."""
+        """The share nearest to the wish, within the bounds and a step from where it is.
+
+        By the greatest of all projections: what was lost is not won back as easily.
+        """
         now, most = state.shares[self.target], self.config.max_move
         low = max(self.config.low, now - most)
         high = min(self.config.high, self.pair, now + most)
         shares = np.linspace(low, max(high, low), GRID)
         language = self.wish.language
-        ends = self._ends(language, fits[language], state, step, shares)
+        ends = self._ends(language, fits[language], state, step, shares).max(0)
         met = shares[ends <= self.wish.limit(start)]
         if language == self.target:
             return float(met.min() if len(met) else shares[-1])
