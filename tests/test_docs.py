@@ -97,7 +97,7 @@ def test_exit_codes_are_those_of_the_errors(readme: Path) -> None:
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
 def test_commands_are_those_of_the_command_line(readme: Path) -> None:
-    from hanhua.cli import app, corpus, merge, mix, models, runs, vocab
+    from hanhua.cli import app, corpus, merge, mix, models, runs, study, vocab
 
     assert corpus
     assert merge
@@ -106,8 +106,9 @@ def test_commands_are_those_of_the_command_line(readme: Path) -> None:
     assert runs
     there = {c.name or c.callback.__name__ for c in app.registered_commands}
     there |= {f"vocab {c.name or c.callback.__name__}" for c in vocab.vocab.registered_commands}
-    assert "vocab extend" in there
-    listed = r"^\| `hanhua ((?:vocab )?\w+)"
+    there |= {f"study {c.name or c.callback.__name__}" for c in study.study.registered_commands}
+    assert there >= {"vocab extend", "study scratch"}
+    listed = r"^\| `hanhua ((?:vocab |study )?\w+)"
     rows = re.findall(listed, readme.read_text(encoding="utf-8"), re.MULTILINE)
     assert set(rows) == there
     assert len(rows) == len(there)

@@ -11,6 +11,8 @@ from io import StringIO
 import pytest
 
 from hanhua.cli import app, mix
+from hanhua.cli.mix_jobs import devices_of, environments_of
+from hanhua.core.config import Machine
 from hanhua.core.errors import HanhuaError, RecipeError, UsageError
 from hanhua.core.walk import plan
 from hanhua.mix.points import Study
@@ -119,6 +121,118 @@ def test_a_second_call_runs_only_what_is_missing(mixed, tmp_path):
     tokens = load_recipe(folder(copy) / "recipe.yaml").tokens
     assert 6000 < tokens.budget_tokens < 600_000
     assert not done.json["notes"]
+
+
+def copy_of(project, folder_):
+    copy = type(project)(folder_)
+    shutil.copytree(project.folder, copy.folder)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def seeded(mixed, tmp_path_factory):
+    """The same study with a second seed; two of its runs are made again, all by two processes."""
+    copy = copy_of(mixed[0], tmp_path_factory.mktemp("seeded") / "copy")
+    for gone in sorted(folder(copy).glob("pretrain-*"))[:2]:
+        shutil.rmtree(gone)
+    return copy, call(copy, "recipe.yaml", *SHARES, "--set", "mix.seeds=2", "--jobs", "2", "--json")
+
+
+def test_several_processes_take_the_longest_first_and_leave_nothing(seeded):
+    copy, done = seeded
+    assert "small run 1 of 8 begins: 20% zh, 2,560 tokens" in done.err
+    assert done.err.count(" begins: ") == done.err.count(" 8 took ") == 8
+    assert "8 made\n" in done.err
+    assert not list(folder(copy).glob(".parts*"))
+
+
+def test_seeds_change_the_order_of_the_documents_alone(mixed, seeded):
+    before, found = mixed[1].json, seeded[1].json
+    points = found["measured"]["points"]
+    runs = {point["run"]: point["share"] for point in points}
+    assert len(points) == 2 * len(runs) == 12  # three shares, two seeds, two lengths
+    assert len(set(runs.values())) == 3
+    assert sum(run.endswith("+1") for run in runs) == 3
+    losses = {(p["run"], p["tokens"] > 2000): p["losses"] for p in points}
+    for point in before["measured"]["points"]:  # also where another process made it again
+        same = losses[point["run"], point["tokens"] > 2000]
+        assert same == pytest.approx(point["losses"], abs=1e-6)
+    assert before["seed_spread"] == {"zh": None, "en": None}
+    assert all(0 < spread < 0.5 for spread in found["seed_spread"].values())
+    assert "seeds of one mixture lie apart by zh" in seeded[1].err
+    made = [path.name.rpartition("-")[0] for path in folder(seeded[0]).glob("*-*") if path.is_dir()]
+    assert {name: made.count(name) for name in made} == {
+        "base": 1, "corpus": 1, "vocab": 1, "expand": 1, "tokens": 6, "pretrain": 12,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def deeper(mixed, seeded):
+    """The first study once more, in the folder of the second: other learning rates, one share."""
+    asked = ("--set", "mix.learning_rates=[4e-3, 1e-3]", "--set", "mix.refine=1")
+    return seeded[0], call(seeded[0], "recipe.yaml", *SHARES, *asked, "--json")
+
+
+def test_another_learning_rate_is_set_beside_the_recipe_s(mixed, deeper):
+    before, found = mixed[1].json, deeper[1].json
+    assert before["by_learning_rate"] == []
+    own, other = found["by_learning_rate"]
+    assert (own["learning_rate"], other["learning_rate"]) == (1e-3, 4e-3)
+    assert [point["share"] for point in own["points"]] == [p["share"] for p in other["points"]]
+    ends = [p for p in before["measured"]["points"] if p["tokens"] > 2000]
+    for one, point, faster in zip(ends, own["points"], other["points"], strict=True):
+        assert point["losses"] == pytest.approx(one["losses"], abs=1e-6)
+        assert faster["losses"]["zh"] < point["losses"]["zh"]
+    assert all(0.15 < row["share"] < 0.95 for row in (own, other))
+    assert "by learning rate, at the small runs'" in deeper[1].err
+    page = (folder(deeper[0]) / "mixture.html").read_text(encoding="utf-8")
+    assert "Peak learning rate" in page
+
+
+def test_one_share_more_is_run_where_it_tells(mixed, deeper):
+    done = deeper[1]
+    assert "refined at 0." in done.err
+    assert done.err.count("pretrain: continue pretraining") == 3 + 2  # of the rate; of the share
+    assert done.err.count("done before\n") >= 6  # what several processes made, one finds
+    points = done.json["measured"]["points"]
+    assert len(points) == 8
+    losses = {(p["run"], p["tokens"] > 2000): p["losses"] for p in points}
+    for point in mixed[1].json["measured"]["points"]:
+        same = losses[point["run"], point["tokens"] > 2000]
+        assert same == pytest.approx(point["losses"], abs=1e-6)
+
+
+def test_processes_share_threads_and_each_has_a_device():
+    def found(processes, devices, **machine):
+        rows = environments_of(Machine(**machine), processes, devices)
+        return [(row["OMP_NUM_THREADS"], row.get("CUDA_VISIBLE_DEVICES")) for row in rows]
+
+    assert found(2, (), threads=5) == [("2", None)] * 2
+    assert found(3, (), threads=1) == [("1", None)] * 3
+    assert found(3, ("0", "5"), threads=6) == [("2", "0"), ("2", "5"), ("2", "0")]
+    assert devices_of(Machine(device="cpu")) == []
+
+
+def test_a_run_that_fails_in_its_process_is_named_and_the_others_stay(mixed, tmp_path):
+    project, _ = mixed
+    copy = copy_of(project, tmp_path / "copy")
+    gone = sorted(folder(copy).glob("pretrain-*"))
+    for path in gone:
+        shutil.rmtree(path)
+    for path in gone[:5]:  # a file where the folder of the training will stand
+        (folder(copy) / ".building").mkdir(exist_ok=True)
+        shutil.copytree(folder(project) / path.name, path)
+    part = folder(copy) / ".building" / gone[5].name / "work"
+    part.parent.mkdir()
+    part.write_text("no folder", "utf-8")
+    with pytest.raises(HanhuaError) as error:
+        call(copy, "recipe.yaml", *SHARES, "--jobs", "2")
+    assert "% zh" in error.value.where
+    assert all(path.is_dir() for path in gone[:5])
+    # one process takes up what several left, and what stood in the way is gone
+    (folder(copy) / ".parts" / gone[5].name / ".building" / gone[5].name / "work").unlink()
+    assert call(copy, "recipe.yaml", *SHARES, "--json").json["measured"]["points"]
+    assert not (folder(copy) / ".parts" / gone[5].name).exists()
 
 
 def test_the_page_asks_nothing_of_the_network(mixed):

@@ -9,6 +9,7 @@ import pytest
 from made_study import LONGEST, made, truth
 
 from hanhua.core.errors import InputError
+from hanhua.mix.bootstrap import replicates
 from hanhua.mix.fit import fit
 from hanhua.mix.laws import named
 from hanhua.mix.points import Point, Study
@@ -57,6 +58,38 @@ def test_intervals_cover_at_their_rate():
         widths.append((high - low) / fitted.base)
     assert covered >= 11
     assert np.median(widths) < 0.01
+
+
+def with_seeds(study, apart):
+    """The study, each run a second time with all losses higher by a part."""
+    again = [
+        replace(p, run=f"{p.run}+1", losses={k: v * (1 + apart) for k, v in p.losses.items()})
+        for p in study.points
+    ]
+    return replace(study, points=(*study.points, *again))
+
+
+def test_seeds_widen_intervals_that_a_law_would_make_too_narrow():
+    study, law = made(of_run=0.0, of_moment=0.0), [named("anchored")]
+    one = fit(study, "en", draws=40, laws=law)
+    assert one.seed_spread == 0
+    widths = []
+    for apart in (0.0, 0.004, 0.016):
+        several = fit(with_seeds(study, apart), "en", draws=40, laws=law)
+        between = apart / np.sqrt(2) * one.predict(0.65, LONGEST / 2) / one.base
+        assert several.seed_spread == pytest.approx(between, rel=0.1, abs=1e-9)
+        assert several.spread >= several.seed_spread * several.base
+        widths.append(np.ptp(np.quantile(several.predict_draws(0.6, LONGEST), (0.05, 0.95))))
+    assert widths[0] < widths[1] < widths[2]
+
+
+def test_the_scatter_of_seeds_is_a_floor():
+    law, zeros = named("anchored"), np.zeros(8)
+    runs = np.repeat(np.arange(4), 2)
+    drawn = replicates(law, zeros, zeros, runs, 400, 0, (0.01, 30.0))
+    assert np.std(drawn) == pytest.approx(0.01, rel=0.15)
+    assert (drawn[:, 0] == drawn[:, 1]).all()  # a run that came out low is low at all moments
+    assert not replicates(law, zeros, zeros, runs, 4, 0).any()
 
 
 def test_units_of_loss_do_not_matter(source):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hanhua.core.errors import UsageError
-from hanhua.mix.collect import one_count
+from hanhua.mix.collect import one_count, one_share
 from hanhua.mix.config import MixConfig
 from hanhua.mix.points import Point
 from hanhua.mix.proxy import mean_height, proxy_tokens, shares_at, small_runs
@@ -37,6 +37,23 @@ def test_own_runs_are_short_walks_with_the_recipe_s_schedule():
         assert len(found) == -(-one.budget // 1024)
         assert found[-1] < 0.01 * max(found)  # each falls to its end
         assert max(found) == pytest.approx(5e-3, rel=0.01)  # and has the recipe's phases
+
+
+def test_a_seed_changes_the_order_alone():
+    section = MixConfig(tokens=400_000, seeds=2)
+    own, other = (small_runs(TOKENS, TRAINING, section, MIXED, "zh", seed) for seed in (0, 1))
+    assert [one.training for one in own] == [one.training for one in other]
+    assert {one.tokens.order for one in own} == {0}
+    for one in other:
+        assert one.tokens == own[0].tokens.model_copy(update={"order": 1})
+        assert "seed +1" in one.title("zh")
+
+
+def test_seeds_of_one_share_stand_at_their_mean():
+    points = [Point(run, share, 1e3, {"zh": 1.0}) for run, share in
+              (("a", 0.5), ("a", 0.5), ("b", 0.502))]  # fmt: skip
+    assert {point.share for point in one_share(points)} == {0.501}
+    assert one_share(points[:2]) == points[:2]
 
 
 def test_a_steady_run_stays_at_the_mean_learning_rate():

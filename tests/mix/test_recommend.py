@@ -12,7 +12,7 @@ from made_study import BASE, LONGEST, SHARES, made, truth
 
 from hanhua.core.errors import UsageError
 from hanhua.core.wish import parse_wish
-from hanhua.mix.design import plan_runs
+from hanhua.mix.design import GRID, _surest, plan_more, plan_runs
 from hanhua.mix.fit import fit
 from hanhua.mix.laws import named
 from hanhua.mix.recommend import recommend
@@ -117,6 +117,40 @@ def test_planned_runs_follow_what_is_known(known):
     assert plan_runs(3, fits=known[1]) != plan_runs(3)
     with pytest.raises(UsageError, match="one run"):
         plan_runs(0)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_more_runs_lie_in_the_range_apart_and_tell_of_the_answer(known, n):
+    study, fits = known
+    more = plan_more(n, study, fits, parse_wish("en+2%"), LONGEST)
+    assert more == sorted(more)
+    assert len(set(more)) == n
+    assert all(SHARES[0] <= share <= SHARES[-1] for share in more)
+    assert min(abs(share - done) for share in more for done in SHARES) > 0.02
+    assert more == plan_more(n, study, fits, parse_wish("en+2%"), LONGEST)
+    assert more != plan_more(n, study, fits, parse_wish("zh<=1.4"), LONGEST)
+
+
+def test_an_answer_at_the_edge_asks_for_shares_beyond_it():
+    study = made(of_run=1e-6, of_moment=1e-6)
+    fits = fits_of(study, ("anchored", "settling_gain"))
+    for wish, low, high in (("en+50%", SHARES[-1], 0.975), ("en-10%", 0.15, SHARES[0])):
+        more = plan_more(2, study, fits, parse_wish(wish), LONGEST)
+        assert all(low <= share <= high for share in more), (wish, more)
+        assert set(more) - set(SHARES)
+    inner = plan_more(1, study, fits, parse_wish("en+50%"), LONGEST, most=SHARES[-1])
+    assert SHARES[0] <= inner[0] <= SHARES[-1]
+
+
+def test_of_places_the_one_that_tells_of_the_answer_is_taken():
+    rng = np.random.default_rng(0)
+    told = rng.standard_normal((400, GRID, 1)) * 3
+    answers = told[:, 30, 0] + 0.5 * told[:, 60, 0]
+    near = np.zeros((GRID, GRID), bool)
+    assert _surest(answers, told, 2, near) == [30, 60]
+    near[30, 30:33] = near[30:33, 30] = True
+    told[:, 31, 0] = told[:, 30, 0]  # the same again: tells nothing that 30 has not told
+    assert _surest(answers, told, 2, near)[1] == 60
 
 
 def test_rank_correlation_counts_ties_at_their_mean():

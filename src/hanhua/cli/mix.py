@@ -13,8 +13,11 @@ from hanhua.cli.runs import Json, Quiet, RecipeArgument, Set
 from hanhua.core.errors import RecipeError, UsageError
 
 if TYPE_CHECKING:
+    from hanhua.cli.mix_study import Found
+    from hanhua.core.progress import Progress
     from hanhua.core.wish import Wish
     from hanhua.mix.config import MixConfig
+    from hanhua.mix.fit import Fitted
     from hanhua.recipe import Recipe
 
 
@@ -28,6 +31,10 @@ def mix(
     ratios: Annotated[int | None, typer.Option(
         help="how many shares to try, if none are named")] = None,
     tokens: Annotated[int | None, typer.Option(help="tokens of a small run")] = None,
+    jobs: Annotated[int | None, typer.Option(
+        help="processes that the small runs are spread over")] = None,
+    domains: Annotated[bool, typer.Option(
+        "--domains", help="mix all languages and domains of tokens.shares")] = False,
     set_: Set = None,
     runs: Annotated[str, typer.Option(
         "--runs", help="folder that holds the runs; a whole number is taken as --ratios")] = "runs",
@@ -35,17 +42,22 @@ def mix(
 ) -> None:  # fmt: skip
     """Find the zh:en ratio by small runs on your own texts; writes a recipe that takes it."""
     from hanhua.mix.answer import text
+    from hanhua.mix.domain_result import domain_text
     from hanhua.recipe import load_recipe
 
     if runs.isdecimal():
         ratios, runs = int(runs), "runs"
     named = None if shares is None else _numbers(shares)
-    asked = {"wish": wish, "runs": ratios, "tokens": tokens, "shares": named}
+    asked = {"wish": wish, "runs": ratios, "tokens": tokens, "shares": named, "jobs": jobs,
+             "domains": domains or None}  # fmt: skip
     more = [f"mix.{key}={_yaml(value)}" for key, value in asked.items() if value is not None]
     loaded = load_recipe(recipe, [*(set_ or ()), *more])
     found = _mix(loaded, Path(runs), quiet)
-    typer.echo(text(found), err=json_)
-    typer.echo(f"page: {found['files']['page']}, recipe: {found['files']['recipe']}", err=json_)
+    told = domain_text if loaded.mix and loaded.mix.domains else text
+    typer.echo(told(found), err=json_)
+    files = found["files"]
+    left = (f"{name}: {files[name]}" for name in ("page", "recipe") if name in files)
+    typer.echo(", ".join(left), err=json_)
     emit(found, json_)
 
 
@@ -68,45 +80,79 @@ def _yaml(value: object) -> str:
 def _mix(recipe: Recipe, runs: Path, quiet: bool) -> dict[str, Any]:
     """Measure, fit, recommend, and write all of it."""
     from hanhua.cli.mix_answer import write_answer
-    from hanhua.cli.mix_study import measure
+    from hanhua.cli.mix_domains import mix_domains, refuse_domains
     from hanhua.core.progress import default_progress
     from hanhua.core.wish import parse_wish
     from hanhua.mix.answer import as_result
     from hanhua.mix.config import MixConfig
-    from hanhua.mix.fit import fit
     from hanhua.mix.proxy import shares_at
+    from hanhua.mix.rates import by_learning_rate
     from hanhua.mix.recommend import recommend
 
     _check(recipe)
     assert recipe.tokens is not None
+    assert recipe.pretrain is not None
     if recipe.machine.threads:
         os.environ.setdefault("OMP_NUM_THREADS", str(recipe.machine.threads))
     config = recipe.mix or MixConfig()
     wish = parse_wish(config.wish)  # one that reads wrong is told before anything runs
     check_wish(wish, recipe)
-    found = measure(recipe, config, _shares(recipe, config), runs, default_progress(quiet))
+    if config.domains:
+        return mix_domains(recipe, config, runs, default_progress(quiet))
+    refuse_domains(recipe)
+    found, fits = _fitted(recipe, config, wish, runs, default_progress(quiet))
     study = found.study
-    fits = {language: fit(study, language, seed=recipe.seed) for language in study.base}
     answer = recommend(study, fits, wish, recipe.tokens.budget_tokens, level=config.level)
     share = round(answer.share, 3)
     result = as_result(
         study, fits, answer, wish=wish.text, tokens=recipe.tokens.budget_tokens,
-        level=config.level, compute=found.compute(recipe),
+        level=config.level, compute=found.compute(recipe), at_rates=by_learning_rate(
+            study, fits, wish, recipe.pretrain.learning_rate, found.at_rates
+        ),
         shares=shares_at(recipe.tokens.shares, recipe.target, recipe.source, share),
     )  # fmt: skip
     return write_answer(recipe, found, result, runs)
 
 
+def _fitted(
+    recipe: Recipe, config: MixConfig, wish: Wish, runs: Path, progress: Progress
+) -> tuple[Found, dict[str, Fitted]]:
+    """The small runs and their laws; with ``mix.refine`` once more, at the shares that tell most.
+
+    The same small runs give the same laws and so the same shares: nothing is made twice.
+    """
+    from hanhua.cli.mix_study import measure
+    from hanhua.mix.design import plan_more
+    from hanhua.mix.fit import fit
+
+    assert recipe.tokens is not None
+    shares = _shares(recipe, config)
+    found = measure(recipe, config, shares, runs, progress)
+    fits = {name: fit(found.study, name, seed=recipe.seed) for name in found.study.base}
+    if not config.refine:
+        return found, fits
+    more = plan_more(
+        config.refine, found.study, fits, wish, recipe.tokens.budget_tokens, most=_most(recipe)
+    )
+    progress.say(f"refined at {', '.join(f'{share:.3g}' for share in more)} {recipe.target}")
+    found = measure(recipe, config, shares, runs, progress, more)
+    return found, {name: fit(found.study, name, seed=recipe.seed) for name in found.study.base}
+
+
 def _shares(recipe: Recipe, config: MixConfig) -> tuple[float, ...]:
     """The shares to try: those given, or as many as asked by the information criterion."""
-    assert recipe.tokens is not None
     if config.shares:
         return config.shares
     from hanhua.mix.design import plan_runs
 
+    return tuple(round(share * _most(recipe), 4) for share in plan_runs(config.runs))
+
+
+def _most(recipe: Recipe) -> float:
+    """The greatest share of the target that other languages leave."""
+    assert recipe.tokens is not None
     others = set(recipe.tokens.shares) - {recipe.target, recipe.source}
-    most = 1.0 - sum(recipe.tokens.shares[language] for language in others)
-    return tuple(round(share * most, 4) for share in plan_runs(config.runs))
+    return 1.0 - sum(recipe.tokens.shares[language] for language in others)
 
 
 def check_wish(wish: Wish, recipe: Recipe) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hanhua.core.progress import Progress
     from hanhua.core.walk import Walk
     from hanhua.mix.config import MixConfig
-    from hanhua.mix.points import Study
+    from hanhua.mix.points import Point, Study
     from hanhua.mix.proxy import Made, Small
     from hanhua.recipe import Recipe
 
@@ -30,12 +30,14 @@ class Found:
 
     Args:
         study: what they measured.
+        at_rates: learning rate that is not the recipe's -> ends of the runs made with it.
         small: what was asked of each.
         made: what each left, in the same order.
         corpus: the artifact of the texts.
     """
 
     study: Study
+    at_rates: Mapping[float, Sequence[Point]]
     small: Sequence[Small]
     made: Sequence[Made]
     corpus: Path
@@ -55,8 +57,9 @@ class Found:
 
 
 def measure(
-    recipe: Recipe, config: MixConfig, shares: Sequence[float], runs: Path, progress: Progress
-) -> Found:
+    recipe: Recipe, config: MixConfig, shares: Sequence[float], runs: Path, progress: Progress,
+    more: Sequence[float] = (),
+) -> Found:  # fmt: skip
     """Make the small runs and read them.
 
     Args:
@@ -65,39 +68,87 @@ def measure(
         shares: of the target language.
         runs: folder that holds the runs; the small ones go to ``NAME-mix`` in it.
         progress: where to show it.
+        more: shares besides, at which no other learning rate is tried.
 
     Raises:
         HanhuaError: whatever a stage refuses; finished runs stay.
     """
-    from hanhua.core.runner import run as run_walk
-    from hanhua.core.walk import plan
-    from hanhua.mix.proxy import Made, run_study
+    small = [
+        one for share in sorted({*shares, *more}) for seed in range(config.seeds)
+        for one in _small(recipe, config, share, seed)
+    ]  # fmt: skip
+    small += _at_rates(recipe, config, shares)
+    return _measured(recipe, config, small, runs, progress)
 
-    small = [one for share in sorted(set(shares)) for one in _small(recipe, config, share)]
+
+def _measured(
+    recipe: Recipe, config: MixConfig, small: Sequence[Small], runs: Path, progress: Progress
+) -> Found:
+    """Make what the runs share, the runs, and the study; none of it twice."""
+    from hanhua.cli.mix_jobs import Job, make_apart
+    from hanhua.mix.proxy import run_study
+
     quiet_libraries()
     corpus = _prepare(recipe, small_recipe(recipe, small[0]).walk(runs), runs, progress)
+    if config.jobs > 1:
+        jobs = [
+            Job(small_recipe(recipe, one), one.title(recipe.target), one.budget) for one in small
+        ]
+        make_apart(jobs, runs, config.jobs, progress)
+        progress = Silent()  # what follows only reads
     made: list[Made] = []
 
     def run_one(one: Small) -> Made:
-        walk = small_recipe(recipe, one).walk(runs)
-        fresh = not all(step.done for step in plan(walk, "pretrain"))
-        stages = run_walk(walk, progress if fresh else Silent(), until="pretrain")["stages"]
-        folders = [walk.run_dir / stages[name]["path"] for name in ("tokens", "pretrain")]
-        made.append(Made(folders[0], folders[1], fresh))
+        made.append(_run_one(small_recipe(recipe, one).walk(runs), progress))
         return made[-1]
 
-    study = run_study(small, run_one, target=recipe.target, source=recipe.source, progress=progress)
+    study, at_rates = run_study(
+        small, run_one, target=recipe.target, source=recipe.source, progress=progress
+    )
     share_artifacts(small_recipe(recipe, small[0]).walk(runs), recipe.walk(runs).run_dir)
-    return Found(study, small, made, corpus)
+    return Found(study, at_rates, small, made, corpus)
 
 
-def _small(recipe: Recipe, config: MixConfig, share: float) -> list[Small]:
+def _run_one(walk: Walk, progress: Progress) -> Made:
+    from hanhua.cli.mix_jobs import keep_part
+    from hanhua.core.runner import alone
+    from hanhua.core.runner import run as run_walk
+    from hanhua.core.walk import plan
+    from hanhua.mix.proxy import Made
+
+    with alone(walk.run_dir):
+        keep_part(walk.run_dir, plan(walk, "pretrain")[-1].path.name)
+    fresh = not all(step.done for step in plan(walk, "pretrain"))
+    stages = run_walk(walk, progress if fresh else Silent(), until="pretrain")["stages"]
+    folders = [walk.run_dir / stages[name]["path"] for name in ("tokens", "pretrain")]
+    return Made(folders[0], folders[1], fresh)
+
+
+def _small(recipe: Recipe, config: MixConfig, share: float, seed: int) -> list[Small]:
     from hanhua.mix.proxy import shares_at, small_runs
 
     assert recipe.tokens is not None
     assert recipe.pretrain is not None
     shares = shares_at(recipe.tokens.shares, recipe.target, recipe.source, share)
-    return small_runs(recipe.tokens, recipe.pretrain, config, shares, recipe.target)
+    return small_runs(recipe.tokens, recipe.pretrain, config, shares, recipe.target, seed)
+
+
+def _at_rates(recipe: Recipe, config: MixConfig, shares: Sequence[float]) -> list[Small]:
+    """Runs at the learning rates besides the recipe's."""
+    from hanhua.mix.proxy import shares_at
+    from hanhua.mix.rates import at_rate, three_of
+
+    assert recipe.tokens is not None
+    assert recipe.pretrain is not None
+    rates = sorted({*config.learning_rates} - {recipe.pretrain.learning_rate})
+    mixtures = [
+        shares_at(recipe.tokens.shares, recipe.target, recipe.source, share)
+        for share in three_of(shares)
+    ]  # fmt: skip
+    return [
+        at_rate(recipe.tokens, recipe.pretrain, config, mixture, recipe.target, rate)
+        for rate in rates for mixture in mixtures
+    ]  # fmt: skip
 
 
 def small_recipe(recipe: Recipe, one: Small) -> Recipe:

@@ -54,7 +54,7 @@ def run(
     """
     with storage_errors(walk.run_dir):
         walk.run_dir.mkdir(parents=True, exist_ok=True)
-    with _alone(walk.run_dir):
+    with alone(walk.run_dir):
         steps = plan(walk, until)
         finished: dict[str, Artifact] = {}
         for number, step in enumerate(steps, start=1):
@@ -165,7 +165,7 @@ def _entry(step: Step, artifact: Artifact) -> dict[str, Any]:
 
 
 @contextmanager
-def _alone(run_dir: Path) -> Iterator[None]:
+def alone(run_dir: Path) -> Iterator[None]:
     """Hold the run folder for one process; the lock goes with the process, however it ends."""
     with storage_errors(run_dir):
         file = (run_dir / ".lock").open("w")

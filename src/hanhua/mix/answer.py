@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from hanhua.mix.points import Study
 
 if TYPE_CHECKING:
     from hanhua.mix.fit import Fitted
+    from hanhua.mix.rates import AtRate
     from hanhua.mix.recommend import Answer
 
 DIGITS = 6
@@ -21,6 +22,7 @@ DRAWN = 41
 def as_result(
     study: Study, fits: Mapping[str, Fitted], answer: Answer, *, wish: str, tokens: int,
     level: float, shares: Mapping[str, float], compute: Mapping[str, Any],
+    at_rates: tuple[float, Sequence[AtRate]] = (0.0, ()),
 ) -> dict[str, Any]:  # fmt: skip
     """All that was asked, measured, fitted and recommended, as JSON values.
 
@@ -33,6 +35,7 @@ def as_result(
         level: of the intervals.
         shares: recommended, of all languages.
         compute: what the study took.
+        at_rates: tokens of the runs at other learning rates, and what was found at each.
     """
     languages = (study.target, study.source)
     found = {
@@ -45,13 +48,23 @@ def as_result(
             name: {"name": fits[name].law, "held_out_error": fits[name].held_out_error}
             for name in languages
         },
+        "seed_spread": {name: fits[name].seed_spread or None for name in languages},
         "cost_of_a_point": answer.cost_of_a_point,
         "by_tokens": [list(row) for row in answer.by_tokens],
         "pareto": [list(row) for row in answer.pareto],
         "curves": {name: _curves(study, fits[name], tokens) for name in languages},
         "compute": dict(compute),
     }  # fmt: skip
-    return {key: _rounded(value) for key, value in found.items()}
+    rates = [_at_rate(row, at_rates[0]) for row in at_rates[1]]
+    return {key: _rounded(value) for key, value in found.items()} | {"by_learning_rate": rates}
+
+
+def _at_rate(row: AtRate, tokens: float) -> dict[str, Any]:
+    found = {
+        "tokens": tokens, "share": row.share, "met": row.met,
+        "points": [{"share": p.share, "losses": dict(p.losses)} for p in row.points],
+    }  # fmt: skip
+    return {"learning_rate": row.learning_rate} | {k: _rounded(v) for k, v in found.items()}
 
 
 def _predicted(study: Study, answer: Answer, language: str) -> dict[str, float]:
@@ -102,6 +115,8 @@ def text(result: Mapping[str, Any]) -> str:
         *(_line(name, result) for name in (target, source)),
         f"  one more point of {target} costs {source} {_cost(result)}",
         "  with other budgets: " + ", ".join(_budget(row) for row in result["by_tokens"]),
+        *_rates(result),
+        *_seeds(result),
         *(f"  note: {note}" for note in result.get("notes", ())),
         f"  the study took {compute['runs']} small runs and {compute['tokens']:,} tokens: "
         f"{compute['of_large_run']:.0%} of the large run's",
@@ -116,6 +131,23 @@ def _line(language: str, result: Mapping[str, Any]) -> str:
         f"[{found['low']:.3f}, {found['high']:.3f}], {found['change']:+.1%}; law {law['name']}, "
         f"off by {law['held_out_error']:.1%} where it was not fitted"
     )
+
+
+def _rates(result: Mapping[str, Any]) -> list[str]:
+    rows = result["by_learning_rate"]
+    if not rows:
+        return []
+    each = ", ".join(
+        f"{row['learning_rate']:g} → {row['share']:.2f}"
+        f"{'' if row['met'] else ' (nearest; the wish is not met)'}" for row in rows
+    )  # fmt: skip
+    return [f"  by learning rate, at the small runs' {rows[0]['tokens']:,.0f} tokens: {each}"]
+
+
+def _seeds(result: Mapping[str, Any]) -> list[str]:
+    found = {name: spread for name, spread in result["seed_spread"].items() if spread}
+    each = ", ".join(f"{name} {spread:.2%}" for name, spread in found.items())
+    return [f"  seeds of one mixture lie apart by {each} of the base's loss"] if found else []
 
 
 def _cost(result: Mapping[str, Any]) -> str:

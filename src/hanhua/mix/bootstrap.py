@@ -15,9 +15,34 @@ from hanhua.mix.laws import Floats, Law
 LEAST_FREEDOM = 2.0
 
 
+def between_seeds(
+    share: Floats, tokens: Floats, loss: Floats, runs: Floats
+) -> tuple[float, float]:  # fmt: skip
+    """How far losses of one mixture lie apart that differ by the order of the documents alone.
+
+    Args:
+        share: ``[n]`` of the mixture.
+        tokens: ``[n]`` counts.
+        loss: ``[n]``.
+        runs: ``[n]`` number of the run.
+
+    Returns:
+        Standard deviation, and degrees of freedom: runs beyond the first of each mixture. 0 and 0
+        where no mixture was run twice.
+    """
+    squares = count = 0.0
+    for of_share, of_tokens in {*zip(share.tolist(), tokens.tolist(), strict=True)}:
+        group = loss[(share == of_share) & (tokens == of_tokens)]
+        squares += float(((group - group.mean()) ** 2).sum())
+        count += len(group) - 1
+    freedom = sum(len(np.unique(runs[share == one])) - 1 for one in np.unique(share))
+    return (float(np.sqrt(squares / count)), float(freedom)) if freedom else (0.0, 0.0)
+
+
 def replicates(
-    law: Law, predicted: Floats, residuals: Floats, runs: Floats, draws: int, seed: int
-) -> Floats:
+    law: Law, predicted: Floats, residuals: Floats, runs: Floats, draws: int, seed: int,
+    floor: tuple[float, float] = (0.0, 0.0),
+) -> Floats:  # fmt: skip
     """Losses about the fitted law.
 
     Args:
@@ -27,6 +52,7 @@ def replicates(
         runs: ``[n]`` number of the run, from 0.
         draws: how many.
         seed: of the draws.
+        floor: see :func:`between_seeds`; runs scatter so far at least, however well the law fits.
 
     Returns:
         ``[draws, n]``.
@@ -38,7 +64,10 @@ def replicates(
     left = residuals - means[runs]
     run_freedom = max(count - law.of_share - 1.0, LEAST_FREEDOM)
     own_freedom = max(len(runs) - count - (len(law.low) - law.of_share), LEAST_FREEDOM)
-    run_size = _widen(rng, np.sqrt((means**2).sum() / run_freedom), run_freedom, draws)
+    of_run, of_moment = (means**2).sum() / run_freedom, (left**2).sum() / own_freedom
+    if floor[0] ** 2 > of_run + of_moment:
+        of_run, run_freedom = floor[0] ** 2 - of_moment, max(floor[1], LEAST_FREEDOM)
+    run_size = _widen(rng, np.sqrt(of_run), run_freedom, draws)
     within = np.sqrt(len(runs) / own_freedom) * _widen(rng, 1.0, own_freedom, draws)
     made = np.repeat(predicted[None], draws, 0)
     for draw in range(draws):

@@ -39,7 +39,7 @@ def check_corpus(corpus: Path, target: str, source: str) -> None:
 
 
 def read_run(
-    tokens: Path, pretrain: Path, training: OptimConfig, target: str, source: str
+    tokens: Path, pretrain: Path, training: OptimConfig, target: str, source: str, seed: int = 0
 ) -> tuple[Mapping[str, float], list[Point]]:
     """The losses before the first step, and a point for each measurement behind the last warm-up.
 
@@ -51,6 +51,7 @@ def read_run(
         training: its section.
         target: the language to gain.
         source: the language to keep.
+        seed: of the documents' order, counted from the recipe's; part of the name unless 0.
 
     Raises:
         ArtifactError: when the log cannot be read.
@@ -66,7 +67,7 @@ def read_run(
         )  # fmt: skip
     phase = lay_out(training, len(lines))[-1]
     begin = phase.start + training.warmup_share * (phase.stop - phase.start)
-    name = f"{target}-{share:.3f}"
+    name = f"{target}-{share:.3f}" + (f"+{seed}" if seed else "")
     points = [
         Point(name, share, float(line["tokens"]), _both(line["held_out"], target, source))
         for line in lines if "held_out" in line and line["step"] > begin
@@ -94,6 +95,18 @@ def one_count(points: Sequence[Point], near: float) -> tuple[Point, ...]:
         tokens = float(round(sum(point.tokens for point in group) / len(group)))
         found += [replace(point, tokens=tokens) for point in group]
     return tuple(sorted(found, key=lambda point: (point.share, point.tokens)))
+
+
+def one_share(points: Sequence[Point]) -> list[Point]:
+    """Points of one mixture at the mean of its counted shares; seeds miss it by a document.
+
+    Args:
+        points: of all runs that were asked for one share.
+    """
+    shares = {point.run: point.share for point in points}
+    if len(set(shares.values())) < 2:
+        return list(points)
+    return [replace(point, share=sum(shares.values()) / len(shares)) for point in points]
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -23,8 +23,12 @@ class MixConfig(Section):
               "chosen, as many as runs"),
     ] = ()  # fmt: skip
     runs: Annotated[
-        int, Field(ge=3, le=64, description="how many shares are tried, where none are given")
-    ] = 5
+        int, Field(ge=3, le=64, description="how many shares are tried, where none are given; "
+                   "left out with domains: two for each key of tokens.shares")
+    ] = 5  # fmt: skip
+    domains: Annotated[
+        bool, Field(description="mix all languages and domains of tokens.shares, not two languages")
+    ] = False
     tokens: Annotated[
         int | None,
         Field(gt=0, description="of the longest small run; left out: a tenth of "
@@ -45,6 +49,23 @@ class MixConfig(Section):
     max_chars_per_doc: Annotated[
         int, Field(ge=1, description="longer documents are measured on their beginning")
     ] = 1000
+    jobs: Annotated[
+        int, Field(ge=1, le=64, description="processes of this machine that small runs are spread "
+                   "over; they share its threads, and each has a GPU of its own if there are as "
+                   "many")
+    ] = 1  # fmt: skip
+    seeds: Annotated[
+        int, Field(ge=1, le=16, description="orders of the documents that each share is run with")
+    ] = 1
+    learning_rates: Annotated[
+        tuple[Annotated[float, Field(gt=0)], ...],
+        Field(strict=False, description="peak learning rates besides the recipe's at which the "
+              "longest small runs of three shares are made, to show how the answer moves"),
+    ] = ()  # fmt: skip
+    refine: Annotated[
+        int, Field(ge=0, le=16, description="shares to run besides, after the first fit, where "
+                   "they make the answer surer")
+    ] = 0  # fmt: skip
     level: Annotated[float, Field(gt=0, lt=1, description="of every interval")] = 0.9
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hanhua.core.errors import InputError
-from hanhua.mix.bootstrap import replicates
+from hanhua.mix.bootstrap import between_seeds, replicates
 from hanhua.mix.laws import LAWS, Floats, Law, named
 from hanhua.mix.points import Study
 from hanhua.mix.solve import Model, solve
@@ -62,7 +62,8 @@ class Fitted:
         parameters: ``[p]``.
         draws: law -> ``[draws, p]`` of bootstrap replicates. Laws that do nearly as well as the
             chosen one have a part in them, so that intervals know that the law may be another.
-        spread: standard deviation of a single measured loss about the law.
+        spread: standard deviation of one measured loss about the law; between seeds, if more.
+        seed_spread: the same between seeds alone, as a part of the base's loss; 0 if not known.
     """
 
     law: str
@@ -71,6 +72,7 @@ class Fitted:
     parameters: Floats = field(repr=False)
     draws: dict[str, Floats] = field(repr=False)
     spread: float
+    seed_spread: float
     _table: Table = field(repr=False)
 
     @property
@@ -130,7 +132,7 @@ def fit(
     return Fitted(
         best.name, errors[best.name], errors, parameters,
         {law.name: drawn for law, (_, drawn) in zip(near, fitted, strict=True)},
-        float(np.std(off) * table.base), table,
+        max(float(np.std(off)), _floor(table)[0]) * table.base, _floor(table)[0], table,
     )  # fmt: skip
 
 
@@ -139,7 +141,9 @@ def _replicated(law: Law, table: Table, draws: int, seed: int) -> tuple[Floats, 
     parameters, scale = fit_law(law, table, np.ones((1, len(table.loss))), seed=seed)
     model = _model(law, table)
     predicted = model(parameters.T[:, :, None])[0]
-    made = replicates(law, predicted, table.loss - predicted, table.runs, draws, seed)
+    made = replicates(
+        law, predicted, table.loss - predicted, table.runs, draws, seed, _floor(table)
+    )  # fmt: skip
     drawn, _ = solve(
         model, (np.array(law.low), np.array(law.high)), np.repeat(parameters, draws, 0), made,
         weights=np.ones_like(made), scale=np.repeat(scale, draws), steps=25,
@@ -191,6 +195,10 @@ def fit_law(law: Law, table: Table, kept: Floats, *, seed: int) -> tuple[Floats,
     box = low, high
     parameters, _ = solve(model, box, parameters, targets[:folds], weights=kept, scale=scale)
     return parameters, scale
+
+
+def _floor(table: Table) -> tuple[float, float]:
+    return between_seeds(table.share, table.tokens, table.loss, table.runs)
 
 
 def _model(law: Law, table: Table) -> Model:

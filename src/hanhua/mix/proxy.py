@@ -29,7 +29,7 @@ from pathlib import Path
 
 from hanhua.core.errors import UsageError
 from hanhua.core.progress import Progress, duration
-from hanhua.mix.collect import one_count, read_run
+from hanhua.mix.collect import one_count, one_share, read_run
 from hanhua.mix.config import MixConfig
 from hanhua.mix.points import Point, Study
 from hanhua.tokens.config import TokensConfig
@@ -60,12 +60,22 @@ class Small:
         tokens: section of the rows.
         training: section of the training.
         budget: tokens that it reads, about.
+        seed: of the documents' order, counted from the recipe's.
+        rate: peak learning rate, where it is not the recipe's.
     """
 
     share: float
     tokens: TokensConfig
     training: TrainConfig
     budget: int
+    seed: int = 0
+    rate: float | None = None
+
+    def title(self, target: str) -> str:
+        """For people: share, length, and seed and learning rate where they aren't the recipe's."""
+        more = f", seed +{self.seed}" if self.seed else ""
+        more += f", learning rate {self.rate:g}" if self.rate else ""
+        return f"{self.share:.0%} {target}, {self.budget:,} tokens{more}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +139,7 @@ def shares_at(
 
 def small_runs(
     tokens: TokensConfig, training: TrainConfig, mix: MixConfig, shares: Mapping[str, float],
-    target: str,
+    target: str, seed: int = 0,
 ) -> list[Small]:  # fmt: skip
     """The small runs of one mixture, the shortest first.
 
@@ -139,6 +149,7 @@ def small_runs(
         mix: how long the small runs are and how they are measured.
         shares: of the mixture.
         target: the language to gain.
+        seed: of the documents' order, counted from the recipe's.
 
     Raises:
         UsageError: see :func:`proxy_tokens`.
@@ -147,7 +158,7 @@ def small_runs(
     rows = tokens.model_copy(update={
         "shares": dict(shares), "budget_tokens": budget,
         "tolerance": max(tokens.tolerance, TOLERANCE),
-        "pack_tokens": PACK_ROWS * tokens.seq_len_tokens,
+        "pack_tokens": PACK_ROWS * tokens.seq_len_tokens, "order": tokens.order + seed,
     })  # fmt: skip
     own = mix.schedule == "own"
     every = NEVER if own else max(round(budget / training.batch_tokens / mix.moments), 1)
@@ -157,7 +168,8 @@ def small_runs(
     return [
         Small(shares[target], rows, shape.model_copy(update={
             "epochs": part, "steps": None, "watch": watch, "stop": None, "guard": None,
-        }), round(part * budget))
+            "steer": None,
+        }), round(part * budget), seed)
         for part in parts
     ]  # fmt: skip
 
@@ -184,7 +196,7 @@ def mean_height(training: OptimConfig, steps: int = 1000) -> float:
 def run_study(
     small: Sequence[Small], run_one: Callable[[Small], Made], *, target: str, source: str,
     progress: Progress,
-) -> Study:  # fmt: skip
+) -> tuple[Study, dict[float, list[Point]]]:  # fmt: skip
     """Make all small runs and read what they measured.
 
     Args:
@@ -194,26 +206,32 @@ def run_study(
         source: the language to keep.
         progress: says which run it is and how long the rest may take.
 
+    Returns:
+        What the runs of the recipe's own learning rate measured; and the ends of the others, by
+        learning rate.
+
     Raises:
         HanhuaError: whatever a stage refuses; finished runs stay.
     """
-    points: list[Point] = []
+    points: dict[float, list[Point]] = {}
+    others: dict[float, list[Point]] = {}
     base: Mapping[str, float] = {}
     spent = read = 0.0
     for number, one in enumerate(small):
         ahead = sum(other.budget for other in small[number:])
         left = f", about {duration(spent / read * ahead)} left" if read else ""
-        progress.say(
-            f"small run {number + 1} of {len(small)}: {one.share:.0%} {target}, "
-            f"{one.budget:,} tokens{left}"
-        )
+        progress.say(f"small run {number + 1} of {len(small)}: {one.title(target)}{left}")
         began = time.monotonic()
         made = run_one(one)
         if made.fresh:
             spent, read = spent + time.monotonic() - began, read + one.budget
         else:
             progress.say("      done before")
-        base, found = read_run(made.tokens, made.pretrain, one.training, target, source)
-        points += found
-    lengths = len({one.budget for one in small})
-    return Study(target, source, base, one_count(points, NEAR["own" if lengths > 1 else "steady"]))
+        base, found = read_run(made.tokens, made.pretrain, one.training, target, source, one.seed)
+        if one.rate is None:
+            points.setdefault(one.share, []).extend(found)
+        else:
+            others.setdefault(one.rate, []).append(found[-1])
+    near = NEAR["own" if len({one.budget for one in small}) > 1 else "steady"]
+    own = [point for of_share in points.values() for point in one_share(of_share)]
+    return Study(target, source, base, one_count(own, near)), others

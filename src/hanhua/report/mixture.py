@@ -31,7 +31,9 @@ def draw_mixture(result: Result, folder: Path, name: str) -> Path:
     """
     said = Words(f"Which mixture? {result['wish']}", f"该用什么配比？{result['wish']}")
     under = tag("p", tag("span", said), class_="soft-text")
-    sections = [pareto(result), laws(result), budgets(result), measured(result)]
+    sections = [pareto(result), laws(result), budgets(result)]
+    sections += [rates(result)] if result["by_learning_rate"] else []
+    sections += [measured(result)]
     foot = paragraph(
         "Made by hanhua mix; answer.json beside it holds the same. This file asks nothing of the "
         "network.",
@@ -154,6 +156,31 @@ def budgets(result: Result) -> Section:
     ]  # fmt: skip
     title = Words("With other budgets", "其他训练量下的答案")
     return Section("budgets", title, [table(head, rows)])
+
+
+def rates(result: Result) -> Section:
+    """How the answer moves with the learning rate, and what was measured for that."""
+    rows = result["by_learning_rate"]
+    codes = result["target"], result["source"]
+    head = [Words("Peak learning rate", "峰值学习率"), Words("Share", "占比")]
+    for point in rows[0]["points"]:
+        at = percent(point["share"], 0)
+        head.append(Words(f"{' / '.join(codes)} at {at}", f"{at} 时的 {' / '.join(codes)}"))
+    body = [
+        (f"{row['learning_rate']:g}", percent(row["share"]), *(
+            " / ".join(number(point["losses"][code]) for code in codes) for point in row["points"]
+        )) for row in rows
+    ]  # fmt: skip
+    tokens = count(rows[0]["tokens"])
+    said = note(
+        f"Measured by the longest small runs, {tokens} tokens: bits per byte, and the share that "
+        "the wish asks for at that length. How a learning rate does over a longer run was not "
+        "measured.",
+        f"由最长的小实验（{tokens} 词元）测得：比特/字节，以及在该长度下按要求得出的占比。"
+        "更长的训练中学习率的影响未测。",
+    )
+    return Section("rates", Words("With other learning rates", "其他学习率下的答案"),
+                   [table(head, body), said])  # fmt: skip
 
 
 def measured(result: Result) -> Section:

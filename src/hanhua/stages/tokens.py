@@ -19,7 +19,7 @@ def run(context: Context[TokensConfig]) -> Result:
     meta = build_rows(
         load_tokenizer(folder), int(read_json(folder / "config.json")["vocab_size"]),
         context.inputs["corpus"].path, context.config, context.out / "rows",
-        seed=context.seed, progress=context.progress, work=context.work,
+        seed=context.seed + context.config.order, progress=context.progress, work=context.work,
         workers=context.machine.workers or os.cpu_count() or 1,
     )  # fmt: skip
     tokens = sum(meta["tokens_by_language"].values())
@@ -31,6 +31,7 @@ def run(context: Context[TokensConfig]) -> Result:
         },
         metrics={
             "shares": meta["shares"],
+            **({"domains": meta["domains"]} if "domains" in meta else {}),
             "padding_share": meta["padding_tokens"] / (meta["n_rows"] * meta["seq_len_tokens"]),
         },
     )  # fmt: skip

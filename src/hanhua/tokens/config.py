@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from hanhua.core.config import Added, Section, Share
+from hanhua.text.domains import check_key
 
 
 class TokensConfig(Section):
@@ -18,8 +19,9 @@ class TokensConfig(Section):
     ] = 8_000_000
     shares: Annotated[
         dict[str, Share],
-        Field(min_length=1, description="language -> share of the tokens; together 1"),
-    ] = Field(default_factory=lambda: {"zh": 0.7, "en": 0.3})
+        Field(min_length=1, description="language, or language/domain, -> share of the tokens; "
+              "together 1. A language beside domains of it is what they leave"),
+    ] = Field(default_factory=lambda: {"zh": 0.7, "en": 0.3})  # fmt: skip
     max_epochs: Annotated[
         float, Field(gt=0, description="how often a language's corpus may be repeated at most")
     ] = 4.0
@@ -33,9 +35,17 @@ class TokensConfig(Section):
               "rows of a language are then the same whatever its share or the budget, for a little "
               "more padding; left out: a million documents"),
     ] = None  # fmt: skip
+    order: Annotated[
+        int,
+        Added(),
+        Field(ge=0, description="another order of the documents, as another seed would give: added "
+              "to the recipe's"),
+    ] = 0  # fmt: skip
 
     @model_validator(mode="after")
     def _whole(self) -> TokensConfig:
+        for key in self.shares:
+            check_key(key)
         total = sum(self.shares.values())
         if abs(total - 1.0) > 1e-6:
             raise ValueError(f"shares must sum to 1, these sum to {total:g}")

@@ -1,0 +1,42 @@
+"""Commands that ask a question of a recipe by training it more than once: study scratch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hanhua.cli import app, emit
+from hanhua.cli.runs import Json, Quiet, RecipeArgument, Runs, Set
+
+study = typer.Typer(
+    name="study", help="Ask a question of a recipe by training it more than once.",
+    rich_markup_mode=None, no_args_is_help=True,
+)  # fmt: skip
+app.add_typer(study)
+
+
+@study.command()
+def scratch(
+    recipe: RecipeArgument,
+    tokens: Annotated[int | None, typer.Option(
+        min=1, help="tokens of the longest run; left out: the recipe's budget")] = None,
+    lengths: Annotated[int, typer.Option(
+        min=2, max=6, help="lengths of run, each half the next")] = 4,
+    seeds: Annotated[int, typer.Option(
+        min=1, max=16, help="orders of rows and random weights; from 2 on with a spread")] = 1,
+    scratch_learning_rate: Annotated[float | None, typer.Option(
+        "--scratch-learning-rate", help="peak for scratch; left out: the recipe's")] = None,
+    set_: Set = None, runs: Runs = Path("runs"), quiet: Quiet = False, json_: Json = False,
+) -> None:  # fmt: skip
+    """Scratch or continue? Trains both on the same rows; says where the curves cross."""
+    from hanhua.cli.study_scratch import Asked, run_study
+    from hanhua.mix.scratch_answer import text
+    from hanhua.recipe import load_recipe
+
+    asked = Asked(tokens, lengths, seeds, scratch_learning_rate)
+    found = run_study(load_recipe(recipe, set_ or ()), asked, runs, quiet)
+    typer.echo(text(found), err=json_)
+    typer.echo(f"page: {found['files']['page']}", err=json_)
+    emit(found, json_)
