@@ -2,7 +2,7 @@
 
     python benchmarks/mixture_real.py RECIPE [--shares 0.2,0.5,0.8] [--tokens N] [--lengths 3]
         [--truth-shares 0.1,0.35,0.65,0.9] [--truth-tokens 2N] [--wish en+1%]
-        [--set SECTION.KEY=VALUE] [--runs FOLDER]
+        [--set SECTION.KEY=VALUE] [--runs FOLDER] [--jobs 2] [--seeds 1]
     python benchmarks/mixture_real.py --quick
 
 The study is made as the command makes it. Then the same recipe is run at other shares, on more
@@ -74,6 +74,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--wish", type=parse_wish, default=parse_wish("en+1%"))
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--seeds", type=int, default=1, help="of the study's runs")
     parser.add_argument("--quick", action="store_true", help="the built-in model, a few steps")
     options = parser.parse_args()
     if options.quick:
@@ -94,10 +96,12 @@ def run_all(
     recipe: Recipe, options: argparse.Namespace, runs: Path
 ) -> tuple[Study, list[Point]]:  # fmt: skip
     """The study, and what other shares measured at more tokens and at half of those."""
-    config = MixConfig(tokens=options.tokens, lengths=options.lengths)
+    config = MixConfig(
+        tokens=options.tokens, lengths=options.lengths, jobs=options.jobs, seeds=options.seeds
+    )
     progress = default_progress(False)
     study = measure(recipe, config, options.shares, runs, progress).study
-    longer = MixConfig(tokens=options.truth_tokens, lengths=2)
+    longer = MixConfig(tokens=options.truth_tokens, lengths=2, jobs=options.jobs)
     truth = measure(recipe, longer, options.truth_shares, runs, progress).study
     return study, list(truth.points)
 
