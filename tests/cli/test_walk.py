@@ -21,6 +21,19 @@ def contents(project) -> dict[str, str]:
     return {name: stage["content_sha256"] for name, stage in ledger["stages"].items()}
 
 
+def test_an_interrupt_says_how_to_go_on(project):
+    running = project.start("run", "recipe.yaml", start_new_session=True)
+    building = project.folder / "runs/small/.building"
+    while not building.exists():
+        assert running.poll() is None
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=120)
+    assert running.returncode == 130
+    assert err.rstrip().endswith("stopped; the same command goes on where it was")
+    assert "Traceback" not in out + err
+
+
 def test_every_stage_leaves_a_whole_artifact(finished):
     ledger = json.loads((finished.folder / "runs/small/ledger.json").read_text())
     assert list(ledger["stages"]) == WALK

@@ -27,6 +27,8 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+INTERRUPTED = 130
+"""Exit code of a command that was ended by Ctrl-C."""
 WAIT_FOR_FIRST_SECONDS = 15
 """How much later than the first another process may come to the same mistake."""
 
@@ -56,6 +58,8 @@ def main() -> None:
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
         code = app(args=arguments, standalone_mode=False)
+        if code == INTERRUPTED:  # newer releases of the parser answer an interrupt themselves
+            raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)
     except (Exception, KeyboardInterrupt) as error:
         if debug and not isinstance(error, (typer.Exit, typer.Abort)):
@@ -69,7 +73,7 @@ def _tell(error: BaseException, as_json: bool) -> int:
         return int(error.exit_code)
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         _stderr("stopped; the same command goes on where it was")
-        return 130
+        return INTERRUPTED
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
