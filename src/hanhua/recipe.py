@@ -25,6 +25,7 @@ from hanhua.mix.config import MixConfig
 from hanhua.model.config import BaseConfig, ExpandConfig
 from hanhua.stages import walk
 from hanhua.text.config import CorpusConfig
+from hanhua.text.domains import check_known
 from hanhua.tokens.config import TokensConfig
 from hanhua.train.config import FinetuneConfig, TrainConfig
 from hanhua.vocab.config import VocabConfig
@@ -59,6 +60,8 @@ class Recipe(Section):
             for other in others:
                 if getattr(self, section) is not None and getattr(self, other) is None:
                     raise ValueError(f"the section {section} needs the section {other}")
+        if self.corpus is not None and self.tokens is not None:
+            check_known(self.tokens.shares, self.corpus)
         return self
 
     def walk(self, runs: Path) -> Walk:

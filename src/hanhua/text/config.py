@@ -7,7 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from hanhua.core.config import FilesField, Outside, Section, Share
+from hanhua.core.config import Added, FilesField, Outside, Section, Share
+from hanhua.text.domains import DOMAIN
 from hanhua.text.quality.score_config import ScoreConfig
 from hanhua.text.quality.thresholds import QualityConfig
 
@@ -52,6 +53,15 @@ class SourceConfig(Section):
             "language and keeps those of `languages`",
         ),
     ] = AUTO
+    domain: Annotated[
+        str | None,
+        Added(),
+        Field(
+            pattern=f"^{DOMAIN}$",
+            description="what kind of text it is, e.g. news, web, books, code or parallel: "
+            "`tokens.shares` may then name zh/news",
+        ),
+    ] = None
     priority: Annotated[
         int, Field(description="of copies in several sources the one of highest priority is kept")
     ] = 0

@@ -43,7 +43,7 @@ from hanhua.text.ledger import UNKNOWN_LICENCE, Ledger
 from hanhua.text.passages import find_passages
 from hanhua.text.pool import Kernel, run_batches
 from hanhua.text.quality.score_tally import ScoreTally
-from hanhua.text.readers.intake import Intake, check_licences, source_files
+from hanhua.text.readers.intake import Intake, check_licences, source_domains, source_files
 from hanhua.text.score import FILE, score_account, score_rule
 from hanhua.text.summary import write_account
 from hanhua.text.writing import CorpusWriter, rows_as_they_are, rows_of
@@ -77,7 +77,8 @@ def build_corpus(context: Context[CorpusConfig]) -> Result:
     if score and config.score and build.scores:
         score.scorer.save(context.out / FILE)
         scores = score_account(score, config.score, build.scores)
-    return write_account(context.out, ledger, questions.account(ledger.touched), scores)
+    touched = questions.account(ledger.touched)
+    return write_account(context.out, ledger, touched, scores, build.domains)
 
 
 class _Build:
@@ -91,11 +92,12 @@ class _Build:
         self.config: CorpusConfig = context.config
         self.progress: Progress = context.progress
         self.scores = ScoreTally() if cleaner.score else None
+        self.files = source_files(self.config)
+        self.domains = source_domains(self.config, self.files)
 
     def first_pass(self) -> Collector:
         """Read, clean and judge; every document is accounted for and every kept one has keys."""
-        files = source_files(self.config)
-        intake = Intake(self.config)
+        files, intake = self.files, Intake(self.config)
         lines = None
         if self.config.max_line_docs is not None:
             lines = LineFile(self.context.work / "keys" / "lines")
@@ -149,7 +151,9 @@ class _Build:
         low = self.scores.low if self.scores else None
         repeats = self._repeats(collector, copies.alive if low is None else copies.alive & ~low,
                                 chosen)  # fmt: skip
-        writer = CorpusWriter(self.context.out, self.ledger, self.config.min_chars, repeats)
+        writer = CorpusWriter(
+            self.context.out, self.ledger, self.config.min_chars, repeats, self.domains
+        )
         names = Names(collector.parts)
         held_out = writer.write_held_out(collector.parts, chosen, self._languages())
         finisher = Finisher(held_out, repeats)

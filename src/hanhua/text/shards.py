@@ -17,12 +17,14 @@ import pyarrow.parquet as pq
 from hanhua.core.errors import ArtifactError, InputError
 from hanhua.core.files import storage_errors
 from hanhua.text.document import Document
+from hanhua.text.domains import domain_of, language_of
 
 COLUMNS = ("id", "text", "language", "source", "licence")
 SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
 ROW_GROUP_CHARS = 4_000_000
 ROW_GROUP_DOCS = 20_000
 SHARD_CHARS = 256_000_000
+NUMBER = "[0-9]" * 5
 
 Split = Literal["train", "held_out"]
 
@@ -179,11 +181,11 @@ def _read_file(file: Path) -> Iterator[Document]:
 
 
 def read_language(corpus: Path, language: str, split: Split = "train") -> Iterator[Document]:
-    """Read one language of a corpus artifact, in its order.
+    """Read one language of a corpus artifact, or one domain of it, in its order.
 
     Args:
         corpus: the artifact's folder.
-        language: e.g. "zh".
+        language: e.g. "zh", or "zh/news".
         split: "train" or "held_out".
 
     Raises:
@@ -191,18 +193,55 @@ def read_language(corpus: Path, language: str, split: Split = "train") -> Iterat
     """
     files = language_files(corpus, language, split)
     if not files:
-        there = sorted({p.name.rsplit("-", 1)[0] for p in (corpus / "train").glob("*.parquet")})
+        wanted = f"`language: {language_of(language)}`"
+        if domain_of(language):
+            wanted += f" and `domain: {domain_of(language)}`"
         raise ArtifactError(
             f"The corpus has no {split.replace('_', '-')} text in this language.", where=corpus,
-            found=f"asked for {language!r}, has {', '.join(there) or 'none'}",
-            fix=f"add a source with `language: {language}` to the recipe's corpus section",
+            found=f"asked for {language!r}, has {', '.join(keys_in(corpus)) or 'none'}",
+            fix=f"add a source with {wanted} to the recipe's corpus section",
         )  # fmt: skip
     for file in files:
         yield from _read_file(file)
 
 
 def language_files(corpus: Path, language: str, split: Split = "train") -> list[Path]:
-    """The Parquet files of one language and split, in reading order; empty when there are none."""
-    if split == "train":
-        return sorted((corpus / "train").glob(f"{language}-[0-9]*.parquet"))
-    return [p for p in [corpus / "held_out" / f"{language}.parquet"] if p.exists()]
+    """The Parquet files of one language and split, in reading order; empty when there are none.
+
+    Text of a domain has a folder: ``train/zh/news-00000.parquet``. Held-out text of a language is
+    whole in one file, ``held_out/zh.parquet``; ``held_out/zh/news.parquet`` repeats what of it is
+    of that domain. So a language is measured on the same documents with domains and without.
+
+    Args:
+        corpus: the artifact's folder.
+        language: e.g. "zh", or "zh/news".
+        split: "train" or "held_out".
+    """
+    if split == "held_out":
+        return [p for p in [corpus / "held_out" / f"{language}.parquet"] if p.exists()]
+    # A domain's name may end in digits too.
+    number = NUMBER if domain_of(language) else "[0-9]*"
+    own = (corpus / "train").glob(f"{language}-{number}.parquet")
+    return [*sorted(own), *sorted((corpus / "train" / language).glob(f"*-{NUMBER}.parquet"))]
+
+
+def keys_in(corpus: Path) -> list[str]:
+    """The languages and domains that a corpus artifact has training text of: zh, zh/news."""
+    train = corpus / "train"
+    files = [path.relative_to(train) for path in train.glob(f"**/*-{NUMBER}.parquet")]
+    return sorted({file.as_posix().rsplit("-", 1)[0] for file in files})
+
+
+def share_files(corpus: Path, key: str, keys: Iterable[str]) -> list[Path]:
+    """The training files that a share is taken from; no file is in two shares.
+
+    A language named alone stands for all its documents but those of its domains that are named.
+
+    Args:
+        corpus: the artifact's folder.
+        key: of the share, e.g. "zh" or "zh/news".
+        keys: of all shares, those of 0 too.
+    """
+    others = {path for other in keys if other != key and language_of(other) == key
+              for path in language_files(corpus, other)}  # fmt: skip
+    return [path for path in language_files(corpus, key) if path not in others]

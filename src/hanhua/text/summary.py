@@ -14,15 +14,28 @@ from hanhua.core.stage import Result
 from hanhua.text.ledger import Account, Ledger
 
 
-def report(ledger: Ledger, contamination: Mapping[str, Any]) -> dict[str, Any]:
-    """report.json: in = kept + dropped, in all, by source and by language."""
+def report(
+    ledger: Ledger, contamination: Mapping[str, Any], domains: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """report.json: in = kept + dropped, in all, by source, by language and by domain."""
     everything = _sums(ledger, lambda _: "all").get("all", _sum([]))
     return {
         **everything,
         "languages": _sums(ledger, lambda account: account.language),
         "sources": _sums(ledger, lambda account: account.source),
+        **_by_domain(ledger, domains or {}),
         "contamination": contamination,
     }
+
+
+def _by_domain(ledger: Ledger, domains: Mapping[str, str]) -> dict[str, Any]:
+    if not domains:
+        return {}
+
+    def key(account: Account) -> str:
+        return "/".join(filter(None, (account.language, domains.get(account.source))))
+
+    return {"domains": _sums(ledger, key)}
 
 
 def _sums(ledger: Ledger, name_of: Callable[[Account], str]) -> dict[str, dict[str, Any]]:
@@ -48,7 +61,7 @@ def _sum(accounts: list[Account]) -> dict[str, Any]:
 
 def write_account(
     out: Path, ledger: Ledger, contamination: Mapping[str, Any],
-    score: Mapping[str, Any] | None = None,
+    score: Mapping[str, Any] | None = None, domains: Mapping[str, str] | None = None,
 ) -> Result:  # fmt: skip
     """Write ledger.json, report.json and dropped/REASON.jsonl.
 
@@ -57,6 +70,7 @@ def write_account(
         ledger: what became of every document.
         contamination: what was looked for, and found.
         score: how documents were scored, where they were.
+        domains: of the sources that have one.
 
     Returns:
         The counts and metrics of the stage's record.
@@ -64,7 +78,7 @@ def write_account(
     account = ledger.as_dict()
     write_json(out / "ledger.json", {**account, "contamination": contamination})
     scored = {} if score is None else {"score": score}
-    write_json(out / "report.json", {**report(ledger, contamination), **scored})
+    write_json(out / "report.json", {**report(ledger, contamination, domains), **scored})
     (out / "dropped").mkdir(exist_ok=True)
     for reason, samples in itertools.groupby(ledger.samples, lambda s: str(s["reason"])):
         lines = [json.dumps(s, ensure_ascii=False, sort_keys=True) + "\n" for s in samples]

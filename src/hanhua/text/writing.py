@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ import pyarrow.parquet as pq
 from hanhua.text.collect import Part, kept_rows
 from hanhua.text.copies.near import Copies
 from hanhua.text.document import Document
+from hanhua.text.domains import domain_of
 from hanhua.text.fates import Names
 from hanhua.text.finish import COPY, HELD_OUT, LOW, Repeats
 from hanhua.text.ledger import Ledger
 from hanhua.text.quality.score_rule import drop_of
 from hanhua.text.quality.score_tally import ScoreTally
-from hanhua.text.shards import DocumentWriter, ShardWriter
+from hanhua.text.shards import DocumentWriter, ShardWriter, write_documents
 from hanhua.text.verdict import Drop
 
 _DOCUMENT = ["id", "text", "language", "source", "licence"]
@@ -49,12 +50,14 @@ class CorpusWriter:
         ledger: where every document is accounted for.
         min_chars: documents of which less is left go.
         repeats: lines and passages that go.
+        domains: of the sources that have one, by their names.
     """
 
     out: Path
     ledger: Ledger
     min_chars: int
     repeats: Repeats
+    domains: Mapping[str, str] = field(default_factory=dict)
     _writers: dict[str, ShardWriter] = field(default_factory=dict)
 
     def settle(
@@ -85,11 +88,17 @@ class CorpusWriter:
         if drop:
             self.ledger.drop(account, drop, row["where"], document.text)
             return
-        language = document.language
-        if language not in self._writers:
-            self._writers[language] = ShardWriter(self.out / "train", language)
-        self._writers[language].write(document)
+        key = self._key(document)
+        if key not in self._writers:
+            path = self.out / "train" / key
+            self._writers[key] = ShardWriter(path.parent, path.name)
+        self._writers[key].write(document)
         account.train.add(document.text)
+
+    def _key(self, document: Document) -> str:
+        """``zh``, or ``zh/news`` where its source has a domain."""
+        domain = self.domains.get(document.source)
+        return f"{document.language}/{domain}" if domain else document.language
 
     def write_held_out(
         self, parts: Sequence[Part], chosen: set[int], languages: Collection[str]
@@ -116,7 +125,15 @@ class CorpusWriter:
                 for document in found.get(language, []):
                     writer.write(document)
                     self.ledger.of(document).held_out.add(document.text)
+        self._write_domains([document for documents in found.values() for document in documents])
         return found
+
+    def _write_domains(self, held_out: Sequence[Document]) -> None:
+        """Held-out documents of each domain once more, so that it can be measured by itself."""
+        for key in sorted({self._key(document) for document in held_out}):
+            if domain_of(key):
+                mine = (document for document in held_out if self._key(document) == key)
+                write_documents(self.out / "held_out" / f"{key}.parquet", mine)
 
     def _without_repeated(self, document: Document, number: int) -> Document:
         """What is held out stays even where little is left of it: then with what is repeated."""

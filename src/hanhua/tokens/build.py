@@ -22,14 +22,15 @@ from typing import Any
 import numpy as np
 
 from hanhua.core.progress import Bar, Progress
-from hanhua.text.shards import language_files
+from hanhua.text.domains import has_domains, language_of
+from hanhua.text.shards import share_files
 from hanhua.tokens.choose import Job, encode_enough, encode_group
 from hanhua.tokens.config import TokensConfig
 from hanhua.tokens.crew import Crew
 from hanhua.tokens.encode import DocumentEncoder
 from hanhua.tokens.gather import Planned, write_rows
 from hanhua.tokens.ids_file import Documents, Encoded, IdsFile
-from hanhua.tokens.mixture import check_shares, take
+from hanhua.tokens.mixture import by_language, check_domains, check_shares, take
 from hanhua.tokens.pack import pack
 from hanhua.tokens.permutation import Permutation
 from hanhua.tokens.row_plan import Planner
@@ -57,7 +58,8 @@ def build_rows(
         workers: processes that encode; they change nothing but the time.
 
     Returns:
-        The rows' meta, with ``shares`` asked and counted.
+        The rows' meta, with ``shares`` asked and counted of each language, and ``domains`` the
+        same of each key of the shares where any of them names a domain.
 
     Raises:
         MixtureError: when the corpus cannot fill the shares.
@@ -70,9 +72,10 @@ def build_rows(
             out.parent.mkdir(parents=True, exist_ok=True)
             temporary = TemporaryDirectory(dir=out.parent, prefix=".tokens-")
             work = Path(stack.enter_context(temporary))
-        languages = sorted(language for language, share in config.shares.items() if share > 0)
+        keys = sorted(key for key, share in config.shares.items() if share > 0)
+        check_domains(keys, config.shares, corpus)
         dtype = ids_dtype(vocab_size)
-        files = {language: IdsFile(work / language, dtype) for language in languages}
+        files = {key: IdsFile(work / key.replace("/", "@"), dtype) for key in keys}
         encode = partial(encode_group, DocumentEncoder.of(tokenizer), vocab_size)
         crew = Crew(encode, workers)
         stack.callback(crew.close)
@@ -80,32 +83,33 @@ def build_rows(
         planned, facts = {}, {}
         done = sum(file.tokens for file in files.values())
         with progress.bar("encoding", config.budget_tokens, "tok", done=done) as bar:
-            for language, file in files.items():
-                planned[language], facts[language] = build.plan(language, file, bar)
+            for key, file in files.items():
+                planned[key], facts[key] = build.plan(key, file, bar)
+        languages = sorted(set(map(language_of, keys)))
         writer = RowsWriter(out, config.seq_len_tokens, vocab_size, languages)
         stack.callback(writer.let_go)
         with progress.bar("writing rows", config.budget_tokens, "tok") as bar:
-            write_rows(writer, planned, seed, bar)
-        counted = {language: count["tokens"] for language, count in writer.counts.items()}
+            counted = write_rows(writer, planned, seed, bar)
         shares = check_shares(config.shares, counted, config.tolerance)
-        return writer.close(shares=shares, documents=facts)
+        domains = {"domains": shares} if has_domains(config.shares) else {}
+        return writer.close(shares=by_language(shares), documents=facts, **domains)
 
 
 @dataclass(frozen=True, slots=True)
 class _Build:
-    """What the languages have in common."""
+    """What the shares have in common."""
 
     crew: Crew[Job, Encoded]
     corpus: Path
     config: TokensConfig
     seed: int
 
-    def plan(self, language: str, file: IdsFile, bar: Bar) -> tuple[Planned, dict[str, Any]]:
-        """Encode and choose one language's documents, and plan its rows."""
-        groups = read_groups(language_files(self.corpus, language, "train"))
+    def plan(self, key: str, file: IdsFile, bar: Bar) -> tuple[Planned, dict[str, Any]]:
+        """Encode and choose the documents of one language or domain, and plan its rows."""
+        groups = read_groups(share_files(self.corpus, key, self.config.shares))
         n = sum(group.documents for group in groups)
-        target = round(self.config.shares[language] * self.config.budget_tokens)
-        order = Permutation.seeded(n, self.seed, "documents", language)
+        target = round(self.config.shares[key] * self.config.budget_tokens)
+        order = Permutation.seeded(n, self.seed, "documents", key)
         documents = encode_enough(self.crew, groups, file, order, target, bar)
         planner = Planner(
             file.folder / "plan", self.config.seq_len_tokens, pack, self.config.pack_tokens
@@ -113,13 +117,13 @@ class _Build:
         facts: dict[str, Any] = {}
         tokens = 0
         epochs = take(
-            documents.lengths, target, language=language, max_epochs=self.config.max_epochs,
+            documents.lengths, target, language=key, max_epochs=self.config.max_epochs,
             seed=self.seed,
         )  # fmt: skip
         for epoch, chosen in enumerate(epochs):
             found = _facts(documents, chosen, self.config.seq_len_tokens)
             facts, tokens = facts or found, tokens + found["document_tokens"]
-            planner.add(documents, chosen, self.seed, language, epoch)
+            planner.add(documents, chosen, self.seed, key, epoch)
         facts["epochs"] = round(tokens / max(facts["document_tokens"], 1), 4)
         return Planned(planner.plan(), file.ids), facts
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from hanhua.core.errors import ArtifactError
 from hanhua.core.progress import Bar
+from hanhua.text.domains import language_of
 from hanhua.tokens.mixture import interleave
 from hanhua.tokens.ragged import ranges
 from hanhua.tokens.row import Block
@@ -39,30 +40,39 @@ class Planned:
     targets: Path | None = None
 
 
-def write_rows(writer: RowsWriter, planned: Mapping[str, Planned], seed: int, bar: Bar) -> None:
-    """Write all rows, the languages interleaved.
+def write_rows(
+    writer: RowsWriter, planned: Mapping[str, Planned], seed: int, bar: Bar
+) -> dict[str, int]:
+    """Write all rows, the languages and their domains interleaved.
 
     Args:
-        writer: its languages are those planned, sorted.
-        planned: by language.
+        writer: its languages are those planned.
+        planned: by language, or language and domain; a row itself is of a language only.
         seed: the recipe's.
         bar: counts tokens.
+
+    Returns:
+        The tokens written, by the same keys.
     """
-    counts = {language: len(found.plan) for language, found in planned.items()}
-    written = dict.fromkeys(writer.languages, 0)
+    keys = sorted(planned)
+    languages = np.array([writer.languages.index(language_of(key)) for key in keys], np.uint8)
+    counts = {key: len(planned[key].plan) for key in keys}
+    written, tokens = dict.fromkeys(keys, 0), np.zeros(len(keys), np.int64)
     slice_rows = max(BLOCK_TOKENS // writer.seq_len_tokens, 1)
     for which in interleave(counts, seed, slice_rows):
         if not len(which):
             continue
         parts = []
-        for i, language in enumerate(writer.languages):
+        for i, key in enumerate(keys):
             rows = np.flatnonzero(which == i)
-            start = written[language]
-            written[language] += len(rows)
-            parts.append(_Part(planned[language], rows, start))
-        block = _block(writer, which, parts)
+            start = written[key]
+            written[key] += len(rows)
+            parts.append(_Part(planned[key], rows, start))
+        block = _block(writer, languages[which], parts)
         writer.add_block(block)
+        np.add.at(tokens, which, block.row_tokens())
         bar.advance(int(block.lengths.sum()))
+    return dict(zip(keys, tokens.tolist(), strict=True))
 
 
 class _Part:
@@ -81,8 +91,8 @@ class _Part:
         )
 
 
-def _block(writer: RowsWriter, which: Ints, parts: list[_Part]) -> Block:
-    n = len(which)
+def _block(writer: RowsWriter, languages: Ints, parts: list[_Part]) -> Block:
+    n = len(languages)
     tokens = np.zeros(n * writer.seq_len_tokens, writer.dtype)
     targets = np.zeros(len(tokens), np.uint8) if writer.has_targets else None
     segments = np.zeros(n, np.int64)
@@ -99,7 +109,7 @@ def _block(writer: RowsWriter, which: Ints, parts: list[_Part]) -> Block:
     shape = (n, writer.seq_len_tokens)
     return Block(
         tokens.reshape(shape), None if targets is None else targets.reshape(shape),
-        lengths, segments, which,
+        lengths, segments, languages,
     )  # fmt: skip
 
 

@@ -9,14 +9,17 @@ no text and no token is needed to choose.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hanhua.core.errors import MixtureError
+from hanhua.text.domains import domain_of, language_of
+from hanhua.text.shards import keys_in, share_files
 from hanhua.tokens.permutation import Permutation, rng, scramble
 
 Ints = npt.NDArray[Any]
@@ -129,6 +132,40 @@ def check_epochs(language: str, target: int, total: int, max_epochs: float) -> N
             fix=f"lower tokens.budget_tokens to at most {int(total * max_epochs * 0.999):,} tokens "
             f"of {language}, lower its share, add {language} text, or raise tokens.max_epochs",
         )
+
+
+def check_domains(keys: Iterable[str], shares: Mapping[str, float], corpus: Path) -> None:
+    """Refuse a domain that the corpus does not have, or a language that its domains leave empty.
+
+    Args:
+        keys: to look for.
+        shares: all that are asked for.
+        corpus: the artifact's folder.
+
+    Raises:
+        MixtureError: naming those that it has.
+    """
+    for key in keys:
+        named = sorted(other for other in shares if other != key and language_of(other) == key)
+        if (domain_of(key) or named) and not share_files(corpus, key, shares):
+            beside = f" beside {', '.join(named)}" if named else ""
+            raise MixtureError(
+                f"The corpus has no {key} text{beside}.", where=f"tokens.shares.{key}",
+                found=f"the corpus has {', '.join(keys_in(corpus)) or 'no text'}",
+                fix="name one of those in tokens.shares, or give a source this language and domain "
+                "(corpus.sources[].domain)",
+            )  # fmt: skip
+
+
+def by_language(shares: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Shares asked and counted, those of domains added up to their languages."""
+    found: dict[str, dict[str, float]] = {}
+    for kind, parts in shares.items():
+        found[kind] = {}
+        for key in sorted(parts, key=language_of):
+            language = language_of(key)
+            found[kind][language] = found[kind].get(language, 0.0) + parts[key]
+    return found
 
 
 def interleave(

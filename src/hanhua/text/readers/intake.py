@@ -77,6 +77,42 @@ def source_name(path: Path) -> str:
     return path.parent.name if alone or not name else name
 
 
+def source_domains(
+    config: CorpusConfig, files: Sequence[tuple[int, Path | None]]
+) -> dict[str, str]:
+    """The domain of each collection that has one, by the collection's name.
+
+    Args:
+        config: the recipe's section.
+        files: of :func:`source_files`.
+
+    Raises:
+        InputError: when sources of one name are not of one domain.
+    """
+    found: dict[str, tuple[int, str | None]] = {}
+    if all(source.domain is None for source in config.sources):
+        return {}
+    for number, path in files:
+        source = config.sources[number]
+        name = dataset_name(source) if path is None else source.name or source_name(path)
+        first, domain = found.setdefault(name, (number, source.domain))
+        if domain != source.domain:
+            raise InputError(
+                "Two sources of one name are of different domains.",
+                where=f"corpus.sources[{number}].domain",
+                found=f"{name!r}: {domain or 'no domain'} in corpus.sources[{first}], here "
+                f"{source.domain or 'none'}",
+                fix="give each of them a `name` of its own",
+            )  # fmt: skip
+    return {name: domain for name, (_, domain) in found.items() if domain is not None}
+
+
+def dataset_name(source: SourceConfig) -> str:
+    """The collection of a source that is a dataset."""
+    reference = str(source.dataset).partition(":")[2]
+    return source.name or re.split("[@#]", reference)[0].replace("/", "-")
+
+
 class Intake:
     """Reads the raw files of a recipe, one record after the other.
 
@@ -108,7 +144,7 @@ class Intake:
         source = self.config.sources[number]
         reference = str(source.dataset)
         identity = dataset_identity(reference)
-        name = source.name or re.split("[@#]", reference.partition(":")[2])[0].replace("/", "-")
+        name = dataset_name(source)
         pinned = identity if identity.startswith("hf:") else reference
         for record in self._limited(number, dataset_records(pinned, _options(source))):
             yield number, name, record

@@ -1,0 +1,250 @@
+"""``hanhua mix --domains``: small runs at mixtures of all sources, a law, a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hanhua.cli.mix_domains_answer import write_domains
+from hanhua.cli.mix_study import share_artifacts, small_recipe
+from hanhua.cli.runs import quiet_libraries
+from hanhua.core.errors import RecipeError, UsageError
+from hanhua.core.progress import Silent
+
+if TYPE_CHECKING:
+    from hanhua.core.progress import Progress
+    from hanhua.core.walk import Walk
+    from hanhua.mix.config import MixConfig
+    from hanhua.mix.domain_study import DomainRun, DomainStudy
+    from hanhua.mix.proxy import Small
+    from hanhua.recipe import Recipe
+
+FEWEST_RUNS = 5
+"""A law needs four, and one is left out in turn."""
+PART_HELD = 0.98  # of the tokens reckoned, to be on the safe side
+TOLERANCE = 0.1
+"""Each of many sources misses its share by a part of a document; laws know the counted shares."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What all small runs share.
+
+    Args:
+        corpus: the artifact of the texts.
+        model: the model's folder before the first step.
+        held: about how many tokens of each share the corpus holds.
+    """
+
+    corpus: Path
+    model: Path
+    held: Mapping[str, float]
+
+
+def mix_domains(
+    recipe: Recipe, config: MixConfig, runs: Path, progress: Progress
+) -> dict[str, Any]:
+    """Measure, fit, recommend, and write all of it; the answer, with the paths of its files.
+
+    Args:
+        recipe: the user's, with corpus, tokens and pretrain.
+        config: its ``mix`` section.
+        runs: folder that holds the runs; the small ones go to ``NAME-mix`` in it.
+        progress: where to show it.
+
+    Raises:
+        RecipeError: when there are too few sources to mix.
+        UsageError: for too few runs, or a wish about a language that is not measured.
+        HanhuaError: whatever a stage refuses; finished runs stay.
+    """
+    from hanhua.core.wish import parse_wish
+    from hanhua.mix.domain_answer import recommend_shares
+    from hanhua.mix.domain_result import domain_result
+
+    assert recipe.tokens is not None
+    wish, count = parse_wish(config.wish), _runs(recipe, config)
+    first = _small(recipe, config, recipe.tokens.shares)
+    walk = small_recipe(recipe, first).walk(runs)
+    quiet_libraries()
+    start = _start(recipe, walk, runs, progress)
+    mixtures = _mixtures(recipe, count, first.budget, start.held)
+    study = _measure(recipe, config, mixtures, start, runs, progress)
+    share_artifacts(walk, recipe.walk(runs).run_dir)
+    answer = recommend_shares(study, wish, level=config.level, seed=recipe.seed)
+    tokens = round(sum(run.tokens for run in study.runs))
+    part = tokens / recipe.tokens.budget_tokens
+    compute = {"runs": len(study.runs), "tokens": tokens, "of_large_run": part}
+    result = domain_result(
+        study, answer, wish=wish.text, tokens=recipe.tokens.budget_tokens, level=config.level,
+        compute=compute,
+    )  # fmt: skip
+    return write_domains(recipe, study, result, start.held, runs)
+
+
+def refuse_domains(recipe: Recipe) -> None:
+    """Refuse a mixture of two languages where shares are those of domains.
+
+    Raises:
+        RecipeError: naming the way to mix them.
+    """
+    from hanhua.text.domains import has_domains
+
+    assert recipe.tokens is not None
+    if has_domains(recipe.tokens.shares):
+        raise RecipeError(
+            "These shares are of domains, and this would mix two languages.",
+            where="tokens.shares", found=", ".join(recipe.tokens.shares),
+            fix="call hanhua mix --domains, or set mix.domains: true",
+        )  # fmt: skip
+
+
+def _runs(recipe: Recipe, config: MixConfig) -> int:
+    """How many small runs: as asked, or two a source; refused where that tells nothing."""
+    from hanhua.mix.domains import RUNS_A_SOURCE
+
+    assert recipe.tokens is not None
+    sources = sum(share > 0 for share in recipe.tokens.shares.values())
+    if sources < 2:
+        raise RecipeError(
+            "There is nothing to mix.", where="tokens.shares",
+            found=", ".join(recipe.tokens.shares),
+            fix="name two or more languages or domains, e.g. {zh/news: 0.4, zh/web: 0.3, en: 0.3}",
+        )  # fmt: skip
+    if config.shares:
+        raise UsageError(
+            "Shares to try are those of two languages; mixtures of domains are planned.",
+            where="mix.shares or --shares", found=list(config.shares), fix="leave them out",
+        )  # fmt: skip
+    least = max(sources + 2, FEWEST_RUNS)
+    enough = max(RUNS_A_SOURCE * sources, least)
+    asked = config.runs if "runs" in config.model_fields_set else enough
+    if asked < least:
+        raise UsageError(
+            f"A law of {sources} sources needs {least} runs or more.",
+            where="mix.runs or --ratios", found=asked, fix=f"ask for {enough}",
+        )  # fmt: skip
+    return asked
+
+
+def _mixtures(
+    recipe: Recipe, count: int, budget: int, held: Mapping[str, float]
+) -> list[dict[str, float]]:
+    """The mixtures to run, all of which the corpus can fill."""
+    from hanhua.mix.domain_study import plan_mixtures
+
+    assert recipe.tokens is not None
+    most = {key: PART_HELD * recipe.tokens.max_epochs * n / budget for key, n in held.items()}
+    found = plan_mixtures(recipe.tokens.shares, count, seed=recipe.seed, most=most)
+    if len(found) < count:
+        raise RecipeError(
+            "The corpus has too little text for other mixtures than the recipe's.",
+            where="corpus.sources",
+            found=", ".join(f"{key} {n:,.0f} tokens" for key, n in held.items()),
+            fix="lower mix.tokens, raise tokens.max_epochs, or add text",
+        )  # fmt: skip
+    return found
+
+
+def _small(recipe: Recipe, config: MixConfig, shares: Mapping[str, float]) -> Small:
+    """A small run at a mixture: the recipe's schedule to its end, at one length."""
+    from hanhua.mix.proxy import small_runs
+    from hanhua.tokens.mixture import by_language
+
+    assert recipe.tokens is not None
+    assert recipe.pretrain is not None
+    one_length = config.model_copy(update={"lengths": 1, "schedule": "own"})
+    languages = {recipe.target: 0.0, **by_language({"asked": shares})["asked"]}
+    (one,) = small_runs(recipe.tokens, recipe.pretrain, one_length, languages, recipe.target)
+    update = {"shares": dict(shares), "tolerance": max(one.tokens.tolerance, TOLERANCE)}
+    return replace(one, tokens=one.tokens.model_copy(update=update))
+
+
+def _start(recipe: Recipe, walk: Walk, runs: Path, progress: Progress) -> _Start:
+    """Make what all small runs share, or take it from the recipe's own run."""
+    from hanhua.core.runner import run as run_walk
+    from hanhua.mix.collect import check_corpus
+    from hanhua.mix.domain_corpus import held_tokens
+    from hanhua.model.load import load_tokenizer
+
+    assert recipe.tokens is not None
+    share_artifacts(recipe.walk(runs), walk.run_dir)
+    stages = run_walk(walk, progress, until="corpus")["stages"]
+    corpus, last = walk.run_dir / stages["corpus"]["path"], "base"
+    check_corpus(corpus, recipe.target, recipe.source)
+    if recipe.vocab is not None:
+        stages, last = run_walk(walk, progress, until="expand")["stages"], "expand"
+    model = walk.run_dir / stages[last]["path"] / "model"
+    held = held_tokens(corpus, recipe.tokens.shares, load_tokenizer(model))
+    return _Start(corpus, model, held)
+
+
+def _measure(
+    recipe: Recipe, config: MixConfig, mixtures: Sequence[Mapping[str, float]], start: _Start,
+    runs: Path, progress: Progress,
+) -> DomainStudy:  # fmt: skip
+    """Make the small runs, each unless it is there, and read them."""
+    from hanhua.cli.mix_jobs import Job, make_apart
+    from hanhua.mix.domain_study import DomainStudy
+
+    assert recipe.tokens is not None
+    own = {key: share for key, share in recipe.tokens.shares.items() if share > 0}
+    small = [_small(recipe, config, shares) for shares in mixtures]
+    titles = [
+        ", ".join(f"{key} {share:.1%}" for key, share in shares.items()) for shares in mixtures
+    ]
+    if config.jobs > 1:
+        jobs = [
+            Job(small_recipe(recipe, one), title, one.budget)
+            for one, title in zip(small, titles, strict=True)
+        ]
+        make_apart(jobs, runs, config.jobs, progress)
+    base: dict[str, float] = {}
+    found: list[DomainRun] = []
+    for number, (one, title) in enumerate(zip(small, titles, strict=True), start=1):
+        progress.say(f"small run {number} of {len(small)}: {title}")
+        before, run = _run_one(recipe, config, one, start, runs, progress)
+        base = base or before
+        found.append(replace(run, shares={key: run.shares[key] for key in own}))
+    return DomainStudy(recipe.target, recipe.source, tuple(own), own, base, tuple(found))
+
+
+def _run_one(
+    recipe: Recipe, config: MixConfig, one: Small, start: _Start, runs: Path, progress: Progress
+) -> tuple[dict[str, float], DomainRun]:
+    """Make one small run unless it is there: losses before the first step, and at the end."""
+    from hanhua.core.artifact import Artifact
+    from hanhua.core.runner import run as run_walk
+    from hanhua.core.walk import plan
+    from hanhua.mix.collect import read_run
+    from hanhua.mix.domain_study import DomainRun
+
+    walk = small_recipe(recipe, one).walk(runs)
+    fresh = not all(step.done for step in plan(walk, "pretrain"))
+    if not fresh:
+        progress.say("      done before")
+    stages = run_walk(walk, progress if fresh else Silent(), until="pretrain")["stages"]
+    tokens, pretrain = (walk.run_dir / stages[name]["path"] for name in ("tokens", "pretrain"))
+    before, points = read_run(tokens, pretrain, one.training, recipe.target, recipe.source)
+    metrics = Artifact.load(tokens).metrics
+    counted = metrics.get("domains", metrics["shares"])["counted"]
+    losses = {**points[-1].losses, **_by_domain(recipe, config, start, pretrain / "model")}
+    base = {**before, **_by_domain(recipe, config, start, start.model)}
+    return base, DomainRun(counted, points[-1].tokens, losses)
+
+
+def _by_domain(recipe: Recipe, config: MixConfig, start: _Start, model: Path) -> dict[str, float]:
+    """Each domain's held-out bits per byte, measured once and kept beside the small runs."""
+    import torch
+
+    from hanhua.mix.domain_corpus import domain_texts, kept_losses
+
+    assert recipe.tokens is not None
+    device = recipe.machine.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    docs, chars = config.docs, config.max_chars_per_doc
+    texts = domain_texts(start.corpus, recipe.tokens.shares, docs, chars)
+    name = f"{model.parent.name}-{docs}-{chars}.json"
+    return kept_losses(model.parent.parent / "domain-losses" / name, model, texts, device)
