@@ -14,7 +14,7 @@ from walked import DOCS, write_run
 from hanhua.core.files import read_json, write_json
 from hanhua.report.render import SECTIONS, render
 from hanhua.report.run import ORDER
-from hanhua.report.summary import text_summary
+from hanhua.report.summary import summarise, text_summary
 from hanhua.stages import ORDER as WALK_ORDER
 
 VOID = {"meta", "br", "hr"}
@@ -180,6 +180,26 @@ def test_what_was_seen_while_it_trained_is_shown(tmp_path: Path) -> None:
     ):  # fmt: skip
         assert words in shown
         assert words not in plain
+
+
+def test_a_steered_mixture_is_counted_as_it_was_read(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path)
+    (path,) = run_dir.glob("pretrain-*/log.jsonl")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines[99::100]:
+        line["steer"] = {"shares": {"zh": 0.5, "en": 0.5}, "projected": {}}
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    ledger = read_json(run_dir / "ledger.json")
+    read = {"counted": {"zh": 0.61, "en": 0.39}, "wish": "en+5%", "passes": {"zh": 0.9, "en": 1.3}}
+    ledger["stages"]["pretrain"]["metrics"]["steer"] = read
+    ledger["summary"] = summarise(run_dir, ledger["stages"])
+    write_json(run_dir / "ledger.json", ledger)
+    mixture, training = (section(page_of(run_dir), name) for name in ("mixture", "training"))
+    assert "61.00 %" in mixture
+    assert "70.00 %" in mixture  # asked
+    assert "to the wish en+5%" in mixture
+    assert "Chinese, share of tokens" in training
+    assert text_summary(ledger).splitlines()[-1].endswith("steered to en+5%")
 
 
 def test_unfinished_run_is_marked(tmp_path: Path) -> None:
