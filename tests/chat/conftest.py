@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_cases import CHATML, LLAMA3
+from chat_cases import CHATML, LLAMA3, YAYI
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
@@ -42,6 +43,14 @@ def spm_legacy(spm: Any) -> Any:
     )
 
 
+@pytest.fixture(scope="session")
+def spm_yayi(spm: Any) -> Any:
+    """With YaYi's tokens, added as its trainer adds them."""
+    tokenizer = copy.deepcopy(spm)
+    tokenizer.add_special_tokens({"additional_special_tokens": YAYI})
+    return tokenizer
+
+
 def _bytes(texts: list[str], special: list[str], **tokens: str) -> Any:
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -69,7 +78,9 @@ def byte_chatml(sentences: dict[str, list[str]]) -> Any:
 
 
 @pytest.fixture(scope="session")
-def tokenizers(spm: Any, spm_legacy: Any, byte_llama3: Any, byte_chatml: Any) -> dict[str, Any]:
+def tokenizers(
+    spm: Any, spm_legacy: Any, spm_yayi: Any, byte_llama3: Any, byte_chatml: Any
+) -> dict[str, Any]:
     """All of them by name."""
-    return {"spm": spm, "spm_legacy": spm_legacy, "byte_llama3": byte_llama3,
-            "byte_chatml": byte_chatml}  # fmt: skip
+    return {"spm": spm, "spm_legacy": spm_legacy, "spm_yayi": spm_yayi,
+            "byte_llama3": byte_llama3, "byte_chatml": byte_chatml}  # fmt: skip

@@ -1,7 +1,7 @@
 """Sources to conversations for training and measuring, with every record accounted for.
 
-The order is: read, clean, name the language, drop repeated questions, limit a source, hold out,
-fill the shares. Between the files and the artifact everything is held in memory: a million
+The order is: read, clean, name the language, drop repeated questions and what a benchmark asks,
+limit a source, hold out, fill the shares. Between the files and the artifact everything is held in memory: a million
 conversations need about 2 GB.
 """
 
@@ -16,12 +16,19 @@ from hanhua.chat.config import ChatDataConfig
 from hanhua.chat.conversation import Conversation, write_conversations
 from hanhua.chat.intake import Item, read_sources, shown
 from hanhua.chat.ledger import Account, ledger_dict
+from hanhua.chat.near import near_copies
 from hanhua.chat.select import Selection, fill_shares, hold_out, question_key, rank
+from hanhua.core.artifact import outside_files
 from hanhua.core.files import write_json, write_text
 from hanhua.core.stage import Context, Result
+from hanhua.text.contamination.overlap import OverlapIndex
+from hanhua.text.contamination.questions import read_question_files
+from hanhua.text.copies.minhash import canonical_points
 from hanhua.text.verdict import Drop
 
 DUPLICATE = "duplicate"
+NEAR_COPY = "near_copy"
+CONTAMINATION = "contamination"
 OVER_LIMIT = "over_limit"
 HELD_OUT_COPY = "held_out_copy"
 SHARE = "share"
@@ -38,18 +45,21 @@ def build_chatdata(context: Context[ChatDataConfig]) -> Result:
         MixtureError: when the shares cannot be filled.
     """
     config = context.config
-    accounts, items = read_sources(config, context.source, context.progress)
-    if config.dedup == "exact":
+    accounts, items = read_sources(config, context.source, context.progress, context.seed)
+    if config.dedup != "none":
         items = _drop_copies(items)
+    if config.dedup == "near":
+        items = _drop_near(items, config.near_similarity)
+    items, touched = _drop_questions(items, config)
     items = _limit(items, config, accounts, context.seed)
     held, selection, at = _split(items, config, context.seed)
     for conversation in selection.kept:
-        at[conversation.id].account.keep(conversation, held_out=False)
+        at[conversation.id].account.keep(conversation, False, at[conversation.id].schema)
     for conversation in held:
-        at[conversation.id].account.keep(conversation, held_out=True)
+        at[conversation.id].account.keep(conversation, True, at[conversation.id].schema)
     write_conversations(context.out / "train.parquet", selection.kept)
     write_conversations(context.out / "held_out.parquet", held)
-    ledger = ledger_dict(accounts)
+    ledger = {**ledger_dict(accounts), "contamination": touched}
     write_json(context.out / "ledger.json", ledger)
     lines = chain.from_iterable(account.lines for account in accounts)
     write_text(context.out / "dropped.jsonl", "".join(f"{line}\n" for line in lines))
@@ -68,6 +78,40 @@ def _drop_copies(items: Sequence[Item]) -> list[Item]:
             first[key] = item.conversation.id
             kept.append(item)
     return kept
+
+
+def _drop_near(items: Sequence[Item], min_agreement: float) -> list[Item]:
+    copies = near_copies([item.conversation for item in items], min_agreement)
+    for number, (kept, share) in copies.items():
+        item, first = items[number], items[kept].conversation
+        item.account.drop(
+            item.where, Drop(NEAR_COPY, f"{share} as {first.id}"),
+            f"{item.conversation.user_text[:190]}\n--\n{first.user_text[:190]}",
+        )  # fmt: skip
+    return [item for number, item in enumerate(items) if number not in copies]
+
+
+def _drop_questions(
+    items: Sequence[Item], config: ChatDataConfig
+) -> tuple[list[Item], dict[str, Any]]:
+    """Drop what holds an evaluation question; also what was looked for and found, by file."""
+    paths = [path for pattern in config.contamination
+             for path in outside_files(pattern, "chatdata.contamination")]  # fmt: skip
+    questions = read_question_files(paths)
+    index = OverlapIndex(questions.texts, questions=True) if questions.texts else None
+    touched: set[int] = set()
+    kept: list[Item] = []
+    for item in items:
+        text = shown(item.conversation) if index else ""
+        held = index.find_all(canonical_points(text)) if index else []
+        if held:
+            touched.update(overlap.item for overlap in held)
+            most = max(held, key=lambda overlap: overlap.share)
+            found = f"{most.share} of: {questions.texts[most.item]:.120}"
+            item.account.drop(item.where, Drop(CONTAMINATION, found), text)
+        else:
+            kept.append(item)
+    return kept, questions.account(touched)
 
 
 def _limit(
@@ -136,6 +180,8 @@ def _result(
             "chars": totals["chars"],
             "conversations_by_language": totals["languages"],
             "turns_by_language": dict(turns),
+            "tasks": totals["tasks"],
+            "domains": totals["domains"],
             "dropped": totals["dropped"],
             "changed": totals["changed"],
             "template": config.template,

@@ -80,4 +80,7 @@ def _cut(conversation: Conversation, max_chars: int, max_turns: int) -> Conversa
             fitting = i + 1
     if fitting == len(conversation.turns):
         return conversation
-    return replace(conversation, turns=conversation.turns[:fitting]) if fitting else None
+    if not fitting:
+        return None
+    # The answer that was liked less stood at the end.
+    return replace(conversation, turns=conversation.turns[:fitting], rejected="")

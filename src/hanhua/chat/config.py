@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
-from hanhua.core.config import FilesField, Section, Share
+from hanhua.chat.dataset_info import behind_the_sign
+from hanhua.chat.templates import TEMPLATES
+from hanhua.core.config import Added, FilesField, Outside, Section, Share
 
 SchemaName = Literal[
-    "auto", "alpaca", "sharegpt", "messages", "preference", "pairs", "templated", "self-instruct"
+    "auto", "preference", "kto", "moss", "sharegpt", "messages", "self-instruct", "linly", "alpaca",
+    "templated", "choice", "reading", "cloze", "inference", "translation", "summary", "pairs",
+    "classification",
 ]
-TemplateName = Literal["hanhua", "llama-2", "llama-3", "chatml"]
+if TYPE_CHECKING:
+    TemplateName = str
+else:
+    TemplateName = Literal[tuple(TEMPLATES)]
 
 _SUM_TOLERANCE = 1e-6
 
@@ -19,12 +27,28 @@ _SUM_TOLERANCE = 1e-6
 class ChatSourceConfig(Section):
     """One set of instructions or conversations."""
 
-    path: Annotated[FilesField, Field(description="a file, a folder or a glob of json, jsonl, csv, tsv or parquet, plain or gz, zst, xz")]  # fmt: skip # noqa: E501
+    path: Annotated[FilesField, Field(description="a file, a folder or a glob of json, jsonl, csv, tsv or parquet, plain or gz, zst, xz; behind a # the name of a set of the dataset_info.json there, or a number, the same as `limit`")]  # fmt: skip # noqa: E501
     format: Annotated[SchemaName, Field(alias="schema", description="the records' format; auto finds it, file by file")] = "auto"  # fmt: skip # noqa: E501
     language: Annotated[str, Field(min_length=1, description="language code of all its conversations, or auto to tell each by script")] = "auto"  # fmt: skip # noqa: E501
     licence: Annotated[str, Field(min_length=1, description="the licence as its publisher states it")] = "unknown"  # fmt: skip # noqa: E501
     name: Annotated[str | None, Field(min_length=1, description="its name in the ledger; default: the file's name")] = None  # fmt: skip # noqa: E501
     limit: Annotated[int | None, Field(gt=0, description="use no more than so many conversations of it, spread evenly over it")] = None  # fmt: skip # noqa: E501
+    splits: Annotated[tuple[str, ...] | None, Added(), Field(strict=False, min_length=1, description="of a set whose records name their split (COIG-PC) only these, e.g. [train]; null: all")] = None  # fmt: skip # noqa: E501
+    labels: Annotated[dict[str, str] | None, Added(), Field(min_length=1, description="what a task's labels are called, e.g. {0: negative, 1: positive}; they are then offered as options")] = None  # fmt: skip # noqa: E501
+    info: Annotated[FilesField | None, Added(), Field(description="a dataset_info.json of LLaMA-Factory that says what the columns are; path#name sets it")] = None  # fmt: skip # noqa: E501
+    dataset: Annotated[str | None, Added(), Field(min_length=1, description="the set's name in `info`; path#name sets it")] = None  # fmt: skip # noqa: E501
+
+    @model_validator(mode="before")
+    @classmethod
+    def _behind_the_sign(cls, data: Any, info: ValidationInfo) -> Any:
+        root = Path((info.context or {}).get("root", "."))
+        return behind_the_sign(data, root) if isinstance(data, dict) else data
+
+    @model_validator(mode="after")
+    def _a_set_and_its_table(self) -> ChatSourceConfig:
+        if (self.info is None) != (self.dataset is None):
+            raise ValueError("`info` and `dataset` go together; path#name sets both")
+        return self
 
 
 class ChatDataConfig(Section):
@@ -39,7 +63,9 @@ class ChatDataConfig(Section):
     template: Annotated[TemplateName, Field(description="the chat template to train and to talk with")] = "hanhua"  # fmt: skip # noqa: E501
     model_name: Annotated[str, Field(description="the model's own name: answers that claim to be another model are rewritten to it; empty: they are dropped")] = ""  # fmt: skip # noqa: E501
     model_maker: Annotated[str, Field(description="who made the model, for sets with an {{author}} blank")] = ""  # fmt: skip # noqa: E501
-    dedup: Annotated[Literal["exact", "none"], Field(description="exact: drop a conversation whose questions were asked before in any set, spacing and case aside")] = "exact"  # fmt: skip # noqa: E501
+    dedup: Annotated[Literal["near", "exact", "none"], Field(description="exact: drop a conversation whose questions were asked before in any set, spacing and case aside; near: also where they were asked in nearly the same words")] = "exact"  # fmt: skip # noqa: E501
+    near_similarity: Annotated[Share, Added(), Field(description="near copies share this part of their questions' five-character shingles")] = 0.75  # fmt: skip # noqa: E501
+    contamination: Annotated[tuple[FilesField, ...], Outside("files"), Added(), Field(strict=False, description="files of evaluation questions; conversations that hold one are dropped")] = ()  # fmt: skip # noqa: E501
     max_chars: Annotated[int, Field(gt=0, description="longer conversations are cut at a turn; dropped where already the first answer ends later")] = 8000  # fmt: skip # noqa: E501
     min_turns: Annotated[int, Field(ge=2, description="turns of both sides together")] = 2
     max_turns: Annotated[int, Field(ge=2, description="longer conversations are cut there")] = 64

@@ -35,8 +35,12 @@ _SCHEMA = pa.schema(
         ("source", pa.string()),
         ("licence", pa.string()),
         ("task", pa.string()),
+        ("domain", pa.string()),
+        ("rejected", pa.string()),
     ]
 )
+_ADDED = ("domain", "rejected")
+"""Columns that files made before did not have."""
 _BROKEN = re.compile("[\0\ud800-\udfff\ufffd]")
 _ROWS_PER_GROUP = 4096
 
@@ -61,6 +65,8 @@ class Conversation:
         source: name of the data set.
         licence: its licence as stated.
         task: kind of task where the set says so, else empty.
+        domain: what it is about where the set says so, else empty.
+        rejected: the answer that was liked less than the last one, in a set of preferences.
     """
 
     id: str
@@ -70,6 +76,8 @@ class Conversation:
     source: str = ""
     licence: str = ""
     task: str = ""
+    domain: str = ""
+    rejected: str = ""
 
     @property
     def user_text(self) -> str:
@@ -169,6 +177,8 @@ def _row(conversation: Conversation) -> dict[str, object]:
         "source": conversation.source,
         "licence": conversation.licence,
         "task": conversation.task,
+        "domain": conversation.domain,
+        "rejected": conversation.rejected,
     }
 
 
@@ -180,7 +190,8 @@ def read_conversations(path: Path) -> Iterator[Conversation]:
     """
     try:
         file = pq.ParquetFile(path)
-        if not file.schema_arrow.equals(_SCHEMA):
+        older = pa.schema([field for field in _SCHEMA if field.name not in _ADDED])
+        if not (file.schema_arrow.equals(_SCHEMA) or file.schema_arrow.equals(older)):
             raise ValueError(f"columns {', '.join(file.schema_arrow.names)}")
     except (OSError, ValueError) as error:
         raise ArtifactError(

@@ -18,7 +18,15 @@ from functools import lru_cache
 from typing import Any
 
 from hanhua.chat.conversation import Conversation
-from hanhua.chat.template import TEMPLATES, Messages, Span, Template, get_template, prompt, render
+from hanhua.chat.template import (
+    Messages,
+    Span,
+    Template,
+    get_template,
+    prompt,
+    render,
+    template_by_jinja,
+)
 from hanhua.core.errors import InputError, ModelError
 
 _CUT = "\ufdd0"  # a Unicode noncharacter: never in text that is meant for interchange
@@ -112,7 +120,7 @@ def template_of(tokenizer: Any) -> Template | None:
             where=tokenizer.name_or_path,
             fix="finetune it, or name the template that it was trained with",
         )
-    return next((t for t in TEMPLATES.values() if t.jinja == tokenizer.chat_template), None)
+    return template_by_jinja(str(tokenizer.chat_template))
 
 
 def check_template(tokenizer: Any, template: Template) -> None:
@@ -127,6 +135,8 @@ def check_template(tokenizer: Any, template: Template) -> None:
     missing = [token for token in template.needs if token not in known]
     if tokenizer.eos_token is None:
         missing.append("an end token")
+    if template.needs_bos and tokenizer.bos_token is None:
+        missing.append("a begin token")
     if missing:
         raise ModelError(
             f"The tokenizer lacks tokens of the chat template {template.name}.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -11,14 +11,18 @@ from hanhua.chat.clean import clean
 from hanhua.chat.config import ChatDataConfig, ChatSourceConfig
 from hanhua.chat.conversation import Conversation
 from hanhua.chat.ledger import Account
+from hanhua.chat.dataset_info import FILE, SetInfo, read_dataset_info
 from hanhua.chat.load import Loaded, load_records
-from hanhua.chat.schemas.registry import SCHEMAS, Schema, detect
+from hanhua.chat.schemas.fields import split_of
+from hanhua.chat.schemas.registry import SCHEMAS, Schema, detect, schema_of
 from hanhua.chat.select import common_language, language_of
 from hanhua.core.artifact import outside_files
 from hanhua.core.errors import InputError
 from hanhua.core.files import sha256_file
 from hanhua.core.progress import Bar, Progress
 from hanhua.text.verdict import Drop
+
+OTHER_SPLIT = "other_split"
 
 _LOOK_AT_RECORDS = 50
 
@@ -30,10 +34,11 @@ class Item:
     conversation: Conversation
     where: str
     account: Account
+    schema: str = ""
 
 
 def read_sources(
-    config: ChatDataConfig, fallback: str, progress: Progress
+    config: ChatDataConfig, fallback: str, progress: Progress, seed: int = 0
 ) -> tuple[list[Account], list[Item]]:
     """Read and clean all sources.
 
@@ -41,6 +46,7 @@ def read_sources(
         config: the recipe's section.
         fallback: the language of a set in which no conversation tells one.
         progress: a bar over the files' bytes, and a line a source.
+        seed: chooses the wordings of plain tasks.
 
     Returns:
         an account for each source, and what is sound, in order.
@@ -59,8 +65,10 @@ def read_sources(
             account = Account(name, source.licence, config.dropped_samples)
             accounts.append(account)
             found: list[Item] = []
+            tables = _tables(source, paths)
             for path in paths:
-                found += _read_file(path, source, account, config, bar)
+                if path.name != FILE:
+                    found += _read_file(path, source, account, config, bar, tables, seed)
             items += _named(found, source, fallback)
             progress.say(
                 f"  {account.source}: {', '.join(account.schemas)}, {account.records} records, "
@@ -84,21 +92,39 @@ def _free_name(name: str, accounts: Sequence[Account]) -> str:
     return free
 
 
+def _tables(source: ChatSourceConfig, paths: Sequence[Path]) -> dict[str, SetInfo]:
+    """What a ``dataset_info.json``, named or among the files, says about each file."""
+    if source.info is not None:
+        one = read_dataset_info(Path(source.info)).get(str(source.dataset))
+        return {path.name: one for path in paths} if one else {}
+    found = {}
+    for path in paths:
+        if path.name == FILE:
+            for one in read_dataset_info(path).values():
+                if one.file:
+                    found[Path(one.file).name] = one
+    return found
+
+
 def _read_file(
-    path: Path, source: ChatSourceConfig, account: Account, config: ChatDataConfig, bar: Bar
-) -> list[Item]:
+    path: Path, source: ChatSourceConfig, account: Account, config: ChatDataConfig, bar: Bar,
+    tables: Mapping[str, SetInfo], seed: int,
+) -> list[Item]:  # fmt: skip
     records = load_records(path, _teller(bar))
+    info = tables.get(path.name) or tables.get(path.name.removesuffix(".gz"))
+    if info is not None:
+        records = _standard(records, info)
     head = list(islice(records, _LOOK_AT_RECORDS))
-    schema = _schema(path, source, head)
-    account.schemas.setdefault(schema.name)
+    schema = _schema(path, source, head, info, seed)
     found: list[Item] = []
     before = account.records
     for record in chain(head, records):
         account.records += 1
-        kept = _take(record, schema, account, config)
+        kept = _take(record, schema, account, config, source.splits)
         if kept:
-            found.append(Item(kept, record.where, account))
+            found.append(Item(kept, record.where, account, schema.name))
     count = account.records - before
+    account.read(schema.name, count)
     account.files.append(
         {"name": path.name, "sha256": sha256_file(path), "schema": schema.name, "in": count}
     )
@@ -111,9 +137,22 @@ def _read_file(
     return found
 
 
-def _schema(path: Path, source: ChatSourceConfig, head: Sequence[Loaded]) -> Schema:
+def _standard(records: Iterator[Loaded], info: SetInfo) -> Iterator[Loaded]:
+    for record in records:
+        if isinstance(record.value, Drop):
+            yield record
+        else:
+            yield replace(record, value=info.standard(record.value))
+
+
+def _schema(
+    path: Path, source: ChatSourceConfig, head: Sequence[Loaded], info: SetInfo | None, seed: int
+) -> Schema:
+    """The format that is named, in the recipe or in a dataset_info.json, else the one that fits."""
     if source.format != "auto":
-        return SCHEMAS[source.format]
+        return schema_of(source.format, seed, source.labels)
+    if info is not None:
+        return SCHEMAS[info.schema]
     fields = [record.value for record in head if not isinstance(record.value, Drop)]
     found = detect(fields)
     if found is None:
@@ -123,16 +162,22 @@ def _schema(path: Path, source: ChatSourceConfig, head: Sequence[Loaded]) -> Sch
             found="fields: " + ", ".join(map(str, fields[0])) if fields else "no records",
             fix=f"bring them into one of: {known}",
         )  # fmt: skip
-    return found
+    return schema_of(found.name, seed, source.labels)
 
 
 def _take(
-    record: Loaded, schema: Schema, account: Account, config: ChatDataConfig
-) -> Conversation | None:
+    record: Loaded, schema: Schema, account: Account, config: ChatDataConfig,
+    splits: Sequence[str] | None,
+) -> Conversation | None:  # fmt: skip
     """A cleaned conversation, or None when the record was dropped and counted."""
     if isinstance(record.value, Drop):
         account.drop(record.where, record.value)
         return None
+    if split := split_of(record.value):
+        account.splits[split] += 1
+        if splits is not None and split not in splits:
+            account.drop(record.where, Drop(OTHER_SPLIT, split))
+            return None
     read = schema.read(record.value)
     if isinstance(read, Drop):
         account.drop(record.where, read, str(record.value))

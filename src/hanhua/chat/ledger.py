@@ -12,6 +12,8 @@ from hanhua.chat.conversation import Conversation
 from hanhua.text.verdict import Drop
 
 _SAMPLE_CHARS = 400
+UNNAMED = "unnamed"
+"""The task or domain of conversations whose set names none."""
 
 
 @dataclass(slots=True)
@@ -37,6 +39,10 @@ class Account:
     dropped: Counter[str] = field(default_factory=Counter)
     changed: Counter[str] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)
+    tasks: Counter[str] = field(default_factory=Counter)
+    domains: Counter[str] = field(default_factory=Counter)
+    splits: Counter[str] = field(default_factory=Counter)
+    formats: dict[str, Counter[str]] = field(default_factory=dict)
     schemas: dict[str, None] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
 
@@ -56,8 +62,16 @@ class Account:
         whole = json.dumps(line, ensure_ascii=False, sort_keys=True)
         self.lines.append(whole.encode("utf-8", "backslashreplace").decode())
 
-    def keep(self, conversation: Conversation, held_out: bool) -> None:
+    def read(self, schema: str, records: int) -> None:
+        """Count the records of a file by its format."""
+        self.schemas.setdefault(schema)
+        self.formats.setdefault(schema, Counter())["in"] += records
+
+    def keep(self, conversation: Conversation, held_out: bool, schema: str = "") -> None:
         """Count a conversation that is used."""
+        if schema:
+            name = "held_out" if held_out else "kept"
+            self.formats.setdefault(schema, Counter())[name] += 1
         if held_out:
             self.held_out += 1
             return
@@ -67,6 +81,8 @@ class Account:
         self.bytes += sum(len(text.encode("utf-8")) for text in texts)
         self.target_bytes += conversation.target_bytes
         self.languages[conversation.language] += 1
+        self.tasks[conversation.task or UNNAMED] += 1
+        self.domains[conversation.domain or UNNAMED] += 1
 
     def as_dict(self) -> dict[str, Any]:
         """The source's row of ledger.json."""
@@ -76,6 +92,10 @@ class Account:
             "language": ", ".join(name for name, _ in self.languages.most_common()),
             "languages": dict(self.languages),
             "schema": ", ".join(self.schemas),
+            "schemas": {name: dict(counts) for name, counts in self.formats.items()},
+            "tasks": dict(self.tasks.most_common()),
+            "domains": dict(self.domains.most_common()),
+            "splits": dict(self.splits),
             "files": self.files,
             "in": self.records,
             "kept": self.kept,
@@ -93,9 +113,20 @@ def ledger_dict(accounts: Iterable[Account]) -> dict[str, Any]:
     rows = [account.as_dict() for account in accounts]
     numbers = ("in", "kept", "held_out", "chars", "bytes", "target_bytes")
     totals: dict[str, Any] = {name: sum(row[name] for row in rows) for name in numbers}
-    for name in ("dropped", "changed", "languages"):
+    for name in ("dropped", "changed", "languages", "tasks", "domains"):
         counts: Counter[str] = Counter()
         for row in rows:
             counts.update(row[name])
         totals[name] = dict(counts)
+    totals["schemas"] = _by_schema(rows)
     return {"sources": rows, "totals": totals}
+
+
+def _by_schema(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """Records in, kept and held out of each format; what is not kept or held out was dropped."""
+    found: dict[str, Counter[str]] = {}
+    for row in rows:
+        for name, counts in row["schemas"].items():
+            found.setdefault(name, Counter()).update(counts)
+    return {name: {n: counts[n] for n in ("in", "kept", "held_out")}
+            for name, counts in found.items()}  # fmt: skip

@@ -19,7 +19,7 @@ from hanhua.text.verdict import Drop
 
 NOT_AN_OBJECT = "not_an_object"
 
-_TURN_LISTS = ("conversations", "messages", "conversation")
+_TURN_LISTS = ("conversations", "messages", "conversation", "prompt", "chosen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,26 @@ def load_records(path: Path, tell: Callable[[int], None] | None = None) -> Itera
             "Conversations are not read from this kind of file.", where=path, found=path.suffix,
             fix="give json, jsonl, csv, tsv or parquet, or narrow the path by a glob",
         )  # fmt: skip
-    return _some(path, (Loaded(where, _fields(v)) for where, v in _values(path, kind, tell)))
+    values = ((at, one) for where, v in _values(path, kind, tell) for at, one in _each(where, v))
+    return _some(path, (Loaded(where, _fields(value)) for where, value in values))
+
+
+def _each(where: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """A value, or the questions of an article in SQuAD's form (SQuAD, CMRC 2018, XQuAD)."""
+    paragraphs = value.get("paragraphs") if isinstance(value, Mapping) else None
+    if not isinstance(paragraphs, list) or not any(_asks(p) for p in paragraphs):
+        yield where, value
+        return
+    number = 0
+    for paragraph in filter(_asks, paragraphs):
+        for asked in paragraph["qas"]:
+            number += 1
+            context = {"context": paragraph.get("context", "")}
+            yield f"{where}[{number}]", {**context, **asked} if isinstance(asked, Mapping) else asked
+
+
+def _asks(paragraph: Any) -> bool:
+    return isinstance(paragraph, Mapping) and isinstance(paragraph.get("qas"), list)
 
 
 def _values(path: Path, kind: str, tell: Callable[[int], None] | None) -> Values:
@@ -66,7 +85,8 @@ def _values(path: Path, kind: str, tell: Callable[[int], None] | None) -> Values
 
 def _is_turn(value: Any) -> bool:
     keys = set(value) if isinstance(value, Mapping) else set()
-    return bool({"from", "role"} & keys) and bool({"value", "content"} & keys)
+    named = bool({"from", "role"} & keys) and bool({"value", "content"} & keys)
+    return named or {"human", "assistant"} <= keys
 
 
 def _fields(value: Any) -> Fields | Drop:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from hanhua.train.chunks import chunk_and_tile
 from hanhua.train.memory import onto
@@ -33,6 +34,7 @@ def linear_cross_entropy(
     scale: float = 1.0,
     logit_scale: float = 1.0,
     softcap: float | None = None,
+    weights_N: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Cross-entropy of ``hidden @ weight.T + bias`` against labels, summed, times a scale.
 
@@ -47,15 +49,49 @@ def linear_cross_entropy(
         scale: factor of the loss and its gradients, e.g. 1 / predicted tokens of the whole step.
         logit_scale: factor of the logits (Cohere, Granite).
         softcap: what no logit exceeds (Gemma 2); None: no cap.
+        weights_N: ``[N]`` fp32, a factor of each token's loss in the sum; None: 1 for all.
 
     Returns:
         The scaled loss (a scalar with a gradient) and the loss of every token, ``[N]`` fp32,
         unscaled, 0 where ignored, without a gradient.
     """
     loss, losses = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        hidden_ND, weight_VD, labels_N, bias_V, scale, (logit_scale, softcap)
+        hidden_ND, weight_VD, labels_N, bias_V, scale, (logit_scale, softcap), weights_N
     )
     return loss, losses
+
+
+@torch.no_grad()
+def token_losses(
+    hidden_ND: Tensor, weight_VD: Tensor, labels_N: Tensor, bias_V: Tensor | None = None, *,
+    logit_scale: float = 1.0, softcap: float | None = None,
+) -> Tensor:  # fmt: skip
+    """Every token's cross-entropy alone, without a gradient, a chunk of logits at a time.
+
+    The logarithm is taken in fp32 of the logits themselves: sums over an answer are wanted to more
+    digits than a bf16 softmax has.
+
+    Args:
+        hidden_ND, weight_VD, labels_N, bias_V, logit_scale, softcap: see
+            :func:`linear_cross_entropy`.
+
+    Returns:
+        ``[N]`` fp32, 0 where ignored.
+    """
+    at = (labels_N != IGNORE).nonzero().squeeze(1)
+    kept_labels, at = (onto(x, hidden_ND.device) for x in (labels_N[at], at))
+    kept, bend = hidden_ND.detach().index_select(0, at), (logit_scale, softcap)
+    losses = torch.zeros(len(labels_N), dtype=torch.float32, device=hidden_ND.device)
+    n, vocab = kept.shape[0], weight_VD.shape[0]
+    _, tile = chunk_and_tile(n, vocab, 4, cuda=hidden_ND.device.type == "cuda")
+    for start in range(0, n, tile):
+        logits = torch.mm(kept[start : start + tile], weight_VD.detach().t())
+        if bias_V is not None:
+            logits.add_(bias_V.detach())
+        _bend(logits, bend)
+        part = kept_labels[start : start + tile]
+        losses[at[start : start + tile]] = cross_entropy(logits.float(), part, reduction="none")
+    return losses
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -64,16 +100,18 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, bias: Tensor | None,
-        scale: float, bend: Bend,
+        scale: float, bend: Bend, weights: Tensor | None,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         at = (labels != IGNORE).nonzero().squeeze(1)
         whole = at.numel() == labels.numel()
         kept_labels, at = (onto(x, hidden.device) for x in (labels[at], at))
         kept = hidden if whole else hidden.index_select(0, at)
         need_weight = ctx.needs_input_grad[1]
+        if weights is not None:
+            weights = weights if whole else weights.index_select(0, at)
         losses, d_kept, d_weight, d_bias = _chunks(
             kept.detach(), weight.detach(), kept_labels, None if bias is None else bias.detach(),
-            need_weight, bend,
+            need_weight, bend, weights,
         )  # fmt: skip
         d_kept.mul_(scale)
         d_hidden = d_kept if whole else torch.zeros_like(hidden).index_copy_(0, at, d_kept)
@@ -84,7 +122,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         all_losses = losses if whole else losses.new_zeros(len(labels)).index_copy_(0, at, losses)
         ctx.gradients = (d_hidden, d_weight, d_bias)
         ctx.mark_non_differentiable(all_losses)
-        return losses.sum() * scale, all_losses
+        total = losses.sum() if weights is None else losses @ weights
+        return total * scale, all_losses
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -95,14 +134,14 @@ class _LinearCrossEntropy(torch.autograd.Function):
             for g in (d_hidden, d_weight, d_bias):
                 if g is not None:
                     g.mul_(grads[0])
-        return d_hidden, d_weight, None, d_bias, None, None
+        return d_hidden, d_weight, None, d_bias, None, None, None
 
 
 def _chunks(
     hidden: Tensor, weight: Tensor, labels: Tensor, bias: Tensor | None, need_weight: bool,
-    bend: Bend,
+    bend: Bend, weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:  # fmt: skip
-    """Losses and unscaled gradients, a chunk of tokens at a time."""
+    """Losses and unscaled gradients (of the weighted losses), a chunk of tokens at a time."""
     n, vocab = hidden.shape[0], weight.shape[0]
     chunk, tile = chunk_and_tile(n, vocab, hidden.element_size(), cuda=hidden.device.type == "cuda")
     buffer = hidden.new_empty(min(chunk, n), vocab)
@@ -117,6 +156,8 @@ def _chunks(
             hi = min(lo + tile, stop)
             part = d_logits[lo - start : hi - start]
             losses[lo:hi] = _tile(hidden[lo:hi], weight, labels[lo:hi], bias, part, bend)
+            if weights is not None:
+                part.mul_(weights[lo:hi, None])
             torch.mm(part, weight, out=d_hidden[lo:hi])
         if need_weight:
             d_weight = _add_product(d_weight, d_logits.t(), hidden[start:stop])

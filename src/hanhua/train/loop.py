@@ -37,7 +37,7 @@ from hanhua.train.schedule import Phase, Plan, learning_rate, make_plan, phase_a
 from hanhua.train.setup import in_background, open_log, set_up
 from hanhua.train.shard import Root, let_go
 from hanhua.train.steer import Steering, SteerState, open_steering
-from hanhua.train.step import learn, seed_step
+from hanhua.train.step import Objective, learn, seed_step
 from hanhua.train.watch import HeldOut, Watch, open_watch, watch_section
 
 
@@ -72,7 +72,7 @@ def train(
     model: Any, rows: PackedRows, config: OptimConfig, *, work: Path, seed: int, machine: Machine,
     progress: Progress, old_rows: int | None = None, title: str = "training",
     held_out: HeldOut | None = None, source: Path | None = None,
-    languages: tuple[str, str] | None = None,
+    languages: tuple[str, str] | None = None, objective: Objective | None = None,
 ) -> TrainResult:  # fmt: skip
     """Train a model on packed rows, going on from the newest checkpoint if there is one.
 
@@ -90,6 +90,7 @@ def train(
         held_out: text to watch, where the section asks for that.
         source: the folder that the model came from, where many processes share it.
         languages: target and source, where the mixture is steered.
+        objective: what is made smaller; None: the next token's cross-entropy.
 
     Raises:
         TrainingError: when training runs away and the guard gives up (with a checkpoint from
@@ -106,6 +107,8 @@ def train(
     check_rows(model, rows)
     precision = choose_precision(config.precision, device_of(machine), kept_precision(work))
     root = set_up(model, config, precision, machine, seed, source)
+    if objective is not None:
+        rows = objective.prepare(root, rows, _micro(machine))
     plan = make_plan(config, len(rows), rows.seq_len_tokens)
     steering = open_steering(config, rows, plan, seed, languages)
     identity = run_identity(config, rows, seed)
@@ -122,7 +125,8 @@ def train(
             precision,
         )  # fmt: skip
         run = _Run(
-            root, masters, rows, config, plan, keeper, log, watch, steering, machine, seed
+            root, masters, rows, config, plan, keeper, log, watch, steering, machine, seed,
+            objective,
         )  # fmt: skip
         state = run.to_the_end(state)
     keeper.finish()
@@ -133,6 +137,10 @@ def train(
         masters.whole(), log.path, state.step, state.tokens, mean_tail(lines), precision,
         state.guard.skipped, facts,
     )  # fmt: skip
+
+
+def _micro(machine: Machine) -> int:
+    return machine.micro_tokens(device_of(machine) != "cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +158,7 @@ class _Run:
     steering: Steering | None
     machine: Machine
     seed: int
+    objective: Objective | None = None
 
     def to_the_end(self, state: State) -> State:
         """Steps until the plan or the gate ends it; the state of the model that goes on."""
@@ -178,9 +187,8 @@ class _Run:
         batch, data, steer = self._read(state)
         seed_step(self.seed, state.step)
         line, fault = learn(
-            self.root, self.masters, batch, self.rows.languages, lr,
-            self.machine.micro_tokens(device_of(self.machine) != "cpu"),
-            partial(guard.find_fault, self.config.guard, state.guard),
+            self.root, self.masters, batch, self.rows.languages, lr, _micro(self.machine),
+            partial(guard.find_fault, self.config.guard, state.guard), self.objective,
         )  # fmt: skip
         if fault is None:
             self.masters.take_average(state.step + 1, self.plan.steps)

@@ -83,10 +83,11 @@ def check_rows(model: Any, rows: PackedRows) -> None:
         TrainingError: when a row is longer than the context or its ids are not the model's.
     """
     context = getattr(model.config, "max_position_embeddings", None)
-    if context is not None and rows.seq_len_tokens > context:
+    longest = rows.meta.get("longest_document", rows.seq_len_tokens)
+    if context is not None and longest > context:
         raise TrainingError(
             "The rows are longer than the model's context.", where="seq_len_tokens",
-            found=f"{rows.seq_len_tokens}, the model has {context}",
+            found=f"{longest}, the model has {context}",
             fix=f"set seq_len_tokens to at most {context}",
         )  # fmt: skip
     vocab = model.get_input_embeddings().weight.shape[0]
@@ -106,6 +107,18 @@ def _documents_of(model: Any) -> Documents:
     return found
 
 
+def hidden_states(model: Any, flat: Flat) -> Tensor:
+    """What stands before the head, ``[T, D]``, of a model with packed attention enabled."""
+    device = model.get_input_embeddings().weight.device
+    hidden: Tensor = model.base_model(
+        input_ids=onto(flat.ids, device),
+        position_ids=onto(flat.positions, device),
+        document_lengths=_documents_of(model).set(flat.lengths),
+        use_cache=False,
+    ).last_hidden_state[0]
+    return hidden
+
+
 def next_token_loss(model: Any, flat: Flat, scale: float) -> tuple[Tensor, Tensor]:
     """The loss of a flat batch.
 
@@ -118,13 +131,7 @@ def next_token_loss(model: Any, flat: Flat, scale: float) -> tuple[Tensor, Tenso
     Returns:
         The scaled sum of the losses, with a gradient, and every token's loss ``[T]``.
     """
-    device = model.get_input_embeddings().weight.device
-    hidden = model.base_model(
-        input_ids=onto(flat.ids, device),
-        position_ids=onto(flat.positions, device),
-        document_lengths=_documents_of(model).set(flat.lengths),
-        use_cache=False,
-    ).last_hidden_state[0]
+    hidden = hidden_states(model, flat)
     head, form = model.get_output_embeddings(), head_form(model)
     return linear_cross_entropy(
         hidden, head.weight, flat.labels, getattr(head, "bias", None), scale=scale,

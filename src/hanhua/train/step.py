@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from hanhua.tokens.loader import Batch
+from hanhua.tokens.rows import PackedRows
 from hanhua.train import parallel
 from hanhua.train.linear_cross_entropy import IGNORE
 from hanhua.train.objective import Flat, flatten, next_token_loss
@@ -31,9 +33,62 @@ def seed_step(seed: int, step: int) -> None:
     torch.manual_seed((seed * 1_000_003 + step) * 1_009 + parallel.rank())
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What the gradients of a step were of.
+
+    Args:
+        sums: ``[languages, 2]`` sum of the losses and number of what they were summed over, of all
+            processes.
+        targets: predicted tokens, of all processes.
+        facts: more for the log's line.
+    """
+
+    sums: Tensor
+    targets: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Objective(Protocol):
+    """What a step makes smaller."""
+
+    def prepare(self, root: Root, rows: PackedRows, micro: int) -> PackedRows:
+        """The rows as steps want them, from the model as training finds it."""
+        ...
+
+    def gradients(
+        self, root: Root, masters: Masters, batch: Batch, languages: list[str], micro: int
+    ) -> Counted:
+        """Collect the gradients of all micro-batches, divided by what all of them count."""
+        ...
+
+
+class NextToken:
+    """The mean cross-entropy of the tokens that are targets."""
+
+    def prepare(self, root: Root, rows: PackedRows, micro: int) -> PackedRows:
+        """Nothing is to be done."""
+        return rows
+
+    def gradients(
+        self, root: Root, masters: Masters, batch: Batch, languages: list[str], micro: int
+    ) -> Counted:
+        """See :class:`Objective`."""
+        parts = my_parts(batch, languages, micro)
+        targets = int(parallel.total(torch.tensor([sum(part.n_targets for part in parts)])))
+        found = []
+        for flat in parts:
+            loss, losses = root(next_token_loss, flat, 1 / max(targets, 1))
+            torch.autograd.backward(loss)
+            masters.collect()
+            found.append(losses)  # looked at in the end, as a GPU would have to be waited for
+        return Counted(parallel.total(_sums(parts, found, len(languages))), targets)
+
+
 def learn(
     root: Root, masters: Masters, batch: Batch, languages: list[str], lr: float, micro: int,
     find_fault: Callable[[float, Mapping[str, float]], str | None],
+    objective: Objective | None = None,
 ) -> tuple[dict[str, Any], str | None]:  # fmt: skip
     """Gradients of all micro-batches, then one move of the weights, or why there was none.
 
@@ -45,21 +100,15 @@ def learn(
         lr: the learning rate.
         micro: most tokens in a micro-batch.
         find_fault: of a loss, and of each language's; a step with a fault is not taken.
+        objective: what is made smaller; None: the next token's cross-entropy.
 
     Returns:
         The log's line of the step, and the fault.
     """
-    parts = my_parts(batch, languages, micro)
-    targets = int(parallel.total(torch.tensor([sum(part.n_targets for part in parts)])))
-    found = []
-    for flat in parts:
-        loss, losses = root(next_token_loss, flat, 1 / max(targets, 1))
-        torch.autograd.backward(loss)
-        masters.collect()
-        found.append(losses)  # looked at in the end, as a GPU would have to be waited for
-    sums = parallel.total(_sums(parts, found, len(languages)))
-    mean = float(sums[:, 0].sum()) / max(targets, 1)
-    by_language = _by_language(languages, sums)
+    counted = (objective or NextToken()).gradients(root, masters, batch, languages, micro)
+    sums = counted.sums
+    mean = float(sums[:, 0].sum()) / max(float(sums[:, 1].sum()), 1)
+    by_language = by_language_of(languages, sums)
     fault, grad_norm = find_fault(mean, by_language), math.nan
     if fault is None:
         grad_norm = masters.step(lr)
@@ -68,7 +117,7 @@ def learn(
         masters.optimizer.zero_grad(set_to_none=True)
     line = {
         "loss": round(mean, 6), "lr": float(f"{lr:.6g}"), "grad_norm": float(f"{grad_norm:.6g}"),
-        "targets": targets, "losses": by_language,
+        "targets": counted.targets, "losses": by_language, **counted.facts,
     }  # fmt: skip
     return line, fault
 
@@ -82,7 +131,8 @@ def _sums(parts: list[Flat], losses: list[Tensor], n: int) -> Tensor:
     return sums
 
 
-def _by_language(languages: Sequence[str], sums: Tensor) -> dict[str, float]:
+def by_language_of(languages: Sequence[str], sums: Tensor) -> dict[str, float]:
+    """Means from ``[languages, 2]`` sums and counts; a language without any is left out."""
     return {
         name: round(float(loss / n), 6)
         for name, (loss, n) in zip(languages, sums.tolist(), strict=True)
@@ -95,13 +145,18 @@ def my_parts(batch: Batch, languages: list[str], micro: int) -> list[Flat]:
 
     All processes gather weights together, so one that has fewer computes empty ones.
     """
+    parts = [flatten(part, languages) for part in my_batches(batch, micro)]
+    return parts + [nothing()] * (parallel.most(len(parts)) - len(parts))
+
+
+def my_batches(batch: Batch, micro: int) -> list[Batch]:
+    """The micro-batches of a step that are this process's."""
     n, rank, size = len(batch.rows), parallel.rank(), parallel.size()
     mine = Batch(batch.rows[n * rank // size : n * (rank + 1) // size])
-    parts = [flatten(part, languages) for part in mine.micro_batches(micro)]
-    return parts + [_nothing()] * (parallel.most(len(parts)) - len(parts))
+    return list(mine.micro_batches(micro))
 
 
-def _nothing() -> Flat:
+def nothing() -> Flat:
     """A document of two tokens of which none is a target."""
     two = torch.arange(2)
     return Flat(two[None] * 0, two[None], two * 0 + IGNORE, two * 0, [2], 0)

@@ -11,7 +11,8 @@ from hanhua.chat.schemas.fields import ROLES, WRONG_FIELDS, Fields, conversation
 from hanhua.text.verdict import Drop
 
 PAIRS = (("input", "target"), ("prompt", "response"), ("prompt", "completion"),
-         ("question", "answer"), ("query", "response"), ("question", "response"))  # fmt: skip
+         ("question", "answer"), ("query", "response"), ("question", "response"),
+         ("prompt", "output"), ("source", "target"), ("problem", "solution"))  # fmt: skip
 """Names of question and answer in sets of two fields: pCLUE, FlagAlpha's two columns, others."""
 
 # A turn ends where the next one opens, or the text does: what stands between may hold "</s>".
@@ -27,12 +28,22 @@ def fits_pairs(record: Fields) -> bool:
 
 
 def read_pairs(record: Fields) -> Conversation | Drop:
-    """The first pair of known fields."""
+    """The first pair of known fields; text that a template was laid over goes back to turns."""
     for question, answer in PAIRS:
         if question in record and answer in record:
-            turns = pair(text_of(record, question), text_of(record, answer))
+            asked = text_of(record, question)
+            if asked.lstrip().startswith(("<s>Human:", "<s>System:")):
+                return read_templated({**record, "text": asked + _closed(text_of(record, answer))})
+            turns = pair(asked, text_of(record, answer))
             return conversation(record, turns, system=text_of(record, "system"))
     return Drop(WRONG_FIELDS, ", ".join(map(str, record))[:200])
+
+
+def _closed(answer: str) -> str:
+    """FlagAlpha's ``target``, which may come without what opens or closes it."""
+    answer = answer.strip()
+    opened = answer if answer.startswith("<s>Assistant:") else f"<s>Assistant: {answer}"
+    return opened if opened.endswith("</s>") else f"{opened}\n</s>"
 
 
 def fits_templated(record: Fields) -> bool:

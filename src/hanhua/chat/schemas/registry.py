@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hanhua.chat.conversation import Conversation
-from hanhua.chat.schemas import alpaca, plain, turns
+from hanhua.chat.schemas import alpaca, moss, plain, preference, tasks, turns
 from hanhua.chat.schemas.fields import Fields
 from hanhua.text.verdict import Drop
 
@@ -29,24 +29,41 @@ class Schema:
     read: Callable[[Fields], Conversation | Drop]
 
 
+def _task(name: str) -> Schema:
+    return Schema(name, tasks.TASKS[name].description, tasks.fits(name), tasks.reader(name))
+
+
+def _by_name_only(record: Fields) -> bool:
+    return False
+
+
 SCHEMAS: Mapping[str, Schema] = {
     schema.name: schema
     for schema in (
         # In the order in which they are tried: from the most to the least particular.
-        Schema("preference", "conversations or messages, chosen, rejected (the chosen is learnt)",
-               turns.fits_preference, turns.read_preference),
+        Schema("preference", "a question, chosen, rejected (the chosen is learnt, the other kept)",
+               preference.fits, preference.read),
+        Schema("kto", "a question with its answer, label: true or false (the true are learnt)",
+               preference.fits_kto, preference.read_kto),
+        Schema("moss", "chat: {turn_1: {Human, MOSS}}, plain_text, or conversation: [{human, "
+               "assistant}]", moss.fits, moss.read),
         Schema("sharegpt", "conversations: [{from, value}]; system text in system or instruction",
                turns.fits_sharegpt, turns.read_sharegpt),
         Schema("messages", "messages: [{role, content}]",
                turns.fits_messages, turns.read_messages),
         Schema("self-instruct", "instruction, instances: [{input, output}]",
                plain.fits_self_instruct, plain.read_self_instruct),
+        Schema("linly", "as alpaca, with line ends written as \\n", _by_name_only,
+               alpaca.read_escaped),
         Schema("alpaca", "instruction, input, output; maybe history, system",
                alpaca.fits, alpaca.read),
         Schema("templated", "text in the form <s>Human: …</s><s>Assistant: …</s>",
                plain.fits_templated, plain.read_templated),
+        *(_task(name) for name in ("choice", "reading", "cloze", "inference", "translation")),
+        _task("summary"),
         Schema("pairs", "; ".join(f"{a}, {b}" for a, b in plain.PAIRS),
                plain.fits_pairs, plain.read_pairs),
+        _task("classification"),
     )
 }  # fmt: skip
 """Every format that can be read."""
@@ -54,9 +71,23 @@ SCHEMAS: Mapping[str, Schema] = {
 
 def detect(records: Iterable[Fields]) -> Schema | None:
     """The format that most of these records look like; None when none fits any."""
+    looked_at = list(records)
     counts = Counter(
         next((name for name, schema in SCHEMAS.items() if schema.fits(record)), None)
-        for record in records
+        for record in looked_at
     )
     del counts[None]
-    return SCHEMAS[str(counts.most_common(1)[0][0])] if counts else None
+    if not counts:
+        return None
+    found = SCHEMAS[str(counts.most_common(1)[0][0])]
+    # Linly's is told by the set, not by one record.
+    escaped = found.name == "alpaca" and alpaca.is_escaped(looked_at)
+    return SCHEMAS["linly"] if escaped else found
+
+
+def schema_of(name: str, seed: int, labels: Mapping[str, str] | None) -> Schema:
+    """A format by name, a task's with its seed and labels."""
+    found = SCHEMAS[name]
+    if name in tasks.TASKS:
+        return replace(found, read=tasks.reader(name, seed, labels))
+    return found
