@@ -3,6 +3,7 @@
     python benchmarks/mixture_real.py RECIPE [--shares 0.2,0.5,0.8] [--tokens N] [--lengths 3]
         [--truth-shares 0.1,0.35,0.65,0.9] [--truth-tokens 2N] [--wish en+1%]
         [--set SECTION.KEY=VALUE] [--runs FOLDER] [--jobs 2] [--seeds 1]
+        [--plot FILE.svg]
     python benchmarks/mixture_real.py --quick
 
 The study is made as the command makes it. Then the same recipe is run at other shares, on more
@@ -19,12 +20,14 @@ import argparse
 import json
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hanhua.cli.mix_study import measure
+from hanhua.core.files import write_text
 from hanhua.core.progress import default_progress
 from hanhua.core.wish import Wish, parse_wish
 from hanhua.demo.run import demo_recipe_path
@@ -33,6 +36,7 @@ from hanhua.mix.fit import Fitted, fit
 from hanhua.mix.points import Point, Study
 from hanhua.mix.recommend import recommend
 from hanhua.recipe import Recipe, load_recipe
+from mixture_picture import picture
 
 DEFAULTS = {"1:1": 0.5, "4:1": 0.8, "1:0": 1.0}
 
@@ -44,6 +48,8 @@ def main() -> None:
     study, truth = made
     fits = {language: fit(study, language, seed=recipe.seed) for language in study.base}
     rows = [row(fits[language], point, language) for point in truth for language in study.base]
+    if options.plot:
+        write_text(options.plot, picture(study, fits, truth))
     print("| tokens | share | language | measured | foretold | 90 % | off by |")
     print("|---|---|---|---|---|---|---|")
     for one in rows:
@@ -58,6 +64,7 @@ def main() -> None:
     }  # fmt: skip
     most = max(point.tokens for point in truth)
     found |= judged(study, fits, [p for p in truth if p.tokens == most], options.wish, most)
+    found["from_shorter"] = from_shorter(study, truth, recipe.seed, options.wish, most)
     print(json.dumps({"benchmark": "mixture_real", "rows": rows, **found}))
 
 
@@ -76,6 +83,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--seeds", type=int, default=1, help="of the study's runs")
+    parser.add_argument("--plot", type=Path, metavar="FILE.svg")
     parser.add_argument("--quick", action="store_true", help="the built-in model, a few steps")
     options = parser.parse_args()
     if options.quick:
@@ -116,6 +124,32 @@ def row(fitted: Fitted, point: Point, language: str) -> dict[str, Any]:
         "foretold": foretold, "low": float(low), "high": float(high),
         "off": foretold / measured - 1,
     }  # fmt: skip
+
+
+def from_shorter(
+    study: Study, truth: Sequence[Point], seed: int, wish: Wish, tokens: float
+) -> dict[str, Any]:
+    """The same laws fitted without the longest runs: how far they carry."""
+    longest = max(point.tokens for point in study.points)
+    kept = tuple(point for point in study.points if point.tokens < 0.75 * longest)
+    if len({point.tokens for point in kept}) < 2:
+        return {}
+    short = replace(study, points=kept)
+    fits = {language: fit(short, language, seed=seed) for language in study.base}
+    top = max(point.tokens for point in kept)
+    rows = [row(fits[language], point, language) for point in truth for language in study.base]
+    print(f"\nfitted without the longest runs (up to {top:,.0f} tokens):")
+    print("| times as many tokens | n | mean error | in the 90 % interval |\n|---|---|---|---|")
+    found = []
+    for count in sorted({point.tokens for point in truth}):
+        own = [one for one in rows if one["tokens"] == count]
+        error = float(np.mean([abs(one["off"]) for one in own]))
+        inside = sum(one["low"] <= one["measured"] <= one["high"] for one in own)
+        found.append({"times": count / top, "n": len(own), "error": error, "covered": inside})
+        print(f"| {count / top:.1f} | {len(own)} | {error:.1%} | {inside} |")
+    answer = recommend(short, fits, wish, tokens)
+    print(f"recommended {answer.share:.3f} ({answer.low:.3f}–{answer.high:.3f})")
+    return {"by_times": found, "recommended": answer.share, "low": answer.low, "high": answer.high}
 
 
 def judged(
