@@ -71,7 +71,7 @@ def _panel(
 def _colour(count: float, known: Sequence[float], other: Sequence[float]) -> str:
     near = min(known, key=lambda one: abs(one - count))
     if abs(near - count) < 0.1 * count:
-        return COLOURS[min(known.index(near) + 3 - len(known), 2)]
+        return COLOURS[min(max(known.index(near) + 3 - len(known), 0), 2)]
     return COLOURS[3 + min(other.index(count), 1)] if count in other else COLOURS[3]
 
 
@@ -103,7 +103,7 @@ def _axes(frame: Frame, title: str, under: str) -> Iterator[Html]:
         at = _at(frame, xs[0], y)
         yield tag("line", x1=at[0], x2=WIDTH - RIGHT, y1=at[1], y2=at[1], stroke="#eceff3")
         yield _text((at[0] - 6, at[1] + 4), short(y), "end")
-    yield _text((WIDTH / 2, HEIGHT - 8), under, "middle")
+    yield _text((WIDTH / 2, HEIGHT - 8), f"{under} (filled: fitted; hollow: not)", "middle")
 
 
 def _text(at: tuple[float, float], said: str, anchor: str, **more: str) -> Html:

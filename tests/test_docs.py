@@ -97,8 +97,9 @@ def test_exit_codes_are_those_of_the_errors(readme: Path) -> None:
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
 def test_commands_are_those_of_the_command_line(readme: Path) -> None:
-    from hanhua.cli import app, corpus, merge, mix, models, runs, study, vocab
+    from hanhua.cli import app, chatdata, corpus, merge, mix, models, runs, study, vocab
 
+    assert chatdata
     assert corpus
     assert merge
     assert mix

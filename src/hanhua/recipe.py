@@ -27,7 +27,7 @@ from hanhua.stages import walk
 from hanhua.text.config import CorpusConfig
 from hanhua.text.domains import check_known
 from hanhua.tokens.config import TokensConfig
-from hanhua.train.config import FinetuneConfig, TrainConfig
+from hanhua.train.config import FinetuneConfig, PreferConfig, TrainConfig
 from hanhua.vocab.config import VocabConfig
 
 
@@ -46,6 +46,7 @@ class Recipe(Section):
     pretrain: TrainConfig | None = None
     chatdata: ChatDataConfig | None = None
     finetune: FinetuneConfig | None = None
+    prefer: PreferConfig | None = None
     eval: EvalConfig | None = None
     export: ExportConfig | None = None
     mix: MixConfig | None = None

@@ -31,7 +31,7 @@ PAIRS = [(name, kind) for name, template in TEMPLATES.items() for kind in _kinds
 """Each template with the tokenizers that can write it."""
 
 quick = settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 markers = st.sampled_from(
     ["</s>", "<s>", "A:", "Q: ", "[INST]", "[/INST] ", "<<SYS>>\n", "<|im_end|>\n", "<|eot_id|>",

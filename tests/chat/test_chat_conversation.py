@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from chat_cases import quick
 from hypothesis import given
@@ -90,6 +91,14 @@ def test_many_conversations_are_written_in_groups(tmp_path: Path) -> None:
              for i in range(5000)]  # fmt: skip
     assert write_conversations(tmp_path / "a.parquet", found) == 5000
     assert [c.id for c in read_conversations(tmp_path / "a.parquet")] == [c.id for c in found]
+
+
+def test_files_of_before_are_still_read(tmp_path: Path) -> None:
+    found = [Conversation("1", "s", (Turn("user", "q"), Turn("assistant", "a")), "zh", task="t")]
+    write_conversations(tmp_path / "new.parquet", found)
+    table = pq.read_table(tmp_path / "new.parquet").drop(["domain", "rejected"])
+    pq.write_table(table, tmp_path / "old.parquet")
+    assert list(read_conversations(tmp_path / "old.parquet")) == found
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:

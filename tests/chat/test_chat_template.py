@@ -189,6 +189,8 @@ def test_templates_that_write_the_same_are_the_same() -> None:
         found = template_by_jinja(template.jinja)
         assert found is not None
         same += found is not template
-        behaviour = [{k: v for k, v in asdict(t).items() if k not in told} for t in (found, template)]
-        assert behaviour[0] == behaviour[1]
+        ours, other = (
+            {k: v for k, v in asdict(t).items() if k not in told} for t in (found, template)
+        )
+        assert ours == other
     assert same == 1, "linksoul is llama-2"

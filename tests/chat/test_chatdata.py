@@ -182,6 +182,48 @@ def test_copies_of_held_out_questions_are_not_trained_on(tmp_path: Path) -> None
     assert (row["held_out"], row["dropped"]) == (3, {"held_out_copy": 3})
 
 
+def test_only_the_splits_asked_for(tmp_path: Path) -> None:
+    records = [
+        {**alpaca(f"问题{i}", "答"), "split": "test" if i % 3 else "Train"} for i in range(9)
+    ]
+    path = write(tmp_path / "coig.json", records)
+    result = run(tmp_path / "out", config(path, each={"splits": ["train"]}, held_out=0))
+    row = read_json(tmp_path / "out" / "ledger.json")["sources"][0]
+    assert (row["splits"], row["dropped"]) == ({"train": 3, "test": 6}, {"other_split": 6})
+    assert result.counts["conversations"] == 3
+    plain = write(tmp_path / "plain.json", [alpaca("问题", "答")])
+    with pytest.raises(InputError, match="names its split"):
+        run(tmp_path / "no", config(plain, each={"splits": ["train"]}))
+
+
+def test_named_labels_make_a_task_of_numbers(tmp_path: Path) -> None:
+    records = [{"sentence1": f"甲{i}", "sentence2": f"乙{i}", "label": i % 2} for i in range(8)]
+    path = write(tmp_path / "pairs.json", records)
+    with pytest.raises(InputError, match="no format that is known"):
+        run(tmp_path / "no", config(path))
+    labels = {"0": "意思不同", "1": "意思相同"}
+    run(tmp_path / "out", config(path, each={"labels": labels}, held_out=0))
+    found = list(read_conversations(tmp_path / "out" / "train.parquet"))
+    assert {c.turns[1].text for c in found} == set(labels.values())
+    assert all("意思不同、意思相同" in c.turns[0].text for c in found)
+    with pytest.raises(InputError, match="Names of labels"):
+        run(tmp_path / "alpaca", config(path, each={"labels": labels, "schema": "alpaca"}))
+
+
+def test_tasks_and_domains_are_counted_by_source(tmp_path: Path, sets: list[Path]) -> None:
+    coig = [{**alpaca(f"问题{i}", "答"), "domain": ["医疗", "x"],
+             "task_type": {"major": ["问答"], "minor": ["常识"]}} for i in range(5)]  # fmt: skip
+    path = write(tmp_path / "coig.json", coig)
+    result = run(tmp_path / "out", config(*sets, path, held_out=0))
+    rows = read_json(tmp_path / "out" / "ledger.json")["sources"]
+    assert (rows[2]["tasks"], rows[2]["domains"]) == ({"问答/常识": 5}, {"医疗": 5})
+    assert set(rows[0]["tasks"]) == {"unnamed"}
+    assert result.metrics["domains"]["医疗"] == 5
+    assert sum(result.metrics["tasks"].values()) == result.counts["conversations"]
+    kept = [c for c in read_conversations(tmp_path / "out" / "train.parquet") if c.domain]
+    assert {(c.task, c.domain, c.source) for c in kept} == {("问答/常识", "医疗", "coig")}
+
+
 def test_a_file_of_no_known_format_shows_its_fields(tmp_path: Path) -> None:
     path = write(tmp_path / "a.json", [{"title": "x", "body": "y"}])
     with pytest.raises(InputError, match=r"no format that is known[\s\S]*title, body[\s\S]*alpaca"):

@@ -74,7 +74,7 @@ def test_page_is_well_formed_and_has_every_section(run_dir: Path) -> None:
     page = Page(text)
     assert not page.open
     assert len(page.ids) == len(set(page.ids))
-    assert page.tags.count("section") == len(SECTIONS) == 11
+    assert page.tags.count("section") == len(SECTIONS) == 12
     assert "Not run" not in text
     assert "could not be read" not in text
     assert page.tags.count("svg") >= 10
@@ -208,6 +208,17 @@ def test_unfinished_run_is_marked(tmp_path: Path) -> None:
     ledger = read_json(run_dir / "ledger.json")
     write_json(run_dir / "ledger.json", {**ledger, "complete": False})
     assert "this run is not finished" in page_of(run_dir)
+
+
+def test_preferences_are_shown_with_their_errors(run_dir: Path) -> None:
+    found = section(page_of(run_dir), "preference")
+    assert "By DPO." in found
+    assert "25.0 % ± 6.9" in found  # right before
+    assert "75.0 % ± 6.9" in found  # right after
+    assert "0.200 ± 0.028" in found  # the margin after: 30 of 0.3 and 10 of -0.1
+    assert found.count("<tr>") == 4  # head, all, zh, en
+    curves = section(page_of(run_dir), "training")
+    assert curves.count("Chinese, pairs told right") == curves.count("Chinese, margin") > 0
 
 
 def test_broken_files_do_not_stop_the_page(tmp_path: Path) -> None:

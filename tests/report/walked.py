@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hanhua.chat.ledger import Account as ChatAccount
 from hanhua.chat.ledger import ledger_dict
 from hanhua.core.config import Machine, Section
@@ -23,13 +25,14 @@ from hanhua.text.document import Document
 from hanhua.text.ledger import Ledger
 from hanhua.text.verdict import Drop
 
-MODELS = ("base", "expand", "pretrain", "finetune")
+MODELS = ("base", "expand", "pretrain", "finetune", "prefer")
 BITS = {
     "base": {"zh": 24.1, "en": 2.95}, "expand": {"zh": 11.2, "en": 2.95},
     "pretrain": {"zh": 2.61, "en": 2.71}, "finetune": {"zh": 2.66, "en": 2.74},
+    "prefer": {"zh": 2.66, "en": 2.74},
 }  # fmt: skip
-DRIFT = {"expand": 0.0, "pretrain": 0.10, "finetune": 0.12}
-RIGHT = {"base": 0.25, "expand": 0.25, "pretrain": 0.29, "finetune": 0.45}
+DRIFT = {"expand": 0.0, "pretrain": 0.10, "finetune": 0.12, "prefer": 0.12}
+RIGHT = {"base": 0.25, "expand": 0.25, "pretrain": 0.29, "finetune": 0.45, "prefer": 0.45}
 DOCS, DRAWS, BYTES = 60, 200, 2700
 SPREAD = [0.9 + 0.2 * i / (DOCS - 1) for i in range(DOCS)]
 """How the documents differ; their mean is 1."""
@@ -39,8 +42,9 @@ ROLES: Mapping[str, Mapping[str, str]] = {
     "tokens": {"model": "expand", "corpus": "corpus"},
     "pretrain": {"model": "expand", "tokens": "tokens"},
     "finetune": {"model": "pretrain", "chatdata": "chatdata"},
+    "prefer": {"model": "finetune"},
     **{f"eval-{m}": {"model": m, "base": "base", "corpus": "corpus"} for m in MODELS},
-    "export": {"model": "finetune"},
+    "export": {"model": "prefer"},
 }
 
 
@@ -70,18 +74,31 @@ def _node(name: str, stages: tuple[str, ...], sample: str) -> Node:
 
 def _model(name: str, out: Path, sample: str) -> Result:
     write_json(out / "model" / "config.json", {})
-    if name not in ("pretrain", "finetune"):
+    if name not in ("pretrain", "finetune", "prefer"):
         return Result()
     lines = []
     for step in range(1, 401):
         loss = 2.2 + 6.0 * math.exp(-step / 60) + 0.1 * math.sin(step * 1.7)
         lr = 1e-3 * min(1.0, step / 20) * (0.5 + 0.5 * math.cos(math.pi * step / 400))
+        pairs = {"margins": {"zh": step / 400, "en": 0.1}, "accuracies": {"zh": 0.5, "en": 0.6}}
         lines.append(json.dumps({
-            "step": step, "tokens": step * 8192, "loss": loss, "lr": lr, "grad_norm": 1.0,
+            **(pairs if name == "prefer" else {}), "step": step, "tokens": step * 8192,
+            "loss": loss, "lr": lr, "grad_norm": 1.0,
             "targets": 8000, "losses": {"zh": loss + 0.3, "en": loss - 0.4},
         }))  # fmt: skip
     write_text(out / "log.jsonl", "\n".join(lines) + "\n")
-    return Result(counts={"steps": 400, "tokens": 400 * 8192})
+    metrics = _held_out_pairs() if name == "prefer" else {}
+    return Result(counts={"steps": 400, "tokens": 400 * 8192}, metrics=metrics)
+
+
+def _held_out_pairs() -> dict[str, Any]:
+    """Forty pairs, of which a quarter is right before and three quarters after."""
+    from hanhua.train.pair_scores import pair_scores
+
+    before = np.array([[-20.0, -18.0 - 4 * (i % 4 == 0)] for i in range(40)])
+    after = np.array([[-19.0, -18.0 - 4 * (i % 4 > 0)] for i in range(40)])
+    found = pair_scores(before, after, np.full((40, 2), 10), ["zh", "en"] * 20)
+    return {"method": "dpo", "held_out_pairs": found}
 
 
 def _corpus(name: str, out: Path, sample: str) -> Result:

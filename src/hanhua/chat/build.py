@@ -1,8 +1,8 @@
 """Sources to conversations for training and measuring, with every record accounted for.
 
 The order is: read, clean, name the language, drop repeated questions and what a benchmark asks,
-limit a source, hold out, fill the shares. Between the files and the artifact everything is held in memory: a million
-conversations need about 2 GB.
+limit a source, hold out, fill the shares. Between the files and the artifact everything is held
+in memory: a million conversations need about 2 GB.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ SchemaName = Literal[
     "auto", "preference", "kto", "moss", "sharegpt", "messages", "self-instruct", "linly", "alpaca",
     "templated", "choice", "reading", "cloze", "inference", "translation", "summary", "pairs",
     "classification",
-]
+]  # fmt: skip
 if TYPE_CHECKING:
     TemplateName = str
 else:

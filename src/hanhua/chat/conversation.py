@@ -136,12 +136,16 @@ def _broken(text: str) -> bool:
 def repair(conversation: Conversation) -> tuple[Conversation, tuple[str, ...]]:
     """Cut off what no answer can be learnt from: answers before any question, a last question.
 
-    The texts themselves are never changed.
+    The texts themselves are never changed. A rejected answer that is empty, broken or the same as
+    the chosen one says nothing, and goes.
 
     Returns:
         the conversation and what was cut: ``leading_answer``, ``trailing_question``.
     """
     turns, cut = conversation.turns, []
+    worse = conversation.rejected
+    if worse and (not worse.strip() or _broken(worse) or (turns and worse == turns[-1].text)):
+        conversation = replace(conversation, rejected="")
     first = next((i for i, turn in enumerate(turns) if turn.role == "user"), 0)
     if first:
         turns, cut = turns[first:], ["leading_answer"]

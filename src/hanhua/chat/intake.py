@@ -10,11 +10,12 @@ from pathlib import Path
 from hanhua.chat.clean import clean
 from hanhua.chat.config import ChatDataConfig, ChatSourceConfig
 from hanhua.chat.conversation import Conversation
-from hanhua.chat.ledger import Account
 from hanhua.chat.dataset_info import FILE, SetInfo, read_dataset_info
+from hanhua.chat.ledger import Account
 from hanhua.chat.load import Loaded, load_records
 from hanhua.chat.schemas.fields import split_of
 from hanhua.chat.schemas.registry import SCHEMAS, Schema, detect, schema_of
+from hanhua.chat.schemas.tasks import WITH_LABELS
 from hanhua.chat.select import common_language, language_of
 from hanhua.core.artifact import outside_files
 from hanhua.core.errors import InputError
@@ -64,17 +65,30 @@ def read_sources(
             name = _free_name(source.name or _name(paths), accounts)
             account = Account(name, source.licence, config.dropped_samples)
             accounts.append(account)
-            found: list[Item] = []
-            tables = _tables(source, paths)
-            for path in paths:
-                if path.name != FILE:
-                    found += _read_file(path, source, account, config, bar, tables, seed)
+            found = _read_source(source, paths, account, config, bar, seed)
             items += _named(found, source, fallback)
             progress.say(
                 f"  {account.source}: {', '.join(account.schemas)}, {account.records} records, "
                 f"{len(found)} sound"
             )
     return accounts, items
+
+
+def _read_source(
+    source: ChatSourceConfig, paths: Sequence[Path], account: Account, config: ChatDataConfig,
+    bar: Bar, seed: int,
+) -> list[Item]:  # fmt: skip
+    tables = _tables(source, paths)
+    found: list[Item] = []
+    for path in paths:
+        if path.name != FILE:
+            found += _read_file(path, source, account, config, bar, tables, seed)
+    if source.splits is not None and not account.splits:
+        raise InputError(
+            "No record of this set names its split.", where=account.source,
+            found=f"splits: {', '.join(source.splits)}", fix="take `splits` out",
+        )  # fmt: skip
+    return found
 
 
 def _name(paths: Sequence[Path]) -> str:
@@ -149,18 +163,24 @@ def _schema(
     path: Path, source: ChatSourceConfig, head: Sequence[Loaded], info: SetInfo | None, seed: int
 ) -> Schema:
     """The format that is named, in the recipe or in a dataset_info.json, else the one that fits."""
+    if source.labels is not None and source.format not in ("auto", *WITH_LABELS):
+        raise InputError(
+            "Names of labels are for sets with labels.", where=path,
+            found=f"schema {source.format}",
+            fix=f"take `labels` out, or name one of {', '.join(WITH_LABELS)} as `schema`",
+        )  # fmt: skip
     if source.format != "auto":
         return schema_of(source.format, seed, source.labels)
     if info is not None:
         return SCHEMAS[info.schema]
     fields = [record.value for record in head if not isinstance(record.value, Drop)]
-    found = detect(fields)
+    found = detect(fields, source.labels)
     if found is None:
-        known = "; ".join(f"{schema.name} ({schema.description})" for schema in SCHEMAS.values())
         raise InputError(
             "These records are in no format that is known.", where=path,
             found="fields: " + ", ".join(map(str, fields[0])) if fields else "no records",
-            fix=f"bring them into one of: {known}",
+            fix=f"bring them into alpaca ({SCHEMAS['alpaca'].description}) or messages "
+            f"({SCHEMAS['messages'].description}); known: {', '.join(SCHEMAS)}",
         )  # fmt: skip
     return schema_of(found.name, seed, source.labels)
 

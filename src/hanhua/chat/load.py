@@ -65,8 +65,9 @@ def _each(where: str, value: Any) -> Iterator[tuple[str, Any]]:
     for paragraph in filter(_asks, paragraphs):
         for asked in paragraph["qas"]:
             number += 1
-            context = {"context": paragraph.get("context", "")}
-            yield f"{where}[{number}]", {**context, **asked} if isinstance(asked, Mapping) else asked
+            if isinstance(asked, Mapping):
+                asked = {"context": paragraph.get("context", ""), **asked}
+            yield f"{where}[{number}]", asked
 
 
 def _asks(paragraph: Any) -> bool:

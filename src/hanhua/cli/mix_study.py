@@ -153,7 +153,7 @@ def _at_rates(recipe: Recipe, config: MixConfig, shares: Sequence[float]) -> lis
 
 def small_recipe(recipe: Recipe, one: Small) -> Recipe:
     """The recipe of a small run: up to ``pretrain``, in the folder ``NAME-mix``."""
-    after = dict.fromkeys(("chatdata", "finetune", "eval", "export", "mix"))
+    after = dict.fromkeys(("chatdata", "finetune", "prefer", "eval", "export", "mix"))
     name = f"{recipe.name}-mix"
     return recipe.model_copy(
         update={**after, "name": name, "tokens": one.tokens, "pretrain": one.training}

@@ -18,7 +18,7 @@ from hanhua.model.facts import base_facts, parameters
 from hanhua.recipe import Recipe
 from hanhua.train.cost.accelerators import MFU
 
-TRAINING = ("pretrain", "finetune")
+TRAINING = ("pretrain", "finetune", "prefer")
 """Stages that train the model."""
 LARGE_HOST_BYTES = 16 * 10**9
 """Main memory from which on a plan on GPUs speaks of it."""

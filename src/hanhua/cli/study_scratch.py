@@ -140,7 +140,7 @@ def _jobs(recipe: Recipe, asked: Asked, runs: Path) -> Iterator[Job]:
     assert recipe.tokens is not None
     assert recipe.pretrain is not None
     longest = asked.tokens or recipe.tokens.budget_tokens
-    after = dict.fromkeys(("chatdata", "finetune", "eval", "export", "mix"))
+    after = dict.fromkeys(("chatdata", "finetune", "prefer", "eval", "export", "mix"))
     mix = recipe.mix or MixConfig()
     each = lengths(recipe.tokens, recipe.pretrain, mix, longest, asked.lengths)
     for length, one in enumerate(each):

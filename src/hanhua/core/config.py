@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 MODEL_FOLDERS = (
-    ("export", "hf"), ("finetune", "model"), ("pretrain", "model"),
+    ("export", "hf"), ("prefer", "model"), ("finetune", "model"), ("pretrain", "model"),
     ("expand", "model"), ("base", "model"),
 )  # fmt: skip
 """Where a run keeps its models, the last first."""

@@ -14,7 +14,7 @@ from hanhua.core.artifact import Artifact
 from hanhua.core.files import read_json
 
 TITLES = {"base": "base (untouched)", "expand": "expanded", "pretrain": "pretrained",
-          "finetune": "chat"}  # fmt: skip
+          "finetune": "chat", "prefer": "preference-tuned"}  # fmt: skip
 """Names of the models of the walk, in its order."""
 
 
@@ -52,6 +52,8 @@ def gather(inputs: Mapping[str, Artifact]) -> dict[str, Any]:
     for role in ("corpus", "chatdata"):
         ledger = _read(inputs.get(role), "ledger.json")
         facts[role] = [source for source in ledger.get("sources", ()) if isinstance(source, dict)]
+    pairs = _read(inputs.get("prefer"), "ledger.json")
+    facts["chatdata"] += [source for source in pairs.get("sources", ()) if isinstance(source, dict)]
     for role in ("vocab", "tokens"):
         facts[role] = dict(inputs[role].metrics) if role in inputs else {}
     steer = inputs["pretrain"].metrics.get("steer", {}) if "pretrain" in inputs else {}

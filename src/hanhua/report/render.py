@@ -17,6 +17,7 @@ from hanhua.report.headline import headline
 from hanhua.report.html import Html, Words, tag
 from hanhua.report.origin import cost, origin
 from hanhua.report.page import Section, document, paragraph
+from hanhua.report.preference import preference
 from hanhua.report.run import Run, language, open_run
 from hanhua.report.samples import samples
 from hanhua.report.scores import bits_per_byte
@@ -26,8 +27,8 @@ from hanhua.report.vocabulary import vocabulary
 REPORT = "report.html"
 
 SECTIONS: tuple[Callable[[Run], Section], ...] = (
-    bits_per_byte, drift, tasks, samples, vocabulary, mixture, corpus, training, chatdata, cost,
-    origin,
+    bits_per_byte, drift, tasks, preference, samples, vocabulary, mixture, corpus, training,
+    chatdata, cost, origin,
 )  # fmt: skip
 """In page order: what was measured, what it writes, what it was made of, what it cost."""
 

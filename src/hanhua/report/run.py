@@ -20,11 +20,13 @@ MODELS: Mapping[str, Words] = {
     "expand": Words("Expanded", "扩词表"),
     "pretrain": Words("Pretrained", "继续预训练"),
     "finetune": Words("Chat", "对话模型"),
+    "prefer": Words("Preference-tuned", "偏好微调"),
 }
 """The models of the walk, in its order."""
 
 ORDER = (
     "base", "corpus", "vocab", "expand", "tokens", "pretrain", "chatdata", "finetune",
+    "prefer",
     *(f"eval-{name}" for name in MODELS), "export",
 )  # fmt: skip
 """Stages in walk order (the ledger sorts them by name; a test holds this to the walk's own)."""

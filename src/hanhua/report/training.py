@@ -13,6 +13,7 @@ from hanhua.report.run import Run, language, mapping, real
 STAGES = {
     "pretrain": Words("Continued pretraining", "继续预训练"),
     "finetune": Words("Instruction tuning", "指令微调"),
+    "prefer": Words("Preference tuning", "偏好微调"),
 }
 TOTAL = Words("all", "全部")
 Rows = Sequence[Mapping[str, Any]]
@@ -48,7 +49,10 @@ def _curves(rows: Rows, run: Run) -> Html:
         for code in run.languages(c for row in rows for c in mapping(row.get("held_out")))
     ]
     rate = [Series(Words("learning rate", "学习率"), _points(rows, "lr"), "c4")]
-    shown = (losses, bits, rate, _steered(rows, run))
+    shown = (
+        losses, bits, rate, _steered(rows, run), _pairs(rows, run, "accuracies"),
+        _pairs(rows, run, "margins"),
+    )  # fmt: skip
     drawn = [curves(lines, "") for lines in shown if any(line.points for line in lines)]
     return beside(*drawn)
 
@@ -68,6 +72,26 @@ def _steered(rows: Rows, run: Run) -> list[Series]:
             run.colour(code),
         )
         for code in run.languages(c for _, one in shares for c in one)
+    ]
+
+
+def _pairs(rows: Rows, run: Run, key: str) -> list[Series]:
+    """Accuracy or margin of pairs by language; nothing where the stage knows no pairs."""
+    en, zh = {"accuracies": ("pairs told right", "判断正确的对"), "margins": ("margin", "差距")}[
+        key
+    ]
+    return [
+        Series(
+            Words(f"{language(code).en}, {en}", f"{language(code).zh}，{zh}"),
+            [
+                (x, y)
+                for row in rows
+                if (x := real(row.get("tokens"))) is not None
+                and (y := real(mapping(row.get(key)).get(code))) is not None
+            ],
+            run.colour(code),
+        )
+        for code in run.languages(c for row in rows for c in mapping(row.get(key)))
     ]
 
 

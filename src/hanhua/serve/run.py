@@ -12,7 +12,7 @@ from hanhua.core.files import read_json
 from hanhua.core.progress import Progress, default_progress
 
 RUNS = Path("runs")
-_PREFERRED = ("export", "finetune", "pretrain", "expand", "base")
+_PREFERRED = ("export", "prefer", "finetune", "pretrain", "expand", "base")
 """Stages of a run that hold a model, the one to serve first."""
 
 _STOP_SECONDS = 10
@@ -124,6 +124,8 @@ def serve(
         engine = Engine(served, max_running=max_running, max_waiting=max_waiting)
         page = "chat page" if served.chats else "page (a base model: /v1/completions only)"
         say(f"serving {served.name} from {folder}")
+        if served.notice:
+            say(served.notice)
         say(f"{page}: {url}/   API: {url}/v1   stop: Ctrl-C")
         config = uvicorn.Config(
             create_app(engine, keys), log_level="warning", access_log=False, server_header=False,

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from hanhua.chat.encode import encode_prompt, template_of
+from hanhua.chat.guess import give_template
 from hanhua.core.errors import ModelError
 from hanhua.model.generate import stop_ids
 from hanhua.model.load import load_model, load_tokenizer
@@ -37,6 +38,7 @@ class Served:
         silent_ids: tokens that are never produced, since they are no text: unknown, padding.
         stop_strings: strings that end an answer.
         chats: whether it has a chat template.
+        notice: what to tell about a template that was not in the folder; else empty.
         temperature, top_p: what a request gets that names none.
     """
 
@@ -50,6 +52,7 @@ class Served:
     silent_ids: list[int] = field(default_factory=list)
     stop_strings: tuple[str, ...] = ()
     chats: bool
+    notice: str = ""
     temperature: float = 1.0
     top_p: float = 1.0
     longest_token_bytes: int
@@ -121,6 +124,7 @@ def load_served(
     if threads:
         torch.set_num_threads(threads)
     context_tokens = _context_tokens(model.config, folder)
+    notice = give_template(model.config, tokenizer)
     defaults = model.generation_config
     sampled = bool(defaults.do_sample)
     stops, stop_strings = _stops(model, tokenizer)
@@ -136,6 +140,7 @@ def load_served(
         silent_ids=sorted(id_ for id_ in silent if id_ is not None),
         stop_strings=stop_strings,
         chats=bool(tokenizer.chat_template),
+        notice=notice,
         temperature=float(defaults.temperature or 1.0) if sampled else 1.0,
         top_p=float(defaults.top_p or 1.0) if sampled else 1.0,
         longest_token_bytes=max(len(token.encode()) for token in tokenizer.get_vocab()),

@@ -135,6 +135,8 @@ def _check_chats(served: Served) -> None:
     from hanhua.chat.encode import template_of
 
     template_of(served.tokenizer)  # says what to do where there is none
+    if served.notice:
+        sys.stderr.write(f"{served.notice}\n")
 
 
 def _converse(talk: Talk, source: TextIO, terminal: bool) -> None:

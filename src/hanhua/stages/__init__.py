@@ -12,11 +12,12 @@ from hanhua.core.stage import Node
 
 ORDER = (
     "base", "corpus", "vocab", "expand", "tokens", "pretrain", "chatdata", "finetune",
-    "eval-base", "eval-expand", "eval-pretrain", "eval-finetune", "export",
+    "prefer", "eval-base", "eval-expand", "eval-pretrain", "eval-finetune", "eval-prefer",
+    "export",
 )  # fmt: skip
 """Every stage there is, in walk order."""
 
-MODELS = ("base", "expand", "pretrain", "finetune")
+MODELS = ("base", "expand", "pretrain", "finetune", "prefer")
 """Stages whose artifact is a model."""
 
 
@@ -37,6 +38,7 @@ def walk(sections: Mapping[str, Section | None]) -> list[Node]:
         expand,
         export,
         finetune,
+        prefer,
         pretrain,
         tokens,
         vocab,
@@ -56,7 +58,7 @@ def walk(sections: Mapping[str, Section | None]) -> list[Node]:
     # training reads held-out text only where it is watched, and else doesn't depend on it
     watched = {
         name: {"corpus": "corpus"} if _is_watched(sections.get(name)) else {}
-        for name in ("pretrain", "finetune")
+        for name in ("pretrain", "finetune", "prefer")
     }
     model = "base"
     if "vocab" in has:
@@ -72,6 +74,9 @@ def walk(sections: Mapping[str, Section | None]) -> list[Node]:
         add(finetune.STAGE, "finetune", model=model, chatdata="chatdata", tokens="tokens",
             **watched["finetune"])  # fmt: skip
         model = "finetune"
+    if "prefer" in has:
+        add(prefer.STAGE, "prefer", model=model, **watched["prefer"])
+        model = "prefer"
     if "eval" in has:
         for name in [n.stage.name for n in nodes if n.stage.name in MODELS]:
             add(evaluate.stage(f"eval-{name}"), "eval", model=name, base="base", corpus="corpus",
@@ -81,7 +86,7 @@ def walk(sections: Mapping[str, Section | None]) -> list[Node]:
         if getattr(sections.get("pretrain"), "steer", None):  # the shares that were read
             evals["pretrain"] = "pretrain"
         add(export.STAGE, "export", model=model, base="base", corpus="corpus", vocab="vocab",
-            tokens="tokens", chatdata="chatdata", **evals)  # fmt: skip
+            tokens="tokens", chatdata="chatdata", prefer="prefer", **evals)  # fmt: skip
     return nodes
 
 

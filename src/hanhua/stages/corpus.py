@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hanhua.core.artifact import outside_files
 from hanhua.core.config import Machine
-from hanhua.core.errors import HanhuaError, InputError, RecipeError, StorageError, UsageError
-from hanhua.core.files import read_json, storage_errors
+from hanhua.core.files import read_json
 from hanhua.core.progress import Progress
-from hanhua.core.stage import Context, Node, Result, Stage
+from hanhua.core.stage import Context, Result, Stage
 from hanhua.text.config import CorpusConfig
-
-if TYPE_CHECKING:
-    from hanhua.core.walk import Walk
 
 _PACKED = (".gz", ".zst", ".xz", ".bz2", ".parquet")
 _PACKING = 3.0
@@ -77,40 +70,9 @@ def make_corpus(
         StorageError: when the folder is there and not empty.
         InputError: for a file that cannot be read, or when no document is left.
     """
-    from hanhua.core.runner import run as run_walk
-    from hanhua.core.walk import Walk
+    from hanhua.stages.alone import make_alone
 
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise StorageError(
-            "The folder is there already.", where=out, fix="choose another --out, or remove it"
-        )
-    aside = out.absolute().parent / f".{out.name}.building"
-    walk = Walk(
-        name=out.name, nodes=[Node(stage=STAGE, config=config, inputs={})], seed=0, target="zh",
-        source="en", machine=machine or Machine(), run_dir=aside,
-    )  # fmt: skip
-    try:
-        ledger = run_walk(walk, progress)
-    except (InputError, RecipeError, UsageError):
-        if not any(source.dataset for source in config.sources):  # a network may be back later
-            _clear(walk)
-        raise
-    with storage_errors(out):
-        if out.exists():
-            out.rmdir()
-        os.replace(aside / ledger["stages"]["corpus"]["path"], out)
-        shutil.rmtree(aside, ignore_errors=True)
+    network = any(source.dataset for source in config.sources)  # it may be back later
+    make_alone(STAGE, config, out, progress, machine=machine, keep_on_mistake=network)
     found: dict[str, Any] = read_json(out / "report.json")
     return found
-
-
-def _clear(walk: Walk) -> None:
-    """Take away what a refused call began; what a kill of another call left stays."""
-    from hanhua.core.runner import BUILDING
-    from hanhua.core.walk import plan
-
-    with suppress(HanhuaError):
-        for step in plan(walk):
-            shutil.rmtree(walk.run_dir / BUILDING / step.path.name, ignore_errors=True)
-    if not any((walk.run_dir / BUILDING).glob("*")):
-        shutil.rmtree(walk.run_dir, ignore_errors=True)

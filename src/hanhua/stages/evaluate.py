@@ -1,4 +1,4 @@
-"""Stages ``eval-base``, ``eval-expand``, ``eval-pretrain``, ``eval-finetune``: measure one model.
+"""Stages ``eval-base``, ``eval-expand`` … ``eval-prefer``: measure one model.
 
 The untouched base is measured first; the others are compared with it item by item.
 """
@@ -16,6 +16,7 @@ TITLES = {
     "eval-expand": "measure the expanded model",
     "eval-pretrain": "measure the pretrained model",
     "eval-finetune": "measure the chat model",
+    "eval-prefer": "measure the preference-tuned model",
 }
 METRICS = ("bits_per_byte", "drift", "drift_method", "tasks")
 

@@ -144,12 +144,18 @@ def fit(
     turns = conversation.turns
     for n in range(len(turns), 0, -2):
         ids, mask = encode_conversation(tokenizer, template, replace(conversation, turns=turns[:n]))
-        if len(ids) <= seq_len_tokens:
+        if _learnt_until(mask) <= seq_len_tokens:  # what closes the last turn need not fit
+            ids, mask = ids[:seq_len_tokens], mask[:seq_len_tokens]
             return ("whole" if n == len(turns) else "turns_cut"), _encoded(ids, mask, conversation)
     ids, mask = ids[:seq_len_tokens], mask[:seq_len_tokens]
     if 2 * sum(mask) < seq_len_tokens:
         return "too_long", None
     return "answer_cut", _encoded(ids, mask, conversation)
+
+
+def _learnt_until(mask: list[bool]) -> int:
+    """How many tokens there are up to the last one that is learnt."""
+    return len(mask) - mask[::-1].index(True)
 
 
 def _encoded(ids: list[int], mask: list[bool], conversation: Conversation) -> Encoded:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class PackedRows:
     row_languages: IntArray
 
     @classmethod
-    def open(cls, path: Path) -> PackedRows:
+    def open(cls, path: Path) -> Self:
         """Map a folder of rows.
 
         Raises:

@@ -8,7 +8,7 @@ from typing import Any
 
 from hanhua.core.config import Machine
 from hanhua.model.shapes import Shapes
-from hanhua.train.config import FinetuneConfig, OptimConfig
+from hanhua.train.config import FinetuneConfig, OptimConfig, PreferConfig
 from hanhua.train.cost.accelerators import MFU, Accelerator, accelerator
 from hanhua.train.cost.disk import disk
 from hanhua.train.cost.fit import Proposal, device_bytes, propose, reserve_bytes
@@ -23,6 +23,8 @@ on Zen 3 (benchmarks/training.py); ``facts["flops_per_s"]`` overrides it."""
 CHAT_TARGETS = 0.75
 """Predicted part of a conversation's tokens: 0.69 to 0.90 in four sets (Alpaca in Chinese and
 English, OASST in Chinese, LIMA; 500 to 600 conversations each, Chinese-LLaMA-2's tokenizer)."""
+
+_SECTIONS = {FinetuneConfig: "finetune", PreferConfig: "prefer"}
 
 
 def estimate(config: OptimConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,7 +50,7 @@ def estimate(config: OptimConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
         return found
     found |= {"parameters": job.shapes.parameters, "trained_parameters": job.trained_parameters}
     found |= _work(job, device, machine, facts, tokens) | _memory(job, device) | _disk(job)
-    section = "finetune" if isinstance(config, FinetuneConfig) else "pretrain"
+    section = next((n for kind, n in _SECTIONS.items() if isinstance(config, kind)), "pretrain")
     found["proposals"] = [
         _proposed(proposal, device, machine, facts, tokens)
         for proposal in propose(job, device, section)

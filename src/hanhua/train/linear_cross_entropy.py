@@ -71,9 +71,7 @@ def token_losses(
     The logarithm is taken in fp32 of the logits themselves: sums over an answer are wanted to more
     digits than a bf16 softmax has.
 
-    Args:
-        hidden_ND, weight_VD, labels_N, bias_V, logit_scale, softcap: see
-            :func:`linear_cross_entropy`.
+    The arguments are those of :func:`linear_cross_entropy`.
 
     Returns:
         ``[N]`` fp32, 0 where ignored.

@@ -96,7 +96,8 @@ def notes(line: Line) -> dict[str, Any]:
     if "skipped" in line:
         return {"skipped": line["step"], **held_out}
     by_language = line["losses"] if len(line["losses"]) > 1 else {}
-    return {"loss": line["loss"], **by_language, "lr": line["lr"], **held_out}
+    pairs = {name: line[name] for name in ("accuracy", "margin") if name in line}
+    return {"loss": line["loss"], **by_language, **pairs, "lr": line["lr"], **held_out}
 
 
 def events(line: Line) -> Iterator[str]:

@@ -107,13 +107,13 @@ def train(
     check_rows(model, rows)
     precision = choose_precision(config.precision, device_of(machine), kept_precision(work))
     root = set_up(model, config, precision, machine, seed, source)
-    if objective is not None:
-        rows = objective.prepare(root, rows, _micro(machine))
     plan = make_plan(config, len(rows), rows.seq_len_tokens)
     steering = open_steering(config, rows, plan, seed, languages)
     identity = run_identity(config, rows, seed)
     config = config.model_copy(update={"precision": precision})
     masters = Masters(model, config, old_rows)
+    if objective is not None:
+        rows = objective.prepare(root, rows, _micro(machine))
     watch = open_watch(root, config, held_out)
     keeper = Keeper(work, masters, identity, background=in_background(machine))
     state = keeper.resume()

@@ -148,7 +148,7 @@ class Trackers:
 
 def numbers(line: Mapping[str, Any]) -> Iterable[tuple[str, float]]:
     """A log line as flat numbers: ``loss``, ``loss/zh``, ``bits_per_byte/zh``, ``skipped``."""
-    for name in ("loss", "lr", "grad_norm", "tokens", "targets"):
+    for name in ("loss", "lr", "grad_norm", "tokens", "targets", "margin", "accuracy"):
         if name in line:
             yield name, line[name]
     for language, loss in line.get("losses", {}).items():

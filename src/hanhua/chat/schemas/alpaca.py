@@ -1,10 +1,10 @@
-"""Alpaca and what follows it: ``instruction``, ``input``, ``output``, maybe ``history``.
+r"""Alpaca and what follows it: ``instruction``, ``input``, ``output``, maybe ``history``.
 
 Also YaYi's single turns, COIG-PC (``task_type``) and Dolly (``context``, ``response``).
 ``history`` is LLaMA-Factory's: pairs of earlier questions and answers. An empty ``input`` is a
 question that needs none; many sets write ``<noinput>`` or "无输入" instead. BELLE writes whole
-talks into ``instruction``, "Human:…\\nAssistant:…\\nHuman:…\\nAssistant:", with the last answer as
-``output``: they become turns. Linly writes a line end as the two characters ``\\n``.
+talks into ``instruction``, "Human:…\nAssistant:…\nHuman:…\nAssistant:", with the last answer as
+``output``: they become turns. Linly writes a line end as the two characters ``\n``.
 """
 
 from __future__ import annotations
@@ -70,13 +70,13 @@ def talk(question: str, answer: str) -> list[Turn]:
 
 
 def is_escaped(records: Iterable[Fields]) -> bool:
-    """Whether a set writes its line ends as ``\\n``: it has such, and never a real one."""
+    r"""Whether a set writes its line ends as ``\n``: it has such, and never a real one."""
     texts = [text for record in records for text in record.values() if isinstance(text, str)]
     return not any("\n" in t.strip() for t in texts) and any(_ESCAPED.search(t) for t in texts)
 
 
 def read_escaped(record: Fields) -> Conversation | Drop:
-    """Linly's: the same with every ``\\n`` as a line end."""
+    r"""Linly's: the same with every ``\n`` as a line end."""
     plain = {
         name: _ESCAPED.sub("\n", value) if isinstance(value, str) else value
         for name, value in record.items()

@@ -33,17 +33,19 @@ def read_pairs(record: Fields) -> Conversation | Drop:
         if question in record and answer in record:
             asked = text_of(record, question)
             if asked.lstrip().startswith(("<s>Human:", "<s>System:")):
-                return read_templated({**record, "text": asked + _closed(text_of(record, answer))})
+                whole = _closed(asked.strip(), text_of(record, answer).strip())
+                return read_templated({**record, "text": whole})
             turns = pair(asked, text_of(record, answer))
             return conversation(record, turns, system=text_of(record, "system"))
     return Drop(WRONG_FIELDS, ", ".join(map(str, record))[:200])
 
 
-def _closed(answer: str) -> str:
-    """FlagAlpha's ``target``, which may come without what opens or closes it."""
-    answer = answer.strip()
-    opened = answer if answer.startswith("<s>Assistant:") else f"<s>Assistant: {answer}"
-    return opened if opened.endswith("</s>") else f"{opened}\n</s>"
+def _closed(asked: str, answer: str) -> str:
+    """FlagAlpha's two columns as one; what opens or closes the answer may stand in either."""
+    opening = "<s>Assistant:"
+    opened = asked.endswith(opening) or answer.startswith(opening)
+    whole = f"{asked} {answer}" if opened else f"{asked}{opening} {answer}"
+    return whole if whole.endswith("</s>") else f"{whole}\n</s>"
 
 
 def fits_templated(record: Fields) -> bool:

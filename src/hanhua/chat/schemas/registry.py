@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from hanhua.chat.conversation import Conversation
 from hanhua.chat.schemas import alpaca, moss, plain, preference, tasks, turns
 from hanhua.chat.schemas.fields import Fields
+from hanhua.chat.schemas.slots import Labels
 from hanhua.text.verdict import Drop
 
 
@@ -69,12 +70,19 @@ SCHEMAS: Mapping[str, Schema] = {
 """Every format that can be read."""
 
 
-def detect(records: Iterable[Fields]) -> Schema | None:
-    """The format that most of these records look like; None when none fits any."""
+def detect(records: Iterable[Fields], labels: Labels = None) -> Schema | None:
+    """The format that most of these records look like; None when none fits any.
+
+    Args:
+        records: the first of a file.
+        labels: names that make labels out of numbers: then only a task with labels is looked for.
+    """
     looked_at = list(records)
+    tried = {name: schema.fits for name, schema in SCHEMAS.items()}
+    if labels is not None:
+        tried = {name: tasks.fits(name, labels) for name in tasks.WITH_LABELS}
     counts = Counter(
-        next((name for name, schema in SCHEMAS.items() if schema.fits(record)), None)
-        for record in looked_at
+        next((name for name, fit in tried.items() if fit(record)), None) for record in looked_at
     )
     del counts[None]
     if not counts:
@@ -85,7 +93,7 @@ def detect(records: Iterable[Fields]) -> Schema | None:
     return SCHEMAS["linly"] if escaped else found
 
 
-def schema_of(name: str, seed: int, labels: Mapping[str, str] | None) -> Schema:
+def schema_of(name: str, seed: int, labels: Labels) -> Schema:
     """A format by name, a task's with its seed and labels."""
     found = SCHEMAS[name]
     if name in tasks.TASKS:

@@ -13,7 +13,8 @@ from hanhua.text.copies.minhash import canonical_points
 from hanhua.text.readers.formats import Broken, file_format, read_values
 from hanhua.text.rewrite.normalise import normalise
 
-QUESTION_FIELDS = ("question", "query", "problem", "premise", "prompt", "input", "text")
+QUESTION_FIELDS = ("question", "query", "problem", "premise", "prompt", "input", "text",
+                   "sentence1", "sentence", "content")  # fmt: skip
 """Names of the field that holds the question, in any case; the first one that occurs counts."""
 MIN_GRAMS = 5
 """A question with fewer n-grams is taken together with its options."""
