@@ -42,6 +42,7 @@ pretrain:
     - {{train: all, share: 0.9}}
   # watch: {{}}           # held-out bits per byte of both languages while it trains
   # stop: {{language: en, max_rise_bits: 0.05}}   # end it when English is being unlearnt
+  # steer: {{wish: en+5%, low: 0.3, high: 0.8}}    # move the mixture to keep this limit
 
 chatdata:
   sources:              # Alpaca, ShareGPT, OpenAI messages, FlagAlpha, pCLUE, … found by itself
@@ -52,6 +53,9 @@ chatdata:
 finetune:
   learning_rate: 2e-5
   epochs: 2.0
+
+# prefer:               # pairs of a better and a worse answer: dpo, simpo or orpo
+#   sources: [{{path: data/pairs.json, licence: CC-BY-4.0}}]
 
 eval:
   prompts:
