@@ -69,7 +69,7 @@ SCRIPTS = [ZH, script_of("ru"), script_of("th"), Script("一二", "，")]
 
 
 @pytest.mark.skipif(NATIVE is None, reason="no C compiler was there")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(texts, st.sampled_from(("punct_letters", "letters_marks", "letters")),
        st.sampled_from(SCRIPTS))  # fmt: skip
 def test_the_compiled_counter_finds_what_the_regex_finds(found, pattern, script):
