@@ -27,7 +27,8 @@ from hanhua.stages import walk
 from hanhua.text.config import CorpusConfig
 from hanhua.text.domains import check_known
 from hanhua.tokens.config import TokensConfig
-from hanhua.train.config import FinetuneConfig, PreferConfig, TrainConfig
+from hanhua.train.config import FinetuneConfig, TrainConfig
+from hanhua.train.prefer_config import PreferConfig
 from hanhua.vocab.config import VocabConfig
 
 

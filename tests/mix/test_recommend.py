@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,6 +83,19 @@ def test_runs_that_cannot_tell(study, wish, tokens, said):
     )
     assert not answer.sure
     assert any(word in answer.why for word in said.split("|")), answer.why
+
+
+def test_mixtures_that_differ_less_than_the_law_misses_are_told():
+    study = made(shares=(0.3, 0.35, 0.4, 0.45))
+    fits = fits_of(study, ("anchored", "settling_gain"))
+    answers = [
+        recommend(study, {**fits, "en": replace(fits["en"], held_out_error=error)},
+                  parse_wish("en+1%"), LONGEST)
+        for error in (0.0005, 0.015)
+    ]  # fmt: skip
+    said = "the law misses runs left out by 1.5%"
+    assert [said in answer.why for answer in answers] == [False, True]
+    assert not answers[1].sure
 
 
 @given(st.text(max_size=12))

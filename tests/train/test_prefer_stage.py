@@ -14,7 +14,7 @@ from hanhua.core.artifact import Artifact
 from hanhua.core.errors import ModelError
 from hanhua.model.load import load_model, load_tokenizer
 from hanhua.stages import prefer
-from hanhua.train.config import PreferConfig
+from hanhua.train.prefer_config import PreferConfig
 
 
 @pytest.fixture(scope="module")

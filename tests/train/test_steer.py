@@ -16,9 +16,12 @@ from hanhua.core.errors import RecipeError
 from hanhua.core.progress import Silent
 from hanhua.model.load import load_model, load_tokenizer
 from hanhua.text.document import Document
+from hanhua.tokens.rows import PackedRows, Row, RowsWriter
 from hanhua.train.config import SteerConfig, TrainConfig, WatchConfig
 from hanhua.train.loop import train
 from hanhua.train.projection import Moment, project
+from hanhua.train.schedule import make_plan
+from hanhua.train.steer import Steering
 from hanhua.train.watch import HeldOut
 
 # -- the projection -----------------------------------------------------------------------------
@@ -112,9 +115,9 @@ class Dies(Silent):
 def run(tiny_llama, tmp_path, held_out):
     rows = make_rows(tmp_path / "rows", n_rows=64)
 
-    def begin(work, progress=None, languages=("zh", "en"), **steer):
+    def begin(work, progress=None, languages=("zh", "en"), epochs=1.0, **steer):
         config = TrainConfig(
-            precision="fp32", learning_rate=1e-2, batch_tokens=128,
+            precision="fp32", learning_rate=1e-2, batch_tokens=128, epochs=epochs,
             watch=WatchConfig(every_steps=1, docs=2, max_chars_per_doc=100),
             steer=SteerConfig(low=0.2, high=0.8, wait_share=0.3, **steer),
         )  # fmt: skip
@@ -155,11 +158,51 @@ def test_killed_and_taken_up_it_is_the_same_to_the_bit(run):
     assert again.facts == whole.facts
 
 
+@pytest.fixture
+def steering(tmp_path):
+    """Of rows in which a third language has a fifth."""
+    writer = RowsWriter(tmp_path / "three", 32, 96, ["en", "fr", "zh"])
+    for i in range(40):
+        row = np.full(32, i), None, np.array([32], np.int32)
+        writer.add(Row(*row, ("fr", "en", "en", "zh", "zh")[i % 5]))
+    writer.close()
+    rows = PackedRows.open(tmp_path / "three")
+
+    def begin(low, high=0.9):
+        steer = SteerConfig(wish="en+1%", low=low, high=high, wait_share=0.0)
+        config = TrainConfig(batch_tokens=128, steer=steer)
+        return Steering(steer, config, rows, make_plan(config, len(rows), 32), 3, ("zh", "en"))
+
+    return begin
+
+
+def test_other_languages_keep_their_share(steering):
+    one = steering(0.1)
+    state = one.begin()
+    for step in range(10):
+        _, state = one.batch(state, step)
+        state = one.see(state, step + 1, {"zh": 3.0, "en": 1.0}, {"zh": 2.0, "en": 0.9})
+    assert state.shares["fr"] == pytest.approx(0.2)
+    assert state.shares["zh"] == pytest.approx(0.8)  # the greatest that fr leaves
+    assert min(state.shares.values()) >= 0
+    with pytest.raises(RecipeError, match="leave less than the least share"):
+        steering(0.85)
+
+
+def test_a_loss_that_is_no_number_decides_nothing(steering):
+    one = steering(0.1)
+    _, state = one.batch(one.begin(), 0)
+    assert one.see(state, 1, {"zh": 3.0, "en": 1.0}, {"zh": float("nan"), "en": 0.9}) == state
+
+
 def test_what_cannot_be_steered_is_told(run):
     with pytest.raises(RecipeError, match="limit on one of its languages"):
         run("a", wish="ja+1%")
     with pytest.raises(RecipeError, match="rows of both languages"):
         run("b", languages=("fr", "en"), wish="en+1%")
+    with pytest.raises(RecipeError, match="more rows than steering may read") as error:
+        run("c", wish="en+1%", epochs=3.0)
+    assert "2 passes are 128 rows, the run reads 192" in error.value.message
     with pytest.raises(ValidationError, match="must be below high"):
         SteerConfig(wish="en+1%", low=0.5, high=0.5)
     with pytest.raises(ValidationError, match="must be a limit"):

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hanhua.cli.mix_domains_answer import write_domains
-from hanhua.cli.mix_study import share_artifacts, small_recipe
+from hanhua.cli.mix_study import make_one, share_artifacts, small_recipe
 from hanhua.cli.runs import quiet_libraries
 from hanhua.core.errors import RecipeError, UsageError
-from hanhua.core.progress import Silent
 
 if TYPE_CHECKING:
     from hanhua.core.progress import Progress
@@ -215,19 +214,15 @@ def _run_one(
 ) -> tuple[dict[str, float], DomainRun]:
     """Make one small run unless it is there: losses before the first step, and at the end."""
     from hanhua.core.artifact import Artifact
-    from hanhua.core.runner import run as run_walk
-    from hanhua.core.walk import plan
     from hanhua.mix.collect import read_run
     from hanhua.mix.domain_study import DomainRun
 
-    walk = small_recipe(recipe, one).walk(runs)
-    fresh = not all(step.done for step in plan(walk, "pretrain"))
-    if not fresh:
+    made = make_one(small_recipe(recipe, one).walk(runs), progress)
+    if not made.fresh:
         progress.say("      done before")
-    stages = run_walk(walk, progress if fresh else Silent(), until="pretrain")["stages"]
-    tokens, pretrain = (walk.run_dir / stages[name]["path"] for name in ("tokens", "pretrain"))
-    before, points = read_run(tokens, pretrain, one.training, recipe.target, recipe.source)
-    metrics = Artifact.load(tokens).metrics
+    pretrain = made.pretrain
+    before, points = read_run(made.tokens, pretrain, one.training, recipe.target, recipe.source)
+    metrics = Artifact.load(made.tokens).metrics
     counted = metrics.get("domains", metrics["shares"])["counted"]
     losses = {**points[-1].losses, **_by_domain(recipe, config, start, pretrain / "model")}
     base = {**before, **_by_domain(recipe, config, start, start.model)}

@@ -99,7 +99,7 @@ def _measured(
     made: list[Made] = []
 
     def run_one(one: Small) -> Made:
-        made.append(_run_one(small_recipe(recipe, one).walk(runs), progress))
+        made.append(make_one(small_recipe(recipe, one).walk(runs), progress))
         return made[-1]
 
     study, at_rates = run_study(
@@ -109,7 +109,8 @@ def _measured(
     return Found(study, at_rates, small, made, corpus)
 
 
-def _run_one(walk: Walk, progress: Progress) -> Made:
+def make_one(walk: Walk, progress: Progress) -> Made:
+    """Make a small run, or find it; what a process of many left of it is taken up."""
     from hanhua.cli.mix_jobs import keep_part
     from hanhua.core.runner import alone
     from hanhua.core.runner import run as run_walk

@@ -65,13 +65,13 @@ def _of_language(study: Study, fitted: Fitted, language: str, tokens: float) -> 
         )
     losses = fitted.predict(np.array([study.shares[0], study.shares[-1]]), tokens)
     moved = abs(losses[1] - losses[0])
-    if moved >= 2 * fitted.spread and moved < 2 * fitted.held_out_error * losses.mean():
+    if moved < 2 * fitted.spread:
+        found.append(f"Between the mixtures {language}'s loss changes less than runs scatter.")
+    elif moved < 2 * fitted.held_out_error * losses.mean():
         found.append(
             f"Between the mixtures {language}'s loss changes by {moved / losses.mean():.1%}, and "
             f"the law misses runs left out by {fitted.held_out_error:.1%}."
         )
-    if moved < 2 * fitted.spread:
-        found.append(f"Between the mixtures {language}'s loss changes less than runs scatter.")
     elif len(study.shares) >= FEWEST_SHARES and _order(study, language) > -0.5:
         found.append(f"{language}'s loss does not fall steadily as its share grows.")
     return found

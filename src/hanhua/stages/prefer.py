@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hanhua.core.stage import Context, Result, Stage
-from hanhua.train.config import PreferConfig
 from hanhua.train.estimate import estimate as estimate_training
+from hanhua.train.prefer_config import PreferConfig
 
 if TYPE_CHECKING:
     from pathlib import Path

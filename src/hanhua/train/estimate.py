@@ -8,7 +8,7 @@ from typing import Any
 
 from hanhua.core.config import Machine
 from hanhua.model.shapes import Shapes
-from hanhua.train.config import FinetuneConfig, OptimConfig, PreferConfig
+from hanhua.train.config import FinetuneConfig, OptimConfig
 from hanhua.train.cost.accelerators import MFU, Accelerator, accelerator
 from hanhua.train.cost.disk import disk
 from hanhua.train.cost.fit import Proposal, device_bytes, propose, reserve_bytes
@@ -16,6 +16,7 @@ from hanhua.train.cost.flops import flops
 from hanhua.train.cost.job import Job
 from hanhua.train.cost.memory import Memory, host_bytes, peak
 from hanhua.train.precision import Precision, choose_precision
+from hanhua.train.prefer_config import PreferConfig
 
 FLOPS_PER_S = {"bf16": 1.3e11, "fp32": 4e10}
 """Useful FLOP/s of one core end to end, measured with a 15M-parameter LLaMA: bf16 on Zen 4, fp32

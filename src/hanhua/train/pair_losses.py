@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from hanhua.train.config import PreferConfig
+from hanhua.train.prefer_config import PreferConfig
 
 BETAS = {"dpo": 0.1, "simpo": 2.0, "orpo": 0.1}
 """Where a recipe leaves beta out: DPO's and ORPO's papers, and SimPO's for base models."""

@@ -25,12 +25,12 @@ from hanhua.tokens.loader import Batch
 from hanhua.tokens.pairs import PairRow, PairRows
 from hanhua.tokens.rows import PackedRows
 from hanhua.train import parallel
-from hanhua.train.config import PreferConfig
 from hanhua.train.linear_cross_entropy import linear_cross_entropy, token_losses
 from hanhua.train.memory import onto
 from hanhua.train.objective import Flat, flatten, hidden_states
 from hanhua.train.optim import Masters
 from hanhua.train.pair_losses import pair_losses
+from hanhua.train.prefer_config import PreferConfig
 from hanhua.train.shard import Root
 from hanhua.train.step import Counted, by_language_of, my_batches, nothing
 

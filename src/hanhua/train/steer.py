@@ -10,6 +10,7 @@ bounds: a projection is a guess that the next measurement corrects.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -74,7 +75,8 @@ class Steering:
         languages: target and source.
 
     Raises:
-        RecipeError: when the rows lack one of the languages, or the wish is about another.
+        RecipeError: when the rows lack one of the languages, the wish is about another, or rows or
+            shares cannot be had within the bounds.
     """
 
     def __init__(
@@ -89,12 +91,31 @@ class Steering:
         counted = rows.meta["tokens_by_language"]
         self.first = {name: counted.get(name, 0) / rows.n_tokens for name in rows.languages}
         self.pair = self.first[self.target] + self.first[self.source]
+        self._check_room()
         self.last = plan.phases[-1]
         rates = np.array([self._rate(step) for step in range(plan.steps)])
         taught = rates * [plan.rows_in(step) for step in range(plan.steps)]
         ahead = np.append(np.cumsum(taught[::-1])[::-1], 0.0)
         self.ahead = ahead * rows.n_tokens / len(rows)
         self.peak = float(rates.max())
+
+    def _check_room(self) -> None:
+        """Refuse now what would fail on the way."""
+        if self.config.low > self.pair:
+            raise RecipeError(
+                "Other languages leave less than the least share.", where="pretrain.steer.low",
+                found=f"{self.config.low:g}, {self.target} and {self.source} have {self.pair:.3g}",
+                fix=f"lower it below {self.pair:.3g}",
+            )  # fmt: skip
+        held = sum(self.mixed.most.values())
+        if self.plan.total_rows > held:
+            raise RecipeError(
+                "The run reads more rows than steering may read.",
+                where="pretrain.steer.max_passes",
+                found=f"{self.config.max_passes:g} passes are {held:,} rows, the run reads "
+                f"{self.plan.total_rows:,}",
+                fix="raise it to pretrain.epochs or more, or lower epochs or steps",
+            )  # fmt: skip
 
     def _rate(self, step: int) -> float:
         """Of the last phase; before it 0."""
@@ -132,6 +153,8 @@ class Steering:
             start: losses before the first step.
             losses: measured now.
         """
+        if not all(map(math.isfinite, losses.values())):
+            return state  # nothing can be told from it; guard and gate see it too
         if step <= self.last.start:
             return replace(state, begun=dict(losses))
         now = {
@@ -183,7 +206,7 @@ class Steering:
         now, most = state.shares[self.target], self.config.max_move
         low = max(self.config.low, now - most)
         high = min(self.config.high, self.pair, now + most)
-        shares = np.linspace(low, max(high, low), GRID)
+        shares = np.linspace(low, high, GRID)
         language = self.wish.language
         ends = self._ends(language, fits[language], state, step, shares).max(0)
         met = shares[ends <= self.wish.limit(start)]
