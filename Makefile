@@ -4,6 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 TORCH ?= torch==2.13.0
 
+# Compiled files are kept: many tests start processes, and each would compile all sources again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo demo-base test check bench format clean
 
 help: ## this list

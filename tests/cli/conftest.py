@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from warm import WARM, Done
+
 HANHUA = str(Path(sys.executable).with_name("hanhua"))
 
 RECIPE = """\
@@ -60,20 +62,6 @@ machine: {threads: 1}
 
 
 @dataclass(frozen=True)
-class Done:
-    """What one call of the command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict:
-        """The last line of stdout."""
-        return json.loads(self.out.strip().splitlines()[-1])
-
-
-@dataclass(frozen=True)
 class Project:
     """A folder with a recipe in which the command runs."""
 
@@ -99,11 +87,7 @@ class Project:
 
     def call(self, *arguments: str, timeout_s: float = 300, env: dict | None = None) -> Done:
         """Run the command to its end."""
-        done = subprocess.run(
-            [HANHUA, *arguments], cwd=self.folder, capture_output=True, text=True,
-            timeout=timeout_s, env={**environment(), **(env or {})}, check=False,
-        )  # fmt: skip
-        return Done(done.returncode, done.stdout, done.stderr)
+        return WARM.call([*arguments], self.folder, {**environment(), **(env or {})}, timeout_s)
 
 
 def environment() -> dict[str, str]:

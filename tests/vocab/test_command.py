@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import pytest
 import sentencepiece
 from transformers import AutoTokenizer
+
+from warm import WARM, Done
 
 ADD = 80
 
@@ -32,11 +33,8 @@ def listed(path: Path) -> list[str]:
     return [json.loads(x)["piece"] for x in path.read_text(encoding="utf-8").splitlines()]
 
 
-def hanhua(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "hanhua", *map(str, arguments)], capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
+def hanhua(*arguments: object) -> Done:
+    return WARM.call([str(argument) for argument in arguments], Path.cwd(), os.environ)
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +45,8 @@ def made(files: Path, tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory
         files / "book.txt", "--add", ADD, "--check", files / "english.txt", "--out", out,
         "--set", "traditional_share=0.4", "--json",
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return out, json.loads(done.stdout.splitlines()[-1])
+    assert done.code == 0, done.err
+    return out, done.json
 
 
 def test_report_has_the_promised_figures(made, files: Path):
@@ -106,14 +104,14 @@ def test_learn_lists_the_same_pieces(made, files: Path, tiny_llama: Path, tmp_pa
     done = hanhua("vocab", "learn", "--base", tiny_llama, "--text", files / "news.jsonl",
                   files / "book.txt", "--add", ADD, "--out", out, "--set",
                   "traditional_share=0.4")  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     assert set(listed(out)) == set(listed(made[0] / "pieces.jsonl"))
 
 
 def test_report_compares_tokenizers(made, files: Path, tiny_llama: Path):
     done = hanhua("vocab", "report", tiny_llama, made[0], "--text", files / "book.txt", "--json")
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    assert done.code == 0, done.err
+    found = done.json
     before, after = found["tokenizers"].values()
     assert after["size"] == before["size"] + ADD
     assert after["geometric_mean"] < before["geometric_mean"]
@@ -127,15 +125,15 @@ def test_gguf_holds_every_token(made, tmp_path: Path):
     gguf = pytest.importorskip("gguf", reason="needs hanhua[gguf]")
     out = tmp_path / "new" / "tok.gguf"
     done = hanhua("vocab", "gguf", made[0], "--out", out, "--rows", 4_096, "--json")
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
+    assert done.code == 0, done.err
+    told = done.json
     tokens = gguf.GGUFReader(out).fields["tokenizer.ggml.tokens"].contents()
     tokenizer = AutoTokenizer.from_pretrained(made[0])
     assert (told["tokens"], told["rows"], len(tokens)) == (len(tokenizer), 4_096, 4_096)
     assert listed(made[0] / "pieces.jsonl")[0] in tokens
     few = hanhua("vocab", "gguf", made[0], "--out", out, "--rows", 5)
-    assert few.returncode != 0
-    assert "Traceback" not in few.stderr
+    assert few.code != 0
+    assert "Traceback" not in few.err
 
 
 @pytest.mark.parametrize(
@@ -155,9 +153,9 @@ def test_mistakes_are_one_message(arguments, message, files, tiny_llama, tmp_pat
     given |= dict([arguments])
     flat = [str(x) for pair in given.items() for x in pair]
     done = hanhua("vocab", "extend", *flat, "--out", tmp_path / "out", "--quiet")
-    assert done.returncode not in (0, 1)
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.code not in (0, 1)
+    assert message in done.err
+    assert "Traceback" not in done.err
     assert not (tmp_path / "out").exists()
 
 
@@ -165,8 +163,8 @@ def test_what_is_there_is_not_overwritten(made, files, tiny_llama):
     before = (made[0] / "tokenizer.json").read_bytes()
     done = hanhua("vocab", "extend", "--base", tiny_llama, "--text", files / "book.txt",
                   "--add", 16, "--out", made[0])  # fmt: skip
-    assert done.returncode not in (0, 1)
-    assert "there already" in done.stderr
+    assert done.code not in (0, 1)
+    assert "there already" in done.err
     assert (made[0] / "tokenizer.json").read_bytes() == before
 
 
@@ -176,8 +174,8 @@ def test_prune_drops_what_the_text_never_uses(made, files, tmp_path):
     few.write_text("\n".join(lines), "utf-8")
     done = hanhua("vocab", "prune", "--base", made[0], "--text", few, "--others",
                   files / "book.txt", "--out", out, "--json")  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout.splitlines()[-1])
+    assert done.code == 0, done.err
+    report = done.json
     assert report["kept_text"]["changed_lines"] == 0
     assert report["pieces"]["after"] < report["pieces"]["before"]
     old, new = (AutoTokenizer.from_pretrained(path) for path in (made[0], out))
@@ -192,7 +190,7 @@ def test_rows_make_a_model_of_the_tokenizer(made, tiny_llama, tmp_path):
 
     out = tmp_path / "model"
     done = hanhua("vocab", "rows", "--base", tiny_llama, "--tokenizer", made[0], "--out", out)
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     model, tokenizer = AutoModelForCausalLM.from_pretrained(out), AutoTokenizer.from_pretrained(out)
     base = AutoModelForCausalLM.from_pretrained(tiny_llama)
     assert model.config.vocab_size % 64 == 0
@@ -204,16 +202,16 @@ def test_rows_make_a_model_of_the_tokenizer(made, tiny_llama, tmp_path):
     assert model(ids).logits.isfinite().all()
     wrong = hanhua("vocab", "rows", "--base", tiny_llama, "--tokenizer", tiny_llama, "--out",
                    tmp_path / "x")  # fmt: skip
-    assert wrong.returncode == 5
-    assert "pieces.jsonl" in wrong.stderr
+    assert wrong.code == 5
+    assert "pieces.jsonl" in wrong.err
 
 
 def test_a_base_that_was_extended_already_grows_on(made, files, tmp_path):
     out = tmp_path / "again"
     done = hanhua("vocab", "extend", "--base", made[0], "--text", files / "news.jsonl", "--add", 24,
                   "--out", out, "--json")  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout.splitlines()[-1])
+    assert done.code == 0, done.err
+    report = done.json
     assert (report["pieces_added"], report["dead_pieces"], report["changed_lines"]) == (24, 0, 0)
     assert report["verified"]["sentencepiece_differences"] == 0
     old, new = (json.loads((p / "tokenizer.json").read_text())["model"]["vocab"] for p in
