@@ -24,6 +24,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 LOADED = (
     "pandas", "pyarrow.parquet", "torch._dynamo", "torch.distributed.tensor",
@@ -48,8 +49,32 @@ class Done:
         return json.loads(self.out.strip().splitlines()[-1])
 
 
+class Running:
+    """A call that goes on while the test does something else."""
+
+    def __init__(self, pid: int, answers: IO[str], folder: tempfile.TemporaryDirectory) -> None:
+        self.pid = pid
+        self._answers = answers
+        self._folder = folder
+
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def end(self) -> Done:
+        """Wait for its end; the code is minus the signal that ended it."""
+        code = json.loads(self._answers.readline())["code"]
+        out, err = ((Path(self._folder.name) / name).read_text("utf-8") for name in ("out", "err"))
+        self._folder.cleanup()
+        return Done(code, out, err)
+
+
 class Warm:
-    """The waiting process, started with the first call."""
+    """The waiting process, started with the first call. It runs one call at a time."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen | None = None
@@ -58,18 +83,21 @@ class Warm:
         self, arguments: list[str], cwd: Path, env: Mapping[str, str], timeout_s: float = 300
     ) -> Done:
         """Run ``hanhua`` with these arguments to its end."""
-        with tempfile.TemporaryDirectory() as folder:
-            out, err = Path(folder) / "out", Path(folder) / "err"
-            asked = {"arguments": arguments, "cwd": str(cwd), "env": dict(env), "out": str(out),
-                     "err": str(err), "timeout_s": timeout_s}  # fmt: skip
-            process = self._started()
-            assert process.stdin
-            assert process.stdout
-            process.stdin.write(json.dumps(asked) + "\n")
-            process.stdin.flush()
-            answer = json.loads(process.stdout.readline())
-            read = [path.read_text(encoding="utf-8") for path in (out, err)]
-        return Done(answer["code"], *read)
+        return self.start(arguments, cwd, env, timeout_s).end()
+
+    def start(
+        self, arguments: list[str], cwd: Path, env: Mapping[str, str], timeout_s: float = 300
+    ) -> Running:
+        """Start it and go on; its ``end`` must be called before the next."""
+        folder = tempfile.TemporaryDirectory()
+        asked = {"arguments": arguments, "cwd": str(cwd), "env": dict(env),
+                 "folder": folder.name, "timeout_s": timeout_s}  # fmt: skip
+        process = self._started()
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(json.dumps(asked) + "\n")
+        process.stdin.flush()
+        return Running(json.loads(process.stdout.readline())["pid"], process.stdout, folder)
 
     def _started(self) -> subprocess.Popen:
         if self._process is None:
@@ -107,6 +135,7 @@ def serve() -> None:
         child = os.fork()
         if child == 0:
             become(asked)
+        print(json.dumps({"pid": child}), flush=True)
         print(json.dumps({"code": ended(child, asked["timeout_s"])}), flush=True)
 
 
@@ -120,7 +149,8 @@ def threads() -> set[str]:
 def become(asked: dict) -> None:
     """Turn this process into one call of the command; does not return."""
     os.setsid()
-    for target, path in ((1, asked["out"]), (2, asked["err"])):
+    for target, name in ((1, "out"), (2, "err")):
+        path = Path(asked["folder"]) / name
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), target)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.chdir(asked["cwd"])

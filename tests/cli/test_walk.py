@@ -6,8 +6,13 @@ import json
 import os
 import signal
 import time
+from contextlib import suppress
 
 import pytest
+
+from warm import WARM
+
+from .conftest import environment
 
 WALK = [
     "base", "corpus", "vocab", "expand", "tokens", "pretrain", "chatdata", "finetune",
@@ -107,16 +112,17 @@ def test_killed_in_every_stage_and_run_again_gives_the_same_bytes(finished, proj
     building = project.folder / "runs/small/.building"
     killed: list[str] = []
     for number in range(len(WALK)):
-        child = project.start("run", "recipe.yaml", "--quiet")
-        while child.poll() is None:
+        child = WARM.start(["run", "recipe.yaml", "--quiet"], project.folder, environment())
+        while child.alive():
             begun = {path.parent.name.rsplit("-", 1)[0] for path in building.glob("*-*/out")}
             if new := begun - set(killed):
                 time.sleep(0.03 * (number % 4))
-                os.kill(child.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it may have ended just now
+                    os.kill(child.pid, signal.SIGKILL)
                 killed += sorted(new, key=WALK.index)
                 break
             time.sleep(0.002)
-        child.communicate(timeout=240)
+        child.end()
         for path in (project.folder / "runs/small").glob("*-*"):
             assert (path / "record.json").exists(), f"{path.name} looks whole and isn't"
     done = project.call("run", "recipe.yaml", "--json", "--quiet")
