@@ -186,7 +186,7 @@ class CompiledCounter:
         kinds = np.zeros(0x110000, np.uint8)
         kinds[list(map(ord, script.leads(space)))] = _LEAD
         for kind, body in ((_MARK, script.marks), (_LETTER, script.letters)):
-            kinds[script.code_points(body)] = kind
+            kinds[list(script.code_points(body))] = kind
         assert NATIVE is not None
         self.counter: Any = NATIVE.Counter(kinds.tobytes(), led, marks, REPEATED_LINE_CHARS)
 

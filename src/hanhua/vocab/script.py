@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from hanhua.core.errors import RecipeError
@@ -74,11 +75,12 @@ class Script:
         return space + SHARED_MARKS
 
     @staticmethod
-    def code_points(body: str) -> list[int]:
+    @lru_cache(maxsize=16)
+    def code_points(body: str) -> tuple[int, ...]:
         """The code points of a regex class body."""
         if not body:
-            return []
-        return [m.start() for m in re.finditer(f"[{body}]", "".join(map(chr, range(0x110000))))]
+            return ()
+        return tuple(m.start() for m in re.finditer(f"[{body}]", "".join(map(chr, range(0x110000)))))
 
     def runs(self, space: str, pattern: Pattern = "punct_letters") -> re.Pattern[str]:
         """Stretches of text in which pieces are learnt.
