@@ -121,6 +121,11 @@ def test_a_second_call_runs_only_what_is_missing(mixed, tmp_path):
     tokens = load_recipe(folder(copy) / "recipe.yaml").tokens
     assert 6000 < tokens.budget_tokens < 600_000
     assert not done.json["notes"]
+    # what a kill left of another run is there still after finished runs were read
+    left = folder(copy) / ".building/pretrain-killed/work"
+    left.mkdir(parents=True)
+    assert "continue pretraining" not in call(copy, "recipe.yaml", *SHARES, *MORE).err
+    assert left.is_dir()
 
 
 def copy_of(project, folder_):

@@ -135,6 +135,11 @@ def test_a_second_call_runs_only_what_is_missing(studied, tmp_path):
     assert gone.is_dir()
     for key in ("languages", "moments", "lengths"):
         assert again.json[key] == done.json[key]  # the one made again is the one that was
+    # what a kill left of another run is there still after finished runs were read
+    left = folder(copy) / ".building/pretrain-killed/work"
+    left.mkdir(parents=True)
+    call(copy, "recipe.yaml", *ASKED, "--seeds", "2")
+    assert left.is_dir()
     # another learning rate for scratch leaves the other arm as it is
     rate = ("--scratch-learning-rate", "3e-3", "--lengths", "2", "--tokens", "1280")
     other = call(copy, "recipe.yaml", *rate, "--json")

@@ -119,9 +119,11 @@ def make_one(walk: Walk, progress: Progress) -> Made:
 
     with alone(walk.run_dir):
         keep_part(walk.run_dir, plan(walk, "pretrain")[-1].path.name)
-    fresh = not all(step.done for step in plan(walk, "pretrain"))
-    stages = run_walk(walk, progress if fresh else Silent(), until="pretrain")["stages"]
-    folders = [walk.run_dir / stages[name]["path"] for name in ("tokens", "pretrain")]
+    paths = {step.name: step for step in plan(walk, "pretrain")}
+    fresh = not all(step.done for step in paths.values())
+    if fresh:  # a walk that ends takes away what a kill left of another
+        run_walk(walk, progress, until="pretrain")
+    folders = [paths[name].path for name in ("tokens", "pretrain")]
     return Made(folders[0], folders[1], fresh)
 
 
@@ -175,16 +177,23 @@ def _prepare(recipe: Recipe, walk: Walk, runs: Path, progress: Progress) -> Path
     return corpus
 
 
-def share_artifacts(walk: Walk, folder: Path) -> None:
-    """Put finished artifacts of a walk that no share changes into another run folder too."""
+def share_artifacts(walk: Walk, folder: Path, more: Sequence[str] = ()) -> None:
+    """Put finished artifacts of a walk that no share changes into another run folder too.
+
+    Args:
+        walk: which; with ``pretrain``.
+        folder: of the other run.
+        more: stages besides whose artifacts are wanted there.
+    """
     from hanhua.core.files import link_or_copy, storage_errors
     from hanhua.core.walk import plan
 
     for step in plan(walk, "pretrain"):
         place = folder / step.path.name
-        if step.name not in SHARED or not step.done or place.exists():
+        if step.name not in (*SHARED, *more) or not step.done or place.exists():
             continue
         with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
             aside = folder / f".{place.name}.tmp"
             shutil.rmtree(aside, ignore_errors=True)
             shutil.copytree(step.path, aside, copy_function=link_or_copy)

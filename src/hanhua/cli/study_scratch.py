@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hanhua.core.errors import RecipeError, UsageError
-from hanhua.core.progress import Silent, default_progress, duration
+from hanhua.core.progress import default_progress, duration
 
 if TYPE_CHECKING:
     from hanhua.core.progress import Progress
@@ -178,15 +178,15 @@ def _make(recipe: Recipe, jobs: Sequence[Job], runs: Path, progress: Progress) -
             f"run {number + 1} of {len(jobs)}: {job.arm}, {job.budget:,} tokens, "
             f"draw {job.draw}{about}"
         )
-        began, fresh = time.monotonic(), not all(s.done for s in plan(job.walk, "pretrain"))
-        ledger = run_walk(job.walk, progress if fresh else Silent(), until="pretrain")
-        if fresh:
-            spent, read = spent + time.monotonic() - began, read + job.budget
-        else:
+        began, steps = time.monotonic(), plan(job.walk, "pretrain")
+        if all(step.done for step in steps):  # a walk that ends takes away what a kill left
             progress.say("      done before")
+        else:
+            run_walk(job.walk, progress, until="pretrain")
+            spent, read = spent + time.monotonic() - began, read + job.budget
         found.append(read_arm(
-            job.walk.run_dir / ledger["stages"]["pretrain"]["path"], job.training,
-            (recipe.target, recipe.source), arm=job.arm, draw=job.draw, length=job.length,
+            steps[-1].path, job.training, (recipe.target, recipe.source), arm=job.arm,
+            draw=job.draw, length=job.length,
         ))  # fmt: skip
     share_artifacts(first, recipe.walk(runs).run_dir)
     return found
