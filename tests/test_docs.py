@@ -97,10 +97,17 @@ def test_exit_codes_are_those_of_the_errors(readme: Path) -> None:
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
 def test_commands_are_those_of_the_command_line(readme: Path) -> None:
-    from hanhua.cli import app, chatdata, corpus, merge, mix, models, runs, study, vocab
+    from hanhua.cli import (  # noqa: I001
+        app, chatdata, compare, corpus, export, merge, mix, models, quantise, runs, study, vocab,
+    )  # fmt: skip
+    from hanhua.cli import eval as measure
 
     assert chatdata
+    assert compare
+    assert measure
     assert corpus
+    assert export
+    assert quantise
     assert merge
     assert mix
     assert models

@@ -20,7 +20,7 @@ from hanhua.core.config import Machine, Section
 from hanhua.core.errors import RecipeError
 from hanhua.core.walk import Walk
 from hanhua.eval.config import EvalConfig
-from hanhua.export.config import ExportConfig
+from hanhua.export.config import ExportConfig, QuantiseConfig
 from hanhua.mix.config import MixConfig
 from hanhua.model.config import BaseConfig, ExpandConfig
 from hanhua.stages import walk
@@ -49,6 +49,7 @@ class Recipe(Section):
     finetune: FinetuneConfig | None = None
     prefer: PreferConfig | None = None
     eval: EvalConfig | None = None
+    quantise: QuantiseConfig | None = None
     export: ExportConfig | None = None
     mix: MixConfig | None = None
     machine: Machine = Machine()
@@ -57,7 +58,7 @@ class Recipe(Section):
     def _holds_together(self) -> Recipe:
         needs = {"vocab": ("corpus",), "expand": ("vocab",), "pretrain": ("tokens",),
                  "tokens": ("corpus", "pretrain"), "finetune": ("chatdata",),
-                 "chatdata": ("finetune",), "eval": ("corpus",)}  # fmt: skip
+                 "chatdata": ("finetune",), "eval": ("corpus",), "quantise": ("eval",)}  # fmt: skip
         for section, others in needs.items():
             for other in others:
                 if getattr(self, section) is not None and getattr(self, other) is None:

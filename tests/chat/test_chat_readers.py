@@ -171,3 +171,10 @@ def test_no_record_can_break_a_reader_of_any_format(record: dict[str, Any]) -> N
             found = schema.read(record)
             if isinstance(found, Conversation):
                 problem(repair(found)[0])
+
+
+def test_an_answer_that_is_a_list_stays_one() -> None:
+    name, found = read({"prompt": "q", "chosen": "[1, 2, 3]", "rejected": "[4]"})
+    assert name == "preference"
+    assert [t.text for t in found.turns] == ["q", "[1, 2, 3]"]
+    assert found.rejected == "[4]"

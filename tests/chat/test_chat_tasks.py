@@ -125,3 +125,16 @@ def test_real_task_files(shared_data: Path, name: str) -> None:
 
 def test_names_in_the_table_are_those_of_the_tasks() -> None:
     assert set(TASKS) < set(SCHEMAS)
+
+
+def test_agievals_options_and_several_right_ones() -> None:
+    record = {"passage": None, "question": "下列哪些是水果？", "answer": None,
+              "options": ["(A)苹果", "(B)石头", "(C)梨"], "label": ["A", "C"]}  # fmt: skip
+    schema = detect([record])
+    assert schema is not None
+    assert schema.name == "choice"
+    found = schema.read(record)
+    assert found.turns[-1].text == "A. 苹果\nC. 梨"
+    assert "B. 石头" in found.turns[0].text
+    assert "(A)" not in found.turns[0].text
+    assert not schema.read({**record, "label": ["A", "X"]}).turns[-1].text

@@ -166,3 +166,58 @@ def test_real_sets(shared_data):
     assert len(found.train) + len(found.held_out) + sum(totals["dropped"].values()) == 800
     assert len(found.train) > 700
     assert {pair.chosen.language for pair in found.held_out} >= {"en", "zh"}
+
+
+def write(path, records):
+    path.write_text(json.dumps(records, ensure_ascii=False), encoding="utf-8")
+    return path
+
+
+def test_near_copies_are_pairs_alike_in_question_and_answers(tmp_path):
+    question = "Which of the seas between Europe and Africa is the saltiest, and why is it so?"
+    good = "The eastern Mediterranean, since much water goes into the air there and few rivers come"
+    one = {"prompt": question, "chosen": f"{good}.", "rejected": "No idea, ask somebody else today"}
+    near = {**one, "chosen": f"{good} in."}
+    other = {**one, "chosen": "It is the Red Sea, which has no rivers at all and lies in the heat"}
+    write(tmp_path / "p.json", [one, near, other])
+    found = gather(tmp_path, "p.json", held_out=0, dedup="near")
+    assert found.ledger["totals"]["dropped"] == {"near_copy": 1}
+    assert {pair.chosen.turns[-1].text for pair in found.train} == {one["chosen"], other["chosen"]}
+    assert len(gather(tmp_path, "p.json", held_out=0).train) == 3
+
+
+def test_pairs_that_hold_a_benchmark_question_go(files):
+    asked = {"question": "Which planet of the sun has the largest number of known moons today?",
+             "choices": ["Saturn", "Mars"], "answer": 0}  # fmt: skip
+    (files / "questions.jsonl").write_text(json.dumps(asked), encoding="utf-8")
+    held = {"prompt": f"Tell me: {asked['question']}", "chosen": "Saturn.", "rejected": "Mars!"}
+    write(files / "more.json", [held])
+    names = [str(files / "questions.jsonl")]
+    found = gather(files, "en.jsonl", "more.json", held_out=0, contamination=names)
+    assert found.ledger["totals"]["dropped"] == {"contamination": 1}
+    assert found.ledger["contamination"]["questions"] == 1
+    assert len(found.train) == 200
+    assert len(gather(files, "en.jsonl", "more.json", held_out=0).train) == 201
+
+
+def test_answers_of_both_kinds_get_the_models_own_name(tmp_path):
+    records = [
+        {"prompt": "Who are you?", "chosen": "I am ChatGPT, at your service.", "rejected": "Go."},
+        {
+            "prompt": "你是谁？",
+            "chosen": "我是小汉。",
+            "rejected": "我是OpenAI训练的ChatGPT。别问。",
+        },
+        {"prompt": "Name?", "chosen": "I am ChatGPT.", "rejected": "I am Vicuna."},
+        {"prompt": "Sea?", "chosen": "It is salty.", "rejected": "No."},
+    ]
+    write(tmp_path / "p.json", records)
+    found = gather(tmp_path, "p.json", held_out=0, model_name="小汉")
+    assert found.ledger["totals"]["dropped"] == {"identical_answers": 1}
+    texts = [text for pair in found.train for text in (pair.chosen.turns[-1].text, pair.rejected)]
+    assert len(texts) == 6
+    assert sum("小汉" in text for text in texts) == 3
+    assert not any("ChatGPT" in text for text in texts)
+    dropped = gather(tmp_path, "p.json", held_out=0, model_name="")
+    assert dropped.ledger["totals"]["dropped"] == {"identity": 3}
+    assert len(gather(tmp_path, "p.json", held_out=0).train) == 4

@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from hanhua.core.artifact import Artifact
 from hanhua.core.config import FilesField, Machine, Section
-from hanhua.core.errors import ArtifactError, InputError, StorageError, UsageError
+from hanhua.core.errors import ArtifactError, GateError, InputError, StorageError, UsageError
 from hanhua.core.progress import Silent
 from hanhua.core.runner import run
 from hanhua.core.stage import Context, Node, Result, Stage
@@ -214,3 +216,24 @@ def test_two_runs_in_one_folder_are_refused(tmp_path: Path):
     finally:
         child.kill()
         child.wait()
+
+
+def test_a_check_ends_the_run_and_what_was_made_stays(tmp_path: Path, text: Path):
+    def refuse(config: CountConfig, artifact: Artifact) -> None:
+        if artifact.counts["chars"] > config.times * 2:
+            raise GateError("Too many characters.", where=artifact.path.name)
+
+    wanted = walk(tmp_path, text)
+    checked = replace(wanted.nodes[0], stage=replace(COUNT, check=refuse))
+    wanted = replace(wanted, nodes=[checked, wanted.nodes[1]])
+    times = set()
+    for _ in range(2):
+        with pytest.raises(GateError, match="Too many characters"):
+            run(wanted, Silent())
+        steps = plan(wanted)
+        assert [step.done for step in steps] == [True, False]
+        times.add((steps[0].path / "record.json").stat().st_mtime_ns)
+        ledger = json.loads((tmp_path / "run" / "ledger.json").read_text("utf-8"))
+        assert list(ledger["stages"]) == ["count"]
+        assert not ledger["complete"]
+    assert len(times) == 1  # not made again

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from hanhua.eval import drift
+from hanhua.eval.drift_pass import Pieces
 from hanhua.eval.forward import CausalModel
 from hanhua.text.document import Document
 
@@ -82,3 +83,56 @@ def test_moved_ids_are_refused(base: CausalModel, new: CausalModel) -> None:
     reason = drift.not_exact(new, base)  # the "new" model lacks the added pieces
     assert reason is not None
     assert "have another id" in reason
+
+
+def test_parts_add_up_to_the_whole(base: CausalModel, new: CausalModel) -> None:
+    texts = drift.from_documents(base, documents())
+    found = drift.measure(base, new, texts)
+    for text, one in zip(texts, found, strict=True):
+        assert len(one.kl) == len(one.pieces) == len(text.ids) == one.n_tokens
+        assert sum(one.kl) == pytest.approx(one.nats, abs=1e-6 * one.n_tokens)
+        assert "".join(one.pieces).strip() == text.text.strip()
+        heights = [one.kl[peak["at"]] for peak in one.peaks]
+        assert heights == sorted(one.kl, reverse=True)[: len(heights)] != []
+    summary = drift.summary(found, seed=1, draws=300)
+    nats = sum(sum(t.kl) for t in found) / math.log(2)
+    positions = summary["by_position"]
+    assert sum(row["n"] for row in positions) == summary["n_tokens"]
+    assert sum(row["n"] * row["value"] for row in positions) == pytest.approx(nats, rel=1e-6)
+    assert [row["first"] for row in positions] == [2**k for k in range(len(positions))]
+    sources = summary["by_source"].values()
+    whole = sum(one["value"] * one["n_bytes"] for one in sources)
+    assert whole == pytest.approx(summary["value"] * summary["n_bytes"])
+    pieces = summary["by_piece"]
+    assert [row["share"] for row in pieces] == sorted((r["share"] for r in pieces), reverse=True)
+    for row in pieces:
+        assert row["n"] == sum(t.pieces.count(row["piece"]) for t in found)
+        assert row["texts"] == sum(row["piece"] in t.pieces for t in found)
+    assert sum(row["share"] for row in pieces) <= 1 + 1e-9
+    for row in pieces + positions:
+        assert (row["low"] is None) == (row["high"] is None) == (row["texts"] == 1)
+    with_interval = [row for row in pieces + positions if row["texts"] > 1]
+    assert any(row["low"] < row["value"] < row["high"] for row in with_interval)
+
+
+def test_each_position_is_the_naive_one(base: CausalModel, new: CausalModel) -> None:
+    text = drift.from_documents(base, documents())[0]
+    (one,) = drift.measure(base, new, [text])
+    row = torch.tensor([[base.start, *text.ids[:-1]]])
+    with torch.inference_mode():
+        p = base.model(row).logits[0].double()[:, : base.n_ids].softmax(-1)
+        q = new.model(row).logits[0].double().softmax(-1)
+    kl = (p * (p.log() - q[:, : base.n_ids].log())).sum(-1)
+    assert one.kl == pytest.approx([float(x) for x in kl], abs=2e-6)
+    for peak in one.peaks:
+        assert peak["base_p"] == pytest.approx(float(p[peak["at"]].max()), abs=1e-4)
+        assert peak["new_p"] == pytest.approx(float(q[peak["at"], : new.n_ids].max()), abs=1e-4)
+        likeliest = int(p[peak["at"]].argmax())
+        assert peak["base"] == Pieces(base.tokenizer)(likeliest)
+
+
+def test_items_of_an_older_version_have_no_positions() -> None:
+    old = [drift.TextDrift("a", "s", 1.0, 0.0, 10, 4, True)]
+    summary = drift.summary(old, seed=1, draws=300)
+    assert summary["by_position"] == summary["by_piece"] == summary["by_text"] == []
+    assert summary["by_source"]["s"]["n_docs"] == 1

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from hanhua.core.artifact import Artifact, file_digests
 from hanhua.core.config import Machine
 from hanhua.core.errors import ArtifactError
 from hanhua.core.files import read_json
-from hanhua.core.progress import Silent
+from hanhua.core.progress import Progress, Silent
 from hanhua.core.stage import Context, Result
 from hanhua.eval.config import EvalConfig
 from hanhua.eval.forward import CausalModel
@@ -58,17 +60,23 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> EvalConfig:
         "tasks": [{"name": "worlds", "path": str(path)}],
         "prompts": {"zh": ["小明"], "en": ["Tom", "The river"]},
         "sample": {"max_new_tokens": 8},
+        "answers": {"sets": ["identity"], "languages": ["en"], "limit": 2, "max_new_tokens": 4},
         "intervals": 300,
     })  # fmt: skip
 
 
 def run(
-    name: str, out: Path, config: EvalConfig, inputs: dict[str, Artifact], threads: int = 1
+    name: str,
+    out: Path,
+    config: EvalConfig,
+    inputs: dict[str, Artifact],
+    threads: int = 1,
+    progress: Progress | None = None,
 ) -> tuple[Artifact, Result]:
     out.mkdir(parents=True)
     context = Context(
         config=config, inputs=inputs, out=out, work=out.parent / "work", seed=17,
-        machine=Machine(device="cpu", threads=threads), progress=Silent(),
+        machine=Machine(device="cpu", threads=threads), progress=progress or Silent(),
     )  # fmt: skip
     result = stage(name).run(context)
     return Artifact(out, name, f"print-{name}", {}), result
@@ -117,6 +125,10 @@ def test_a_later_model_is_compared(
             score["value"] - old["value"], abs=1e-6
         )
     assert scores["bits_per_byte"]["zh"]["n_tokens"] < old_tokens(base_eval, "zh")
+    asked = scores["answers"]
+    assert asked["sets"] == {"identity": {"asked": 2, "not_asked": 0}}
+    assert [score["difference"]["n"] for score in asked["metrics"]] == [2]  # claims_other
+    assert result.metrics["answers"] == asked
     assert set(scores["drift"]) == {"held_out", "sampled"}
     for place in scores["drift"].values():
         assert 0 < place["low"] <= place["value"] <= place["high"]
@@ -128,7 +140,7 @@ def test_a_later_model_is_compared(
     items = {p.name for p in (found.path / "items").iterdir()}
     assert items == {
         "bits_per_byte-zh.jsonl", "bits_per_byte-en.jsonl", "village.jsonl",
-        "drift-held_out.jsonl", "drift-sampled.jsonl",
+        "drift-held_out.jsonl", "drift-sampled.jsonl", "answers-identity.jsonl",
     }  # fmt: skip
     lines = (found.path / "items" / "bits_per_byte-en.jsonl").read_text("utf-8").splitlines()
     total = sum(json.loads(line)["nats"] for line in lines)
@@ -146,7 +158,37 @@ def test_the_same_again_is_the_same_bytes(
     inputs = inputs_of(artifacts, base_eval, "expand")
     one, two = (run("eval-expand", tmp_path / n, config, inputs)[0] for n in ("one", "two"))
     assert file_digests(one.path) == file_digests(two.path)
-    assert len(file_digests(one.path)) == 7
+    assert len(file_digests(one.path)) == 8
+
+
+class Stopping(Silent):
+    """Progress that interrupts when so many items are done, as Ctrl-C or a kill would."""
+
+    def __init__(self, after: int) -> None:
+        self.left, self.kept = after, 0.0
+
+    @contextmanager
+    def bar(self, title: str, total: float | None, unit: str, *, done: float = 0) -> Iterator[Any]:
+        self.kept += done
+        yield self
+
+    def advance(self, amount: float = 1, **_: Any) -> None:
+        self.left -= int(amount)
+        if self.left < 0:
+            raise KeyboardInterrupt
+
+
+def test_killed_it_goes_on_and_ends_with_the_same_bytes(
+    artifacts: dict[str, Artifact], base_eval: Artifact, config: EvalConfig, tmp_path: Path
+) -> None:
+    inputs = inputs_of(artifacts, base_eval, "expand")
+    whole = run("eval-expand", tmp_path / "one", config, inputs)[0]
+    with pytest.raises(KeyboardInterrupt):
+        run("eval-expand", tmp_path / "killed" / "a", config, inputs, progress=Stopping(12))
+    on = Stopping(10**9)
+    found = run("eval-expand", tmp_path / "killed" / "b", config, inputs, progress=on)[0]
+    assert on.kept == 10  # the first language's documents were not measured again
+    assert file_digests(found.path) == file_digests(whole.path)
 
 
 def test_without_the_base_s_evaluation_its_text_is_made_again(

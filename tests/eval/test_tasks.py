@@ -3,19 +3,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
 
 from hanhua.core.errors import InputError
 from hanhua.eval import choose
-from hanhua.eval.config import EvalConfig, TaskConfig
+from hanhua.eval.config import EvalConfig, TaskConfig, TaskName
+from hanhua.eval.fit import encode, fit, option_room
 from hanhua.eval.forward import CausalModel
 from hanhua.eval.score import Request
-from hanhua.eval.tasks.exams import EXAMS
 from hanhua.eval.tasks.load import load_tasks, pick
 from hanhua.eval.tasks.question import Question
+from hanhua.eval.tasks.registry import READERS
 from hanhua.eval.tasks.subjects import CMMLU_SUBJECTS
 
 CMMLU_TEST = """,Question,A,B,C,D,Answer
@@ -173,7 +174,7 @@ def test_answers_equal_the_naive_way(
 ) -> None:
     task = load_tasks([config(name="worlds", path=str(worlds(tmp_path, [question(i) for i in range(9)])))])[0]  # fmt: skip # noqa: E501
     answers = choose.ask(base, task)
-    requests = choose._requests(base, task, task.questions, 0)
+    requests = encode(base, task, task.questions, 0)
     assert {len(o) for r in requests for o in r.options} != {1}
     for request, answer in zip(requests, answers, strict=True):
         true = naive(base, request)
@@ -194,7 +195,7 @@ def test_what_does_not_fit_is_counted(base: CausalModel, cmmlu: Path) -> None:
     assert all(a.cut and a.shots == 0 for a in answers)
     scores = choose.summary(task, answers, 1, 300)
     assert (scores["with_fewer_shots"], scores["cut"]) == (2, 2)
-    fitted = choose._fit(base, task)
+    fitted = fit(base, task, option_room(base))
     assert all(len(request.context) <= base.context_tokens for request, *_ in fitted)
     assert all(request.context[0] == base.start for request, *_ in fitted)
 
@@ -208,11 +209,11 @@ def test_examples_go_before_questions_do(
         rows = "".join(f"Tom likes fish {'a' * 4 * i}?,a,b,c,d,A\n" for i in range(size))
         (tmp_path / split / f"x_{split}.csv").write_text(rows)
     task = load_tasks([config(name="mmlu", path=str(tmp_path), shots=5)])[0]
-    fitted = choose._fit(base, task)
+    fitted = fit(base, task, option_room(base))
     assert {cut for *_, cut in fitted} == {False}
     assert {shots for _, shots, _ in fitted} & {1, 2, 3}
     for (request, shots, _), q in zip(fitted, task.questions, strict=True):
-        more = choose._requests(base, task, [q], shots + 1)[0]
+        more = encode(base, task, [q], shots + 1)[0]
         assert len(request.context) <= base.context_tokens < len(more.context)
 
 
@@ -221,4 +222,4 @@ def test_config_refuses_shots_without_examples() -> None:
         config(name="worlds", path="x", shots=1)
     full = EvalConfig.model_validate({"prompts": {"zh": ["你好"]}, "tasks": []})
     assert full.prompts == {"zh": ("你好",)}
-    assert set(EXAMS) == {"cmmlu", "mmlu"}
+    assert set(get_args(TaskName)) == set(READERS)

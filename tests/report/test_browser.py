@@ -1,53 +1,96 @@
-"""The page in a real browser, where there is one: the switches work, the console is silent."""
+"""The page in a real browser: switches, keyboard, phone, print; silent and without a request."""
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from walked import write_run
 
 from hanhua.report.render import render
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--enable-logging=stderr", "--virtual-time-budget=2000",
-)  # fmt: skip
-CLICKS = """<script>
-const seen = [], root = document.documentElement;
-const look = () => seen.push(root.getAttribute("data-show") + "/" + root.lang + "/"
-  + root.getAttribute("data-theme") + "/" + document.querySelector("h2").innerText
-  + "/" + (document.body.scrollWidth <= window.innerWidth ? "fits" : "too wide"));
-look();
-document.getElementById("language").click(); look();
-document.getElementById("theme").click(); look();
-document.getElementById("theme").click(); look();
-document.body.setAttribute("data-seen", seen.join("|"));
-</script></body>"""
+sys.path.insert(0, str(Path(__file__).parents[1] / "serve"))
+from chromium import chromium, find_chromium
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on the PATH")
+pytestmark = pytest.mark.skipif(find_chromium() is None, reason="needs Chromium on the PATH")
+TAB, ENTER = ("Tab", 9), ("Enter", 13)
+TITLE = "document.querySelector('section h2').innerText"
+FITS = "document.documentElement.scrollWidth <= window.innerWidth"
 
 
-@pytest.mark.parametrize("width", [1120, 500])
-def test_switches_work_and_the_console_is_silent(tmp_path: Path, width: int) -> None:
-    page = render(write_run(tmp_path))
-    clicked = page.with_name("clicked.html")
-    clicked.write_text(page.read_text(encoding="utf-8").replace("</body>", CLICKS), "utf-8")
-    done = subprocess.run(
-        [str(CHROMIUM), *FLAGS, f"--window-size={width},900", f"--user-data-dir={tmp_path}/user",
-         "--dump-dom", f"{clicked.as_uri()}#en"],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    found = re.search(r'data-seen="([^"]*)"', done.stdout)
-    assert found
-    first, switched, themed, back = found[1].split("|")
-    assert first == "en/en/null/Bits per byte/fits"
-    assert switched == "zh/zh-CN/null/比特/字节/fits"
-    themes = {themed.split("/")[2], back.split("/")[2]}
-    assert themes == {"dark", "light"}
-    assert "CONSOLE" not in done.stderr
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    page = render(write_run(tmp_path_factory.mktemp("runs")))
+    with chromium() as found:
+        found.size(1120, 900)
+        found.open(f"{page.as_uri()}#en")
+        yield found
+        assert found.faults == []
+        assert all(url.startswith("file:") for url in found.requests)
+
+
+def test_switches_work(tab: Any) -> None:
+    state = f"[document.documentElement.lang, {TITLE}].join('|')"
+    assert tab.js(state) == "en|Chinese against English"
+    tab.js("document.getElementById('language').click()")
+    assert tab.js(state) == "zh-CN|中文与英文的取舍"
+    tab.js("document.getElementById('language').click()")
+    assert tab.js(state) == "en|Chinese against English"
+    paper = "getComputedStyle(document.body).backgroundColor"
+    before = tab.js(paper)
+    tab.js("document.getElementById('theme').click()")
+    assert tab.js(paper) != before
+    tab.js("document.getElementById('theme').click()")
+    assert tab.js(paper) == before
+
+
+def test_theme_follows_the_system_until_it_is_chosen(tab: Any) -> None:
+    tab.js("document.documentElement.removeAttribute('data-theme')")
+    paper = "getComputedStyle(document.body).backgroundColor"
+    seen = []
+    for scheme in ("light", "dark"):
+        tab.call("Emulation.setEmulatedMedia", features=[
+            {"name": "prefers-color-scheme", "value": scheme}])  # fmt: skip
+        seen.append(tab.js(paper))
+    assert seen[0] != seen[1]
+
+
+def test_keyboard_reaches_everything(tab: Any) -> None:
+    tab.press(*TAB)
+    assert tab.js("document.activeElement.className") == "skip"
+    assert tab.js("document.activeElement.getBoundingClientRect().left") >= 0  # it shows itself
+    tab.press(*ENTER)
+    assert tab.js("document.activeElement.id") == "sections"
+    tab.js("document.querySelector('#drift details summary').focus()")
+    assert tab.js("document.querySelector('#drift details').open") is False
+    tab.press(*ENTER)
+    assert tab.js("document.querySelector('#drift details').open") is True
+    names = tab.js("[...document.querySelectorAll('button')].map(b => b.innerText.trim()).join()")
+    assert "," in names
+    assert not names.startswith(",")
+
+
+@pytest.mark.parametrize("shown", ["en", "zh"])
+def test_phone_scrolls_tables_not_the_page(tab: Any, shown: str) -> None:
+    tab.size(390, 800, phone=True)
+    tab.js(f"document.documentElement.setAttribute('data-show', '{shown}')")
+    tab.js("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    assert tab.js(FITS)
+    wide = "[...document.querySelectorAll('.scroll')].some(d => d.scrollWidth > d.clientWidth)"
+    assert tab.js(wide)  # the case occurred
+    tab.size(1120, 900)
+    assert tab.js(FITS)
+
+
+def test_print_shows_the_content_only(tab: Any) -> None:
+    tab.size(794, 1123)  # A4
+    tab.call("Emulation.setEmulatedMedia", media="print")
+    assert tab.js(FITS)  # nothing scrolls on paper
+    hidden = "getComputedStyle(document.querySelector('.buttons')).display"
+    assert tab.js(hidden) == "none"
+    assert tab.js("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+    assert tab.js("document.querySelector('.forest').getBoundingClientRect().height") > 50
+    tab.call("Emulation.setEmulatedMedia", media="")

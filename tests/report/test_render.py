@@ -9,11 +9,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from walked import DOCS, write_run
+from walked import DOCS, MODELS, write_run
 
 from hanhua.core.files import read_json, write_json
 from hanhua.report.render import SECTIONS, render
 from hanhua.report.run import ORDER
+from hanhua.report.samples import tidied
 from hanhua.report.summary import summarise, text_summary
 from hanhua.stages import ORDER as WALK_ORDER
 
@@ -59,6 +60,12 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_run(tmp_path_factory.mktemp("runs"))
 
 
+@pytest.fixture
+def own_run(run_dir: Path, tmp_path: Path) -> Path:
+    """A copy to change."""
+    return Path(shutil.copytree(run_dir, tmp_path / "own"))
+
+
 def page_of(run_dir: Path) -> str:
     return render(run_dir).read_text(encoding="utf-8")
 
@@ -74,7 +81,7 @@ def test_page_is_well_formed_and_has_every_section(run_dir: Path) -> None:
     page = Page(text)
     assert not page.open
     assert len(page.ids) == len(set(page.ids))
-    assert page.tags.count("section") == len(SECTIONS) == 12
+    assert page.tags.count("section") == len(SECTIONS) == 15
     assert "Not run" not in text
     assert "could not be read" not in text
     assert page.tags.count("svg") >= 10
@@ -89,7 +96,7 @@ def test_page_asks_nothing_of_the_network(run_dir: Path) -> None:
     assert inside
     assert all((run_dir / link).is_file() for link in inside)
     anchors = {link[1:] for link in page.links if link.startswith("#")}
-    assert anchors == set(page.ids) - {"language", "theme"}
+    assert anchors == set(page.ids) - {"language", "theme", "change"}
 
 
 def test_page_is_the_same_each_time(run_dir: Path, tmp_path: Path) -> None:
@@ -107,7 +114,7 @@ def test_every_word_is_in_both_languages(run_dir: Path) -> None:
 
 def test_headline_says_what_was_gained_and_lost(run_dir: Path) -> None:
     text = page_of(run_dir)
-    top = text[: text.index("<nav>")]
+    top = text[: text.index("<nav")]
     for figure in (
         "24.10 → ",
         "2.66",
@@ -119,7 +126,8 @@ def test_headline_says_what_was_gained_and_lost(run_dir: Path) -> None:
         "70.0 : 30.0",
     ):
         assert figure in top, figure
-    assert top.count("tag good") == 4
+    sentences = top[: top.index('id="change"')]
+    assert sentences.count("tag good") == 4
     assert "cmmlu: 25.0 % → 45.0 % right (n = 200, chance 25.0 %)" in top
     assert f"n = {DOCS} documents" in top
 
@@ -149,14 +157,17 @@ def test_missing_stages_are_said_not_failed(tmp_path: Path, stages: tuple[str, .
         run_dir.mkdir()
     text = page_of(run_dir)
     assert not Page(text).open
-    assert "Not run." in section(text, "training")
+    missing = re.findall(r"Not run: ([^<]*)\.", text)
+    assert len(missing) == 1
+    assert "Training" in missing[0]
     assert "could not be read" not in text
     assert "Nothing has been compared yet." in text
-    assert ("Not run." in section(text, "bits-per-byte")) == ("eval-base" not in stages)
+    assert ("Bits per byte" in missing[0]) == ("eval-base" not in stages)
+    assert ('<section id="bits-per-byte"' in text) == ("eval-base" in stages)
 
 
-def test_what_was_seen_while_it_trained_is_shown(tmp_path: Path) -> None:
-    run_dir = write_run(tmp_path)
+def test_what_was_seen_while_it_trained_is_shown(own_run: Path) -> None:
+    run_dir = own_run
     plain = section(page_of(run_dir), "training")
     (path,) = run_dir.glob("pretrain-*/log.jsonl")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
@@ -182,8 +193,33 @@ def test_what_was_seen_while_it_trained_is_shown(tmp_path: Path) -> None:
         assert words not in plain
 
 
-def test_a_steered_mixture_is_counted_as_it_was_read(tmp_path: Path) -> None:
-    run_dir = write_run(tmp_path)
+def test_held_out_answers_are_drawn_by_language_and_domain(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path, stages=("base", "chatdata", "finetune"))
+    (path,) = run_dir.glob("finetune-*/log.jsonl")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    plain = section(page_of(run_dir), "training")
+    lines[0]["answers_start"] = {"languages": {"zh": 5.0}, "domains": {"law": 4.0}}
+    for line in lines[99::100]:
+        line["answers"] = {"languages": {"zh": 3.0}, "domains": {"law": 2.0}}
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    ledger = read_json(run_dir / "ledger.json")
+    ledger["stages"]["chatdata"]["metrics"] = {
+        "balance": {"domains": {"asked": {"law": 0.3}, "counted": {"law": 0.2987}}},
+        "quality": {"scored": 2000, "mean_score": 0.97},
+    }
+    write_json(run_dir / "ledger.json", ledger)
+    shown = section(page_of(run_dir), "training")
+    assert shown.count("<svg") == plain.count("<svg") + 2
+    for words in ("Chinese, held-out answers", "law, held-out answers"):
+        assert words in shown
+        assert words not in plain
+    data = section(page_of(run_dir), "chatdata")
+    assert "0.2987" in data
+    assert "mean_score" in data
+
+
+def test_a_steered_mixture_is_counted_as_it_was_read(own_run: Path) -> None:
+    run_dir = own_run
     (path,) = run_dir.glob("pretrain-*/log.jsonl")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     for line in lines[99::100]:
@@ -221,16 +257,16 @@ def test_preferences_are_shown_with_their_errors(run_dir: Path) -> None:
     assert curves.count("Chinese, pairs told right") == curves.count("Chinese, margin") > 0
 
 
-def test_broken_files_do_not_stop_the_page(tmp_path: Path) -> None:
-    run_dir = write_run(tmp_path)
+def test_broken_files_do_not_stop_the_page(own_run: Path) -> None:
+    run_dir = own_run
     for name in ("scores.json", "samples.json", "report.json", "log.jsonl"):
-        for path in run_dir.glob(f"*/{name}"):
+        for path in run_dir.rglob(name):
             path.write_text('{"half": ', encoding="utf-8")
     for path in run_dir.glob("corpus-*/ledger.json"):
         path.write_text('{"sources": [{"dropped": {"a": "many"}}, 3, null]}', encoding="utf-8")
     text = page_of(run_dir)
     assert not Page(text).open
-    assert "Not run." in section(text, "samples")
+    assert '<section id="samples"' not in text
     assert "Chinese" in section(text, "bits-per-byte")  # from the ledger
 
 
@@ -245,8 +281,8 @@ def test_ledger_of_other_shapes_does_not_stop_the_page(run_dir: Path, tmp_path: 
 
     few = ("corpus", "pretrain", "eval-finetune")
     places = [s for s in spots(ledger) if s[0] != "stages" or len(s) < 2 or s[1] in few]
-    places = places[:: len(places) // 60]
-    assert len(places) > 50
+    places = places[:: len(places) // 40]
+    assert len(places) > 35
     for number, place in enumerate(places):
         broken = json.loads(json.dumps(ledger))
         inner = broken
@@ -264,11 +300,180 @@ def test_stage_order_is_the_walks() -> None:
     assert ORDER == WALK_ORDER
 
 
-def test_source_equal_to_target_is_shown_once(tmp_path: Path) -> None:
-    run_dir = write_run(tmp_path)
+def test_source_equal_to_target_is_shown_once(own_run: Path) -> None:
+    run_dir = own_run
     ledger = read_json(run_dir / "ledger.json")
     write_json(run_dir / "ledger.json", {**ledger, "target": "en"})
     top = page_of(run_dir)
-    top = top[: top.index("<nav>")]
+    top = top[: top.index("<nav")]
     assert top.count("English: bits per byte") == 1
     assert "share of tokens" not in top
+
+
+def test_gains_and_losses_are_drawn_as_they_are_judged(own_run: Path) -> None:
+    ledger = read_json(own_run / "ledger.json")
+    bits = ledger["summary"]["bits_per_byte"]["prefer"]["en"]
+    bits["difference"] |= {"value": 0.295, "low": 0.28, "high": 0.31}  # a tenth more than the base
+    bits["value"] = ledger["summary"]["bits_per_byte"]["base"]["en"]["value"] + 0.295
+    write_json(own_run / "ledger.json", ledger)
+    text = page_of(own_run)
+    chart = text[text.index('id="change"') : text.index('class="figures"')]
+    assert chart.index("Chinese") < chart.index("English")  # apart, the target first
+    assert chart.count("<circle") == chart.count('scope="row"') >= 5
+    assert chart.count("strip bad") == 1
+    assert "−10.0" in chart
+    facts = read_json(own_run / "report.json")
+    lost = [row for row in facts["changes"] if row["judged"] == "lost"]
+    assert [row["key"] for row in lost] == ["bits_per_byte/en"]
+    assert lost[0]["value"] == pytest.approx(-10, abs=0.01)
+    assert lost[0]["low"] < lost[0]["value"] < lost[0]["high"] < 0
+    for code in ("zh", "en"):
+        values = [row["value"] for row in facts["changes"] if row["code"] == code]
+        assert values == sorted(values, reverse=True)
+
+
+def test_frontier_holds_the_models_that_nobody_beats(run_dir: Path) -> None:
+    shown = section(page_of(run_dir), "trade")
+    facts = read_json(run_dir / "report.json")
+    best = [row["name"] for row in facts["models"] if row["frontier"]]
+    assert best == ["pretrain"]  # finetune and prefer are worse in both languages
+    assert shown.count('class="ring"') == 1
+    assert shown.count('class="disc"') == len(MODELS) + 1  # and the quantised one
+    assert "limits of the recipe" not in shown
+
+
+def test_limits_of_the_recipe_are_drawn(own_run: Path) -> None:
+    ledger = read_json(own_run / "ledger.json")
+    write_json(own_run / "ledger.json", {**ledger, "gates": {"max_en_rise": 0.05}})
+    shown = section(page_of(own_run), "trade")
+    assert shown.count('class="mark"') == 1
+    assert "limits of the recipe" in shown
+
+
+def test_waterfall_ends_at_what_was_kept(run_dir: Path) -> None:
+    shown = section(page_of(run_dir), "corpus")
+    falls = read_json(run_dir / "report.json")["corpus"]
+    assert [fall["code"] for fall in falls] == ["zh", "en"]
+    for fall in falls:
+        assert fall["read"] - sum(fall["dropped"].values()) - fall["held_out"] == fall["kept"] > 0
+        assert f"{fall['kept']:,} · " in shown
+    assert "too short" in shown
+
+
+def test_drift_says_where_it_moved(run_dir: Path) -> None:
+    shown = section(page_of(run_dir), "drift")
+    assert "KL by position" in shown
+    assert "<code>␣word6</code>" in shown
+    assert 'class="h5"' in shown  # heat
+    assert "base <code>␣&lt;b&gt;</code> (80 %), now <code>河</code> (50 %)" in shown
+    assert "wiki1" in shown
+    old = read_json(run_dir / "ledger.json")["summary"]["drift"]["prefer"]["held_out"]
+    assert not any(key.startswith("by_") for key in old)  # the ledger stays small
+
+
+def test_drift_of_an_older_version_is_drawn(own_run: Path) -> None:
+    for path in own_run.glob("eval-*/scores.json"):
+        scores = read_json(path)
+        for found in (scores["drift"] or {}).values():
+            for key in [key for key in found if key.startswith("by_")]:
+                del found[key]
+        write_json(path, scores)
+    shown = section(page_of(own_run), "drift")
+    assert "could not be read" not in shown
+    assert "KL by position" not in shown
+    assert "0.120" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ("plain\n\ntext", "plain\n\ntext"),
+        ("\n \n\nafter", "↵×3 after"),
+        ("\nafter", "↵ after"),
+        ("a\n\n\n\nb", "a\n↵×4\nb"),
+        ("  indented", "  indented"),
+        ("", ""),
+    ],
+)
+def test_blank_lines_of_samples_become_a_sign(words: str, shown: str) -> None:
+    assert re.sub("<[^>]*>", "", tidied(words)) == shown
+
+
+def test_long_and_cut_samples_say_so(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path, sample="很长。" * 200, stages=("base", "eval-base"))
+    shown = section(page_of(run_dir), "samples")
+    assert "all 600 characters" in shown
+    assert shown.count("很长。" * 200) == 1
+    assert "<details>" in shown
+
+
+def test_money_is_told_where_a_price_is_known(own_run: Path) -> None:
+    assert "Money" not in section(page_of(own_run), "cost")
+    (path,) = own_run.glob("pretrain-*/record.json")
+    record = read_json(path)
+    record["machine"] |= {"price_per_device_hour": 2.0, "currency": "USD", "devices": 4}
+    write_json(path, record)
+    ledger = read_json(own_run / "ledger.json")
+    ledger["stages"]["pretrain"]["seconds"] = 1800.0
+    write_json(own_run / "ledger.json", ledger)
+    shown = section(page_of(own_run), "cost")
+    assert shown.count("USD 4.00") == 2  # half an hour of four devices; the stage and the whole
+    (row,) = [r for r in read_json(own_run / "report.json")["cost"] if r["name"] == "pretrain"]
+    assert row["device_hours"] == 2.0
+
+
+def test_scores_without_questions_that_were_trained_on(own_run: Path) -> None:
+    ledger = read_json(own_run / "ledger.json")
+    task = ledger["summary"]["tasks"]["prefer"][0]
+    task["untouched"] = {"touched": 20, "n": 180, "accuracy": 0.4, "difference": None}
+    write_json(own_run / "ledger.json", ledger)
+    shown = section(page_of(own_run), "tasks")
+    assert "Questions found in training documents" in shown
+    assert "40.0 %" in shown
+
+
+def test_json_holds_what_the_page_shows(run_dir: Path) -> None:
+    page_of(run_dir)
+    facts = read_json(run_dir / "report.json")
+    ledger = read_json(run_dir / "ledger.json")
+    assert facts["summary"] == ledger["summary"]
+    assert {row["source"] for row in facts["licences"]} >= {"zh_wiki", "alpaca", "cmmlu"}
+    assert facts["not_run"] == []
+    assert facts["drift"]["prefer"]["held_out"]["by_piece"]
+    assert facts["samples"][0]["texts"]["base"]
+    links = [a["record"] for a in facts["artifacts"].values()]
+    assert links
+    assert all((run_dir / link).is_file() for link in links)
+
+
+def test_the_card_says_what_the_page_says(run_dir: Path) -> None:
+    from hanhua.export.card import CardFacts, render_card
+
+    page_of(run_dir)
+    facts = read_json(run_dir / "report.json")
+    scores = {
+        path.parent.name.split("-")[1]: read_json(path)
+        for path in run_dir.glob("eval-*/scores.json")
+    }
+    card = render_card(CardFacts(target="zh", source="en", scores=scores))
+    table = card.partition("## Gained and lost")[2].partition("\n## ")[0]
+    shown = {row["key"]: row for row in facts["changes"] if "/" not in row["key"]}
+    assert set(shown) == {"cmmlu", "mmlu"}
+    for name, row in shown.items():
+        (line,) = [line for line in table.splitlines() if f"| {name} |" in line]
+        assert f"{row['value']:+.1f} points [{row['low']:+.1f}, {row['high']:+.1f}]" in line
+        assert line.rstrip(" |").endswith(row["judged"])
+    walked = [row for row in facts["models"] if row["name"] in MODELS]
+    assert len(walked) == len(MODELS)
+    for row in walked:
+        assert f"{row['zh']['value']:.3f} [{row['zh']['low']:.3f}" in card
+
+
+def test_quantised_models_stand_beside_the_others(run_dir: Path) -> None:
+    text = page_of(run_dir)
+    shown = section(text, "quantised")
+    assert "4.0 MB" in shown
+    assert "+0.027" in shown
+    assert "int4: Chinese: too much" in shown
+    assert "四比特" in section(text, "samples")
+    assert "6 int4" in re.sub("<[^>]*>", "", section(text, "trade"))

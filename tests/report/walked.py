@@ -156,10 +156,14 @@ def _eval(name: str, out: Path, sample: str) -> Result:
     model = name.removeprefix("eval-")
     scores = {
         "bits_per_byte": {code: _bits(model, code) for code in ("zh", "en")},
-        "drift": _drift(model) if model in DRIFT else None,
+        "drift": _drift(model, out) if model in DRIFT else None,
         "drift_method": {"exact": True, "reason": None} if model in DRIFT else None,
         "tasks": [_task(model, "cmmlu", "zh"), _task(model, "mmlu", "en")],
+        "answers": _answers(model),
     }
+    from hanhua.eval.evaluate import add_verdicts
+
+    scores["verdicts"] = add_verdicts(scores)
     samples = [
         {"language": "zh", "prompt": "中国的首都是哪里？", "text": sample, "template": None},
         {"language": "en", "prompt": "Once upon a time", "text": "there was a small dog."},
@@ -167,6 +171,30 @@ def _eval(name: str, out: Path, sample: str) -> Result:
     write_json(out / "scores.json", scores)
     write_text(out / "samples.json", json.dumps(samples))  # in ASCII: holds any string
     return Result(metrics=scores)
+
+
+def _quantise(name: str, out: Path, sample: str) -> Result:
+    """One method, a hundredth worse in both languages than the model that it is of."""
+    bits = {code: {"value": 1.01 * value, "n_docs": DOCS} for code, value in BITS["prefer"].items()}
+    source = {"method": "source", "bytes": 2**24, "bits_per_byte": BITS["prefer"]}
+    change = {"zh": {"value": 0.0266, "low": 0.02, "high": 0.03}}
+    row = {"method": "int4", "bytes": 2**22, "change": change, "broken": ["Chinese: too much"],
+           "bits_per_byte": {code: part["value"] for code, part in bits.items()}}  # fmt: skip
+    write_json(out / "quantise.json", {"rows": [source, row]})
+    write_json(out / "int4" / "proof" / "scores.json", {"bits_per_byte": bits})
+    said = {"language": "zh", "prompt": "中国的首都是哪里？", "text": "四比特"}
+    write_json(out / "int4" / "proof" / "samples.json", [said])
+    return Result()
+
+
+def _answers(model: str) -> dict[str, Any]:
+    """Twenty answers, the same of every model."""
+    from hanhua.eval.answers import summaries
+
+    rows = [{"id": str(i), "language": "zh", "same_language": i > 3, "purity": 0.9}
+            for i in range(20)]  # fmt: skip
+    before = None if model == "base" else rows
+    return {"metrics": summaries("fidelity", rows, before, 17, DRAWS), "sets": {}}
 
 
 def _bits(model: str, code: str) -> dict[str, Any]:
@@ -179,16 +207,26 @@ def _bits(model: str, code: str) -> dict[str, Any]:
     return summary(scored(model), 17, DRAWS, None if model == "base" else scored("base"))
 
 
-def _drift(model: str) -> dict[str, Any]:
-    from hanhua.eval.drift import TextDrift, summary
+def _drift(model: str, out: Path) -> dict[str, Any]:
+    from hanhua.eval.drift import TextDrift, as_item, summary
+    from hanhua.eval.items import write_lines
 
     def moved(factor: float) -> list[TextDrift]:
         nats = DRIFT[model] * factor * BYTES * math.log(2)
         return [
-            TextDrift(str(i), "wiki", nats * f, 9.0, BYTES, 900, True) for i, f in enumerate(SPREAD)
-        ]
+            TextDrift(
+                f"t{i}", f"wiki{i % 2}", nats * f, 9.0, BYTES, 20, True,
+                tuple(nats * f * k / 190 for k in range(20)),
+                tuple(f" word{k % 7}" for k in range(20)),
+                ({"at": 19, "base": " <b>", "new": "河", "base_p": 0.8, "new_p": 0.5},),
+            )
+            for i, f in enumerate(SPREAD)
+        ]  # fmt: skip
 
-    return {place: summary(moved(f), 17, DRAWS) for place, f in (("held_out", 1), ("sampled", 1.4))}
+    found = {"held_out": moved(1), "sampled": moved(1.4)}
+    for place, texts in found.items():
+        write_lines(out / "items" / f"drift-{place}.jsonl", map(as_item, texts))
+    return {place: summary(texts, 17, DRAWS) for place, texts in found.items()}
 
 
 def _task(model: str, name: str, code: str) -> dict[str, Any]:
@@ -214,6 +252,7 @@ def _task(model: str, name: str, code: str) -> dict[str, Any]:
 
 
 _WRITERS: Mapping[str, Callable[[str, Path, str], Result]] = {
+    "quantise": _quantise,
     "corpus": _corpus, "vocab": _vocab, "tokens": _tokens, "chatdata": _chatdata,
     **{f"eval-{m}": _eval for m in MODELS},
 }  # fmt: skip

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+import numpy as np
 import pytest
 
 from hanhua.chat.conversation import Conversation, Turn, write_conversations
@@ -66,3 +69,28 @@ def test_nothing_that_fits_is_an_error(tokenizer, tmp_path):
             seq_len_tokens=16, seed=1, progress=Silent(),
         )  # fmt: skip
     assert "finetune.seq_len_tokens" in error.value.message
+
+
+def test_a_file_gives_what_each_conversation_by_itself_gives(tokenizer, tmp_path):
+    texts = ["Tom?", "red", "hill and river?", "river " * 9, "</s> Tom", "Tom likes </s>"]
+    talks = [conversation(i, *(texts * 3)[i % 5 : i % 5 + n])
+             for i, n in enumerate((2, 4, 6, 8, 10, 2, 6))]  # fmt: skip
+    talks.append(conversation(8, "Tom?", "river " * 60))
+    talks.append(conversation(9, "river " * 60, "Tom"))
+    write_conversations(tmp_path / "train.parquet", talks)
+    meta = build_chat_rows(
+        tokenizer, 400, tmp_path / "train.parquet", TEMPLATE, tmp_path / "rows",
+        seq_len_tokens=48, seed=1, progress=Silent(),
+    )  # fmt: skip
+    alone = [fit(tokenizer, TEMPLATE, talk, 48) for talk in talks]
+    fates = Counter(fate for fate, _ in alone)
+    assert meta["conversations"] == dict(fates)
+    assert all(fates[fate] for fate in ("whole", "turns_cut", "answer_cut", "too_long"))
+    rows, found = PackedRows.open(tmp_path / "rows"), []
+    for row in map(rows.row, range(len(rows))):
+        ends = np.cumsum(row.lengths)[:-1]
+        parts = zip(np.split(row.tokens, ends), np.split(row.targets, ends), strict=True)
+        found += [(ids.tolist(), mask.tolist()) for ids, mask in parts]
+    assert sorted(found) == sorted(
+        (one.ids.tolist(), one.targets.tolist()) for _, one in alone if one is not None
+    )

@@ -1,29 +1,29 @@
 """Sources to conversations for training and measuring, with every record accounted for.
 
-The order is: read, clean, name the language, drop repeated questions and what a benchmark asks,
-limit a source, hold out, fill the shares. Between the files and the artifact everything is held
-in memory: a million conversations need about 2 GB.
+The order is: read, clean, name the language, drop poor answers, repeated questions and what a
+benchmark asks, limit a source, hold out, fill the shares. Between the files and the artifact
+everything is held in memory: a million conversations need about 2 GB.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
+from hanhua.chat.asked import find_asked
+from hanhua.chat.balance import cell_of, wishes
 from hanhua.chat.config import ChatDataConfig
 from hanhua.chat.conversation import Conversation, write_conversations
 from hanhua.chat.intake import Item, read_sources, shown
 from hanhua.chat.ledger import Account, ledger_dict
 from hanhua.chat.near import near_copies
+from hanhua.chat.quality import quality
 from hanhua.chat.select import Selection, fill_shares, hold_out, question_key, rank
-from hanhua.core.artifact import outside_files
 from hanhua.core.files import write_json, write_text
 from hanhua.core.stage import Context, Result
-from hanhua.text.contamination.overlap import OverlapIndex
-from hanhua.text.contamination.questions import read_question_files
-from hanhua.text.copies.minhash import canonical_points
 from hanhua.text.verdict import Drop
 
 DUPLICATE = "duplicate"
@@ -32,6 +32,8 @@ CONTAMINATION = "contamination"
 OVER_LIMIT = "over_limit"
 HELD_OUT_COPY = "held_out_copy"
 SHARE = "share"
+QUALITY = "quality_"
+"""Before the name of the signal that counted most."""
 
 
 def build_chatdata(context: Context[ChatDataConfig]) -> Result:
@@ -46,6 +48,8 @@ def build_chatdata(context: Context[ChatDataConfig]) -> Result:
     """
     config = context.config
     accounts, items = read_sources(config, context.source, context.progress, context.seed)
+    if config.quality is not None:
+        items = _drop_poor(items, config.quality.min_score)
     if config.dedup != "none":
         items = _drop_copies(items)
     if config.dedup == "near":
@@ -53,17 +57,42 @@ def build_chatdata(context: Context[ChatDataConfig]) -> Result:
     items, touched = _drop_questions(items, config)
     items = _limit(items, config, accounts, context.seed)
     held, selection, at = _split(items, config, context.seed)
+    train = [_tagged(c) if config.domain_tag else c for c in selection.kept]
+    measured = [_tagged(c) if config.domain_tag else c for c in held]
     for conversation in selection.kept:
         at[conversation.id].account.keep(conversation, False, at[conversation.id].schema)
     for conversation in held:
         at[conversation.id].account.keep(conversation, True, at[conversation.id].schema)
-    write_conversations(context.out / "train.parquet", selection.kept)
-    write_conversations(context.out / "held_out.parquet", held)
+    write_conversations(context.out / "train.parquet", train)
+    write_conversations(context.out / "held_out.parquet", measured)
     ledger = {**ledger_dict(accounts), "contamination": touched}
     write_json(context.out / "ledger.json", ledger)
     lines = chain.from_iterable(account.lines for account in accounts)
     write_text(context.out / "dropped.jsonl", "".join(f"{line}\n" for line in lines))
     return _result(config, ledger, selection, held)
+
+
+def _drop_poor(items: Sequence[Item], min_score: float) -> list[Item]:
+    """Score all, and drop those below."""
+    kept: list[Item] = []
+    for item in items:
+        found = quality(item.conversation)
+        item.account.score(found.score, found.found)
+        if found.score >= min_score:
+            kept.append(item)
+        else:
+            reason = QUALITY + next(iter(found.found))
+            item.account.drop(item.where, Drop(reason, found.told), shown(item.conversation))
+    return kept
+
+
+def _tagged(conversation: Conversation) -> Conversation:
+    """The domain before the first question, where one is known."""
+    if not conversation.domain:
+        return conversation
+    first, *others = conversation.turns
+    first = replace(first, text=f"[{conversation.domain}] {first.text}")
+    return replace(conversation, turns=(first, *others))
 
 
 def _drop_copies(items: Sequence[Item]) -> list[Item]:
@@ -95,23 +124,12 @@ def _drop_questions(
     items: Sequence[Item], config: ChatDataConfig
 ) -> tuple[list[Item], dict[str, Any]]:
     """Drop what holds an evaluation question; also what was looked for and found, by file."""
-    paths = [path for pattern in config.contamination
-             for path in outside_files(pattern, "chatdata.contamination")]  # fmt: skip
-    questions = read_question_files(paths)
-    index = OverlapIndex(questions.texts, questions=True) if questions.texts else None
-    touched: set[int] = set()
-    kept: list[Item] = []
-    for item in items:
-        text = shown(item.conversation) if index else ""
-        held = index.find_all(canonical_points(text)) if index else []
-        if held:
-            touched.update(overlap.item for overlap in held)
-            most = max(held, key=lambda overlap: overlap.share)
-            found = f"{most.share} of: {questions.texts[most.item]:.120}"
-            item.account.drop(item.where, Drop(CONTAMINATION, found), text)
-        else:
-            kept.append(item)
-    return kept, questions.account(touched)
+    texts = (shown(item.conversation) for item in items)
+    found, account = find_asked(texts, config.contamination, "chatdata.contamination")
+    for number, what in found.items():
+        item = items[number]
+        item.account.drop(item.where, Drop(CONTAMINATION, what), shown(item.conversation))
+    return [item for number, item in enumerate(items) if number not in found], account
 
 
 def _limit(
@@ -134,23 +152,33 @@ def _split(
 ) -> tuple[list[Conversation], Selection, dict[str, Item]]:
     """Held out, chosen for training, and the items by id."""
     at = {item.conversation.id: item for item in items}
-    wanted = None if config.shares is None else {n for n, s in config.shares.items() if s > 0}
+    asked = wishes(config.shares, config.tasks, config.domains)
     usable = []
     for item in items:
-        if wanted is None or item.conversation.language in wanted:
+        if cell_of(item.conversation, asked) is not None:
             usable.append(item.conversation)
         else:
-            item.account.drop(item.where, Drop(SHARE, item.conversation.language))
+            item.account.drop(item.where, Drop(SHARE, _belongs(item.conversation, config)))
     held, rest, copies = hold_out(usable, config.held_out, seed)
     for conversation in copies:
         at[conversation.id].account.drop(at[conversation.id].where, Drop(HELD_OUT_COPY, ""))
     selection = fill_shares(
-        rest, config.shares, budget_bytes=config.budget_bytes, tolerance=config.tolerance, seed=seed
-    )
+        rest, config.shares, budget_bytes=config.budget_bytes, tolerance=config.tolerance,
+        seed=seed, tasks=config.tasks, domains=config.domains,
+    )  # fmt: skip
     for conversation in selection.left:
         item = at[conversation.id]
-        item.account.drop(item.where, Drop(SHARE, conversation.language))
+        item.account.drop(item.where, Drop(SHARE, _belongs(conversation, config)))
     return held, selection, at
+
+
+def _belongs(conversation: Conversation, config: ChatDataConfig) -> str:
+    """The language, with task and domain where they have shares."""
+    more = [
+        conversation.task if config.tasks else "",
+        conversation.domain if config.domains else "",
+    ]
+    return " ".join([conversation.language, *filter(None, more)])
 
 
 def _result(
@@ -183,6 +211,8 @@ def _result(
             "tasks": totals["tasks"],
             "domains": totals["domains"],
             "dropped": totals["dropped"],
+            **({"balance": selection.balance} if selection.balance else {}),
+            **({"quality": totals["quality"]} if "quality" in totals else {}),
             "changed": totals["changed"],
             "template": config.template,
         },

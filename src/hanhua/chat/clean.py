@@ -34,7 +34,7 @@ def clean(
     changes = list(cuts)
     if reason := problem(conversation):
         return Drop(reason, _outline(conversation))
-    own = _own_identity(conversation, config)
+    own = own_identity(conversation, identity_of(config.model_name, config.model_maker))
     if isinstance(own, Drop):
         return own
     if own is not conversation:
@@ -57,8 +57,18 @@ def _outline(conversation: Conversation) -> str:
     return ", ".join(f"{turn.role} {len(turn.text)}" for turn in conversation.turns)[:200]
 
 
-def _own_identity(conversation: Conversation, config: ChatDataConfig) -> Conversation | Drop:
-    own = Identity(config.model_name.strip(), config.model_maker.strip())
+def identity_of(name: str, maker: str) -> Identity:
+    """Who a recipe says that the model is."""
+    return Identity(name.strip(), maker.strip())
+
+
+def own_identity(conversation: Conversation, own: Identity) -> Conversation | Drop:
+    """The conversation with the model's own name in place of another's.
+
+    Returns:
+        itself where nothing claims to be another model; ``identity`` where a claim cannot be
+        rewritten (or there is no name), ``name_blank`` where a blank for the name stays.
+    """
     filled = fill_blanks(conversation, own)
     found = claim(filled, own)
     if found is None:

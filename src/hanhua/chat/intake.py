@@ -66,7 +66,7 @@ def read_sources(
             account = Account(name, source.licence, config.dropped_samples)
             accounts.append(account)
             found = _read_source(source, paths, account, config, bar, seed)
-            items += _named(found, source, fallback)
+            items += _named(_told(found, source), source, fallback)
             progress.say(
                 f"  {account.source}: {', '.join(account.schemas)}, {account.records} records, "
                 f"{len(found)} sound"
@@ -223,6 +223,18 @@ def shown(conversation: Conversation) -> str:
     return "\n".join(f"{turn.role}: {turn.text}" for turn in conversation.turns)
 
 
+def _told(items: Sequence[Item], source: ChatSourceConfig) -> Sequence[Item]:
+    """The same with the task and the domain that the recipe names."""
+    if source.task is None and source.domain is None:
+        return items
+    return [
+        replace(item, conversation=replace(
+            item.conversation, task=source.task or item.conversation.task,
+            domain=source.domain or item.conversation.domain))
+        for item in items
+    ]  # fmt: skip
+
+
 def _named(items: Sequence[Item], source: ChatSourceConfig, fallback: str) -> list[Item]:
     """The same with languages; what has no letters goes with its set, a sum with its sums."""
     languages = [item.conversation.language for item in items]
@@ -230,9 +242,10 @@ def _named(items: Sequence[Item], source: ChatSourceConfig, fallback: str) -> li
         languages = [source.language] * len(items)
     usual = common_language(languages) or fallback
     return [
-        replace(item, conversation=replace(item.conversation, language=language or usual))
+        item if item.conversation.language == (language or usual)
+        else replace(item, conversation=replace(item.conversation, language=language or usual))
         for item, language in zip(items, languages, strict=True)
-    ]
+    ]  # fmt: skip
 
 
 def _teller(bar: Bar) -> Callable[[int], None]:

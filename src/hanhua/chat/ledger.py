@@ -45,6 +45,9 @@ class Account:
     formats: dict[str, Counter[str]] = field(default_factory=dict)
     schemas: dict[str, None] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
+    scored: int = 0
+    score_sum: float = 0.0
+    signals: Counter[str] = field(default_factory=Counter)
 
     def drop(self, where: str, drop: Drop, text: str = "") -> None:
         """Count a dropped record and keep a sample."""
@@ -66,6 +69,12 @@ class Account:
         """Count the records of a file by its format."""
         self.schemas.setdefault(schema)
         self.formats.setdefault(schema, Counter())["in"] += records
+
+    def score(self, score: float, signals: Iterable[str]) -> None:
+        """Count a conversation's quality, kept or not."""
+        self.scored += 1
+        self.score_sum += score
+        self.signals.update(list(signals))
 
     def keep(self, conversation: Conversation, held_out: bool, schema: str = "") -> None:
         """Count a conversation that is used."""
@@ -105,6 +114,14 @@ class Account:
             "chars": self.chars,
             "bytes": self.bytes,
             "target_bytes": self.target_bytes,
+            **({"quality": self._quality()} if self.scored else {}),
+        }
+
+    def _quality(self) -> dict[str, Any]:
+        return {
+            "scored": self.scored,
+            "mean_score": round(self.score_sum / self.scored, 4),
+            "signals": dict(self.signals.most_common()),
         }
 
 
@@ -119,6 +136,9 @@ def ledger_dict(accounts: Iterable[Account]) -> dict[str, Any]:
             counts.update(row[name])
         totals[name] = dict(counts)
     totals["schemas"] = _by_schema(rows)
+    scored = [row["quality"] for row in rows if "quality" in row]
+    if scored:
+        totals["quality"] = _quality_of_all(scored)
     return {"sources": rows, "totals": totals}
 
 
@@ -130,3 +150,13 @@ def _by_schema(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, int]]:
             found.setdefault(name, Counter()).update(counts)
     return {name: {n: counts[n] for n in ("in", "kept", "held_out")}
             for name, counts in found.items()}  # fmt: skip
+
+
+def _quality_of_all(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The scores of several sources as of one."""
+    found, n, total = Counter[str](), 0, 0.0
+    for row in rows:
+        found.update(row["signals"])
+        n += row["scored"]
+        total += row["scored"] * row["mean_score"]
+    return {"scored": n, "mean_score": round(total / n, 4), "signals": dict(found.most_common())}

@@ -1,23 +1,23 @@
 """Sources of preference pairs to those learnt from and those held out, every record accounted for.
 
-As for conversations: read, name the language, drop repeated pairs, limit a source, hold out, fill
-the shares. Of two pairs that say the opposite of each other the first is kept.
+As for conversations: read, name the language, drop repeated pairs and what a benchmark asks, limit
+a source, hold out, fill the shares.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
+from hanhua.chat.clean import identity_of
 from hanhua.chat.ledger import Account, ledger_dict
 from hanhua.chat.load import load_records
 from hanhua.chat.pair_config import PairDataConfig, PairSourceConfig
-from hanhua.chat.pairs import Pair, read_pair
+from hanhua.chat.pair_copies import PairItem, drop_asked, drop_near, first_of_each
+from hanhua.chat.pairs import Pair, own_pair, read_pair
 from hanhua.chat.select import (
     Selection,
     common_language,
@@ -33,8 +33,6 @@ from hanhua.core.files import sha256_file
 from hanhua.core.progress import Bar, Progress
 from hanhua.text.verdict import Drop
 
-DUPLICATE = "duplicate"
-CONTRADICTION = "contradiction"
 OVER_LIMIT = "over_limit"
 HELD_OUT_COPY = "held_out_copy"
 SHARE = "share"
@@ -59,13 +57,6 @@ class PairSet:
     dropped: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
-    pair: Pair
-    where: str
-    account: Account
-
-
 def gather_pairs(config: PairDataConfig, fallback: str, seed: int, progress: Progress) -> PairSet:
     """Read all sources and choose.
 
@@ -80,7 +71,11 @@ def gather_pairs(config: PairDataConfig, fallback: str, seed: int, progress: Pro
         MixtureError: when the shares cannot be filled.
     """
     accounts, items = _read_sources(config, fallback, progress)
-    items = _limited(_first_of_each(items), config, accounts, seed)
+    items = first_of_each(items)
+    if config.dedup == "near":
+        items = drop_near(items, config.near_similarity)
+    items, touched = drop_asked(items, config.contamination)
+    items = _limited(items, config, accounts, seed)
     held, selection = _split(items, config, seed)
     at = {item.pair.chosen.id: item for item in items}
     train = sorted(selection.kept, key=lambda c: (rank(c.id.encode(), seed, "pairs"), c.id))
@@ -96,21 +91,22 @@ def gather_pairs(config: PairDataConfig, fallback: str, seed: int, progress: Pro
             at[conversation.id].account.keep(conversation, held_out=is_held_out)
     shares = {"asked": selection.asked, "counted": selection.counted,
               "unit": "UTF-8 bytes of the better answers"}  # fmt: skip
+    ledger = {**ledger_dict(accounts), "contamination": touched}
     return PairSet(
         [at[c.id].pair for c in train], [at[c.id].pair for c in held], shares,
-        ledger_dict(accounts), [line for account in accounts for line in account.lines],
+        ledger, [line for account in accounts for line in account.lines],
     )  # fmt: skip
 
 
 def _read_sources(
     config: PairDataConfig, fallback: str, progress: Progress
-) -> tuple[list[Account], list[_Item]]:
+) -> tuple[list[Account], list[PairItem]]:
     files = [
         outside_files(s.path, f"prefer.sources[{i}].path") for i, s in enumerate(config.sources)
     ]
     size = sum(path.stat().st_size for paths in files for path in paths)
     accounts: list[Account] = []
-    items: list[_Item] = []
+    items: list[PairItem] = []
     with progress.bar("reading pairs", total=size, unit="B") as bar:
         for source, paths in zip(config.sources, files, strict=True):
             name = _free_name(source.name or _name(paths), {a.source for a in accounts})
@@ -133,13 +129,15 @@ def _free_name(name: str, taken: set[str]) -> str:
     return next(free for free in chain([name], numbered) if free not in taken)
 
 
-def _read_file(path: Path, account: Account, config: PairDataConfig, bar: Bar) -> list[_Item]:
+def _read_file(path: Path, account: Account, config: PairDataConfig, bar: Bar) -> list[PairItem]:
     before, drops = account.records, account.dropped.copy()
-    found: list[_Item] = []
+    found: list[PairItem] = []
     for record in load_records(path):
         account.records += 1
         value = record.value
         pair = value if isinstance(value, Drop) else read_pair(value, config.max_chars)
+        if isinstance(pair, Pair) and config.model_name is not None:
+            pair = own_pair(pair, identity_of(config.model_name, config.model_maker))
         if isinstance(pair, Drop):
             account.drop(record.where, pair, str(value))
             continue
@@ -147,7 +145,7 @@ def _read_file(path: Path, account: Account, config: PairDataConfig, bar: Bar) -
             pair.chosen, id=f"{account.source}/{account.records}", source=account.source,
             language=language_of(pair.chosen) or "", licence=account.licence,
         )  # fmt: skip
-        found.append(_Item(replace(pair, chosen=chosen), record.where, account))
+        found.append(PairItem(replace(pair, chosen=chosen), record.where, account))
     bar.advance(path.stat().st_size)
     records = account.records - before
     account.files.append(
@@ -164,7 +162,7 @@ def _read_file(path: Path, account: Account, config: PairDataConfig, bar: Bar) -
     return found
 
 
-def _named(items: Sequence[_Item], source: PairSourceConfig, fallback: str) -> list[_Item]:
+def _named(items: Sequence[PairItem], source: PairSourceConfig, fallback: str) -> list[PairItem]:
     """The same with languages; what has no letters goes with its set."""
     languages = [item.pair.chosen.language for item in items]
     if source.language != "auto":
@@ -177,32 +175,9 @@ def _named(items: Sequence[_Item], source: PairSourceConfig, fallback: str) -> l
     ]  # fmt: skip
 
 
-def _first_of_each(items: Sequence[_Item]) -> list[_Item]:
-    """Without pairs that came before, and without those that say the opposite of one."""
-    first: dict[tuple[bytes, bytes, bytes], str] = {}
-    kept: list[_Item] = []
-    for item in items:
-        question = question_key(item.pair.chosen)
-        better, worse = _key(item.pair.chosen.turns[-1].text), _key(item.pair.rejected)
-        for reason, key in ((DUPLICATE, (better, worse)), (CONTRADICTION, (worse, better))):
-            if (known := first.get((question, *key))) is not None:
-                text = item.pair.chosen.user_text
-                item.account.drop(item.where, Drop(reason, f"as {known}"), text)
-                break
-        else:
-            first[question, better, worse] = item.pair.chosen.id
-            kept.append(item)
-    return kept
-
-
-def _key(text: str) -> bytes:
-    plain = "".join(unicodedata.normalize("NFKC", text).split())
-    return blake2b(plain.encode(), digest_size=16).digest()
-
-
 def _limited(
-    items: Sequence[_Item], config: PairDataConfig, accounts: Sequence[Account], seed: int
-) -> list[_Item]:
+    items: Sequence[PairItem], config: PairDataConfig, accounts: Sequence[Account], seed: int
+) -> list[PairItem]:
     over: set[int] = set()
     for source, account in zip(config.sources, accounts, strict=True):
         if source.limit is not None:
@@ -215,7 +190,7 @@ def _limited(
 
 
 def _split(
-    items: Sequence[_Item], config: PairDataConfig, seed: int
+    items: Sequence[PairItem], config: PairDataConfig, seed: int
 ) -> tuple[list[Any], Selection]:
     """The better conversations held out, and those chosen to learn from."""
     at = {item.pair.chosen.id: item for item in items}

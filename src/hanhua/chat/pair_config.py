@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hanhua.core.config import FilesField, Section, Share
+from hanhua.core.config import Added, FilesField, Outside, Section, Share
 
 _SUM_TOLERANCE = 1e-6
 
@@ -56,6 +56,33 @@ class PairDataConfig(Section):
         int,
         Field(ge=0, description="pairs per language kept for measuring; at most a tenth of it"),
     ] = 100
+    dedup: Annotated[
+        Literal["near", "exact"],
+        Added(),
+        Field(description="exact: drop a pair that came before, spacing and case aside; near: also "
+              "one whose question and answers stood there in nearly the same words"),
+    ] = "exact"  # fmt: skip
+    near_similarity: Annotated[
+        Share,
+        Added(),
+        Field(description="near copies share this part of their five-character shingles"),
+    ] = 0.75
+    contamination: Annotated[
+        tuple[FilesField, ...],
+        Outside("files"),
+        Added(),
+        Field(strict=False, description="files of evaluation questions; pairs that hold one are "
+              "dropped"),
+    ] = ()  # fmt: skip
+    model_name: Annotated[
+        str | None,
+        Added(),
+        Field(description="the model's own name: answers of both kinds that claim to be another "
+              "model are rewritten to it; empty: the pair is dropped; null: they are left alone"),
+    ] = None  # fmt: skip
+    model_maker: Annotated[
+        str, Added(), Field(description="who made the model, beside model_name")
+    ] = ""
     max_chars: Annotated[
         int, Field(gt=0, description="a question with an answer longer than that is dropped")
     ] = 16000

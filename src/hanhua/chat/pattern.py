@@ -12,8 +12,8 @@ left as they are: whoever writes an answer has the turn already.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 
 _SLOT = re.compile(r"\{(bos|eos|system|text)\}")
 
@@ -134,11 +134,11 @@ def with_default_system(template: Template) -> Template:
     )
 
 
-def pieces(pattern: str) -> Iterator[tuple[str, str]]:
+@cache
+def pieces(pattern: str) -> tuple[tuple[str, str], ...]:
     """The slots and literals of a pattern in order: (slot, "") or ("", literal)."""
-    for i, piece in enumerate(_SLOT.split(pattern)):
-        if piece:
-            yield (piece, "") if i % 2 else ("", piece)
+    split = enumerate(_SLOT.split(pattern))
+    return tuple((piece, "") if i % 2 else ("", piece) for i, piece in split if piece)
 
 
 def _break(marker: str) -> str:

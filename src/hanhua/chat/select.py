@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
+from hanhua.chat.balance import Wish, cell_goals, cell_of, counted, wishes
 from hanhua.chat.conversation import Conversation
 from hanhua.core.errors import MixtureError
 from hanhua.text.languages.language import detect
@@ -87,6 +88,7 @@ class Selection:
         asked: language -> share asked for.
         counted: language -> share of the answers' bytes in what is kept.
         target_bytes: language -> UTF-8 bytes of the answers in what is kept.
+        balance: ``tasks`` and ``domains``, where asked for, each with ``asked`` and ``counted``.
     """
 
     kept: list[Conversation]
@@ -94,6 +96,7 @@ class Selection:
     asked: dict[str, float]
     counted: dict[str, float]
     target_bytes: dict[str, int]
+    balance: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
 
 
 def fill_shares(
@@ -103,6 +106,8 @@ def fill_shares(
     budget_bytes: int | None,
     tolerance: float,
     seed: int,
+    tasks: Mapping[str, float] | None = None,
+    domains: Mapping[str, float] | None = None,
 ) -> Selection:
     """Take as much as the shares (and the budget) allow.
 
@@ -112,11 +117,16 @@ def fill_shares(
         budget_bytes: UTF-8 bytes of answers, all languages together; None for no limit.
         tolerance: largest difference between asked and counted.
         seed: another seed makes another choice.
+        tasks: task -> share, ``*`` for those not named; None: as they come.
+        domains: domain -> share, likewise.
 
     Raises:
         MixtureError: when a language has too little for its share of the budget, or has nothing,
             or the conversations are too few to meet the shares.
     """
+    if tasks is not None or domains is not None:
+        asked = wishes(shares, tasks, domains)
+        return _fill_cells(conversations, asked, budget_bytes, tolerance, seed)
     have: Counter[str] = Counter()
     for conversation in conversations:
         have[conversation.language] += conversation.target_bytes
@@ -127,8 +137,11 @@ def fill_shares(
         goals = {name: budget_bytes * size / total for name, size in have.items()}
     else:
         goals = _goals(have, {name: s for name, s in shares.items() if s > 0}, budget_bytes)
-    found = _selection(conversations, _fill(conversations, goals, seed), dict(shares or {}))
-    _check(found, have, tolerance)
+    taken = _fill(conversations, {(name,): goal for name, goal in goals.items()}, seed,
+                  lambda conversation: (conversation.language,))  # fmt: skip
+    found = _selection(conversations, taken, dict(shares or {}))
+    n = len(found.kept)
+    _check(found.asked, found.counted, n, tolerance, "chatdata.shares", have)
     return found
 
 
@@ -152,18 +165,40 @@ def _goals(
     return {name: share * total for name, share in shares.items()}
 
 
-def _fill(conversations: Sequence[Conversation], goals: Mapping[str, float], seed: int) -> set[int]:
-    """Go through a shuffled order and take what still fits."""
+def _fill_cells(
+    conversations: Sequence[Conversation], asked: Sequence[Wish], budget_bytes: int | None,
+    tolerance: float, seed: int,
+) -> Selection:  # fmt: skip
+    """The same for tables of tasks or domains, with that of languages if there is one."""
+    goals = cell_goals(conversations, asked, budget_bytes)
+    taken = _fill(conversations, goals, seed, lambda conversation: cell_of(conversation, asked))
+    shares = next((dict(wish.asked) for wish in asked if wish.kind == "shares"), {})
+    found = _selection(conversations, taken, shares)
+    told = {
+        wish.kind: {"asked": dict(wish.asked), "counted": counted(found.kept, wish)}
+        for wish in asked
+    }
+    for kind, both in told.items():
+        _check(both["asked"], both["counted"], len(found.kept), tolerance, f"chatdata.{kind}")
+    told.pop("shares", None)
+    return replace(found, balance=told)
+
+
+def _fill(
+    conversations: Sequence[Conversation], goals: Mapping[tuple[str, ...], float], seed: int,
+    cell: Callable[[Conversation], tuple[str, ...] | None],
+) -> set[int]:  # fmt: skip
+    """Go through a shuffled order and take what still fits into its cell."""
     order = sorted(
         range(len(conversations)),
         key=lambda i: (rank(question_key(conversations[i]), seed, "shares"), i),
     )
     taken: set[int] = set()
-    filled: Counter[str] = Counter()
+    filled: Counter[tuple[str, ...] | None] = Counter()
     for i in order:
-        language, size = conversations[i].language, conversations[i].target_bytes
-        if filled[language] + size <= goals.get(language, 0.0):
-            filled[language] += size
+        place, size = cell(conversations[i]), conversations[i].target_bytes
+        if place is not None and filled[place] + size <= goals.get(place, 0.0):
+            filled[place] += size
             taken.add(i)
     return taken
 
@@ -185,13 +220,17 @@ def _selection(
     )
 
 
-def _check(found: Selection, have: Mapping[str, int], tolerance: float) -> None:
-    for name, share in found.asked.items():
-        counted = found.counted.get(name, 0.0)
-        if abs(counted - share) > tolerance:
+def _check(
+    asked: Mapping[str, float], found: Mapping[str, float], n: int, tolerance: float, where: str,
+    have: Mapping[str, int] | None = None,
+) -> None:  # fmt: skip
+    for name, share in asked.items():
+        off = abs(found.get(name, 0.0) - share)
+        if off > tolerance:
+            there = f" ({have.get(name, 0)} bytes of answers in {name})" if have else ""
             raise MixtureError(
-                f"The share of {name} cannot be met.", where="chatdata.shares",
-                found=f"{share:g} asked, {counted:.3f} counted of {len(found.kept)} conversations "
-                f"({have.get(name, 0)} bytes of answers in {name})",
+                f"The share of {name} cannot be met.", where=where,
+                found=f"{share:g} asked, {found.get(name, 0.0):.3f} counted of {n} conversations"
+                f"{there}",
                 fix="add conversations, or raise `tolerance`",
             )  # fmt: skip

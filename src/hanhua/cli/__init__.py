@@ -47,7 +47,9 @@ def _root(
 def main() -> None:
     """Entry point of the ``hanhua`` command."""
     # they add their commands to the app
-    from hanhua.cli import chatdata, corpus, merge, mix, models, runs, study, vocab  # noqa: F401
+    from hanhua.cli import (  # noqa: F401, I001
+        chatdata, compare, corpus, eval, export, merge, mix, models, quantise, runs, study, vocab,
+    )  # fmt: skip
 
     # Threads that spin while they wait for each other are 20 times slower than ones that sleep
     # as soon as another process wants a core (docs/LOG.md); must be set before torch comes in.

@@ -136,6 +136,15 @@ def summary(report: dict[str, Any]) -> str:
         if set(report[kind]) - {"unnamed"}:
             lines += _rows(kind[:-1], report[kind])
     lines += _rows("dropped", report["dropped"]) + _rows("changed", report["changed"])
+    for kind, both in report["balance"].items():
+        for name, share in both["asked"].items():
+            counted = both["counted"].get(name, 0)
+            lines.append(f"  {kind[:-1]:<8} {counted:>10.1%} of the answers' bytes, {share:.1%} "
+                         f"asked: {name}")  # fmt: skip
+    if report["quality"]:
+        lines.append(f"  quality  {report['quality']['mean_score']:>10.3f} mean score of "
+                     f"{report['quality']['scored']:,} conversations")  # fmt: skip
+        lines += _rows("signal", report["quality"]["signals"])
     found = report["contamination"]
     if found["status"] == "checked":
         touched = sum(map(len, found["touched"].values()))

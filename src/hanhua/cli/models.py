@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,6 +12,7 @@ from hanhua.cli import app, emit
 ModelArgument = Annotated[
     Path, typer.Argument(help="a run folder (runs/NAME), an artifact or a Hugging Face folder")
 ]
+EngineName = Literal["auto", "hanhua", "vllm", "llama-cpp"]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object last")]
 
 
@@ -21,14 +22,53 @@ def serve(
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="port; 0 takes a free one")] = 8000,
     api_key_file: Annotated[
-        Path | None, typer.Option(help="one key a line; without it everyone may ask")
+        Path | None,
+        typer.Option(help="KEY [name=N] [rpm=N] [tpm=N] a line; without it everyone may ask"),
     ] = None,
+    max_seconds: Annotated[
+        float, typer.Option(min=0.0, help="longest time for a request; 0: no limit")
+    ] = 0.0,
+    block_words: Annotated[
+        Path | None, typer.Option(help="one word a line that is neither taken nor said")
+    ] = None,
+    compat: Annotated[
+        bool, typer.Option("--compat", help="also POST / /generate /chat, as older projects had")
+    ] = False,
+    engine: Annotated[
+        EngineName,
+        typer.Option(
+            help="auto: llama-cpp for a GGUF file, else ours; vllm and llama-cpp run "
+            "as a process of their own"
+        ),
+    ] = "auto",
+    engine_command: Annotated[
+        str | None, typer.Option(help="program of that engine, where it is not on the path")
+    ] = None,
+    engine_args: Annotated[str, typer.Option(help="further options of that engine, quoted")] = "",
+    engine_wait: Annotated[
+        float, typer.Option(min=0.0, help="seconds that engine may take to answer")
+    ] = 600.0,
     json_: Json = False,
 ) -> None:
     """Serve a model: an OpenAI-style API under /v1 and a chat page at /."""
+    from hanhua.serve.external import choose_engine, refuse_ours, serve_external
+
+    chosen = choose_engine(engine, model)
+    if chosen != "hanhua":
+        refuse_ours({"--max-seconds": max_seconds, "--block-words": block_words,
+                     "--compat": compat})  # fmt: skip
+        serve_external(
+            chosen, model, host=host, port=port, api_key_file=api_key_file,
+            engine_command=engine_command, engine_args=engine_args, wait_seconds=engine_wait,
+        )  # fmt: skip
+        emit({"stopped": True}, json_)
+        return
     from hanhua.serve.run import serve as start
 
-    start(model, host=host, port=port, api_key_file=api_key_file)
+    start(
+        model, host=host, port=port, api_key_file=api_key_file, max_seconds=max_seconds,
+        block_words=block_words, compat=compat,
+    )  # fmt: skip
     emit({"stopped": True}, json_)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hanhua.cli import app, emit
-from hanhua.core.errors import StorageError, UsageError
+from hanhua.core.errors import GateError, StorageError, UsageError
 
 if TYPE_CHECKING:
     from hanhua.core.ranks import Ranks
@@ -119,10 +119,14 @@ def _run(
     quiet_libraries()
     walk = recipe.walk(runs)
     with _ranks(walk) as ranks:
-        ledger = run_walk(
-            walk, default_progress(quiet), until=until, summarise=summarise, command=command,
-            ranks=ranks,
-        )  # fmt: skip
+        try:
+            ledger = run_walk(
+                walk, default_progress(quiet), until=until, summarise=summarise, command=command,
+                ranks=ranks,
+            )  # fmt: skip
+        except GateError:
+            render(walk.run_dir)
+            raise
     page = render(walk.run_dir)
     if not quiet:
         typer.echo(text_summary(ledger), err=True)
@@ -221,10 +225,12 @@ def _stage_line(name: str, entry: Mapping[str, Any]) -> str:
 
 @app.command()
 def report(run: RunArgument, json_: Json = False) -> None:
-    """Draw a run's HTML report again."""
-    from hanhua.report.render import render
+    """Draw a run's HTML report again; --json prints its content for machines."""
+    from hanhua.core.files import read_json
+    from hanhua.report.render import FACTS, render
 
     read_ledger(run)
     page = render(run)
     typer.echo(f"report: {page}", err=json_)
-    emit({"report": str(page)}, json_)
+    if json_:
+        emit({"report": str(page), **read_json(run / FACTS)}, json_)

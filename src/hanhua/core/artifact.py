@@ -16,7 +16,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
-from hanhua.core.config import Added, Outside, is_hub_id
+from hanhua.core.config import Added, Apart, Outside, is_hub_id
 from hanhua.core.errors import ArtifactError, InputError
 from hanhua.core.files import canonical_json, read_json, sha256_file, sha256_text, write_json
 
@@ -118,6 +118,8 @@ def identity(config: BaseModel, digests: Digests, where: str) -> dict[str, Any]:
     for name, field in type(config).model_fields.items():
         value = getattr(config, name)
         if value == field.default and any(isinstance(m, Added) for m in field.metadata):
+            continue
+        if any(isinstance(m, Apart) for m in field.metadata):
             continue
         mark = _mark(field.annotation, field.metadata)
         found[name] = _identify(value, mark, digests, f"{where}.{name}")

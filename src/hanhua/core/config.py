@@ -46,6 +46,11 @@ class Added:
     """
 
 
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """Marks a field that changes nothing that is made, so it is part of no identity."""
+
+
 def expand(value: str, root: Path) -> str:
     """Expand ``${NAME}``, ``${NAME:-default}`` and ``~``; make a relative path absolute to root."""
 

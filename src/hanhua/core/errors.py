@@ -11,7 +11,8 @@ HanhuaError
 ├── ArtifactError     9   an artifact that is not whole
 ├── DependencyError  10   an optional package that is not installed
 ├── ServeError       11   a server that cannot start
-└── ResourceError    12   memory that ran out
+├── ResourceError    12   memory that ran out
+└── GateError        13   a model that breaks a limit of the recipe
 
 Exit code 1 is left for what we did not foresee, 130 for an interrupt.
 """
@@ -142,3 +143,9 @@ class ResourceError(HanhuaError):
     """Memory that ran out."""
 
     exit_code = 12
+
+
+class GateError(HanhuaError):
+    """A model that breaks a limit of the recipe: the run ends, what was made stays."""
+
+    exit_code = 13

@@ -116,8 +116,12 @@ def machine_facts(machine: Machine) -> dict[str, Any]:
     except (OSError, StopIteration):
         pass
     cores = os.cpu_count() or 1
-    return {"cpu": cpu, "cores": cores, "threads": machine.threads or cores,
-            "system": platform.system(), "device": machine.device}  # fmt: skip
+    found: dict[str, Any] = {"cpu": cpu, "cores": cores, "threads": machine.threads or cores,
+             "system": platform.system(), "device": machine.device}  # fmt: skip
+    if machine.price_per_device_hour is not None:  # for the report's account of money
+        found |= {"price_per_device_hour": machine.price_per_device_hour,
+                  "currency": machine.currency}  # fmt: skip
+    return found | ({"devices": machine.devices} if machine.devices > 1 else {})
 
 
 def make_record(

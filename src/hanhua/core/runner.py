@@ -50,7 +50,7 @@ def run(
             :func:`follow`.
 
     Raises:
-        HanhuaError: whatever a stage refuses; finished stages stay.
+        HanhuaError: whatever a stage refuses, or its check; finished stages stay.
     """
     with storage_errors(walk.run_dir):
         walk.run_dir.mkdir(parents=True, exist_ok=True)
@@ -73,6 +73,8 @@ def run(
             ledger["summary"] = dict(summarise(walk.run_dir, ledger["stages"])) if summarise else {}
             # not sorted: stages stay in walk order
             write_json(walk.run_dir / LEDGER, ledger, sort_keys=False)
+            if step.node.stage.check is not None:
+                step.node.stage.check(step.node.config, finished[step.name])
         if complete:
             shutil.rmtree(walk.run_dir / BUILDING, ignore_errors=True)
     ranks.announce(None)
@@ -150,7 +152,14 @@ def make_ledger(
         "versions": newest["versions"],
         "machine": newest["machine"],
         "stages": {name: _entry(by_name[name], artifact) for name, artifact in finished.items()},
+        **_limits(walk),
     }
+
+
+def _limits(walk: Walk) -> dict[str, Any]:
+    """The recipe's gates, which are part of no artifact; for the report."""
+    found = {k: v for n in walk.nodes for k, v in dict(getattr(n.config, "gates", {})).items()}
+    return {"gates": found} if found else {}
 
 
 def _entry(step: Step, artifact: Artifact) -> dict[str, Any]:

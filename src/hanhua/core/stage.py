@@ -65,6 +65,8 @@ class Stage:
         estimate: tokens, steps, seconds, bytes as far as they can be told beforehand.
         together: whether all processes of a run (see ``ranks.py``) work on it; what it returns
             on the first counts.
+        check: looks at the finished artifact, in every run anew, and may end the run with an
+            error; the artifact stays.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Stage:
     title: str
     estimate: Callable[[Any, Mapping[str, Any]], Mapping[str, Any]] | None = None
     together: bool = False
+    check: Callable[[Any, Artifact], None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,20 +1,23 @@
 """Multiple choice: ask a task's questions, and say how well it went, with n and error.
 
-What does not fit into the context is never cut in silence: first solved examples are left out,
-then the beginning of the question, and both are counted.
+``accuracy`` is of the likeliest option; besides it stand those of the likeliest per character
+(lm-evaluation-harness's ``acc_norm``) and per byte (its ``acc_bytes``), lengths without the space
+before an option.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from hanhua.core.progress import Progress, Silent
-from hanhua.eval.compare import paired_accuracy, proportion, standard_error, tidy
+from hanhua.eval.compare import paired_accuracy, proportion, ratio, standard_error, tidy
+from hanhua.eval.fit import fit, option_room
 from hanhua.eval.forward import CausalModel
-from hanhua.eval.score import Request, score_options
+from hanhua.eval.score import score_options
 from hanhua.eval.tasks.question import Question, Task
 
 Group = tuple[str, int, bool]
@@ -30,6 +33,9 @@ class Answer:
         logprobs: nats of each option, the sum over its tokens.
         likeliest_by_byte: index of the option with the highest log-probability per byte.
         shots: solved examples that fitted in; cut: whether the question's beginning did not.
+        likeliest_by_char: as by byte, per character.
+        also: other options that are right too.
+        score: of the question, where that is not whether the choice is right.
     """
 
     id: str
@@ -40,15 +46,25 @@ class Answer:
     logprobs: tuple[float, ...]
     shots: int
     cut: bool
+    likeliest_by_char: int | None = None
+    also: tuple[int, ...] = ()
+    score: float | None = None
 
     @property
     def right(self) -> bool:
         """Whether the choice is the answer."""
-        return self.choice == self.answer
+        return self.is_right(self.choice)
+
+    def is_right(self, option: int | None) -> bool:
+        """Whether an option is the answer, or one of several."""
+        return option == self.answer or option in self.also
 
     def as_item(self) -> dict[str, Any]:
         """One line of the items file."""
-        item = asdict(self) | {"right": self.right}
+        item = {k: v for k, v in asdict(self).items() if v not in (None, ())}
+        item |= {"right": self.right}
+        if self.score is not None:
+            item["score"] = tidy(self.score)
         return item | {"logprobs": [tidy(round(value, 6)) for value in self.logprobs]}
 
 
@@ -60,7 +76,7 @@ def ask(model: CausalModel, task: Task, progress: Progress | None = None) -> lis
         task: the questions and the words around them.
         progress: shown by questions.
     """
-    fitted = _fit(model, task)
+    fitted = fit(model, task, option_room(model))
     groups: dict[Group, list[int]] = defaultdict(list)
     for i, (_, shots, cut) in enumerate(fitted):
         groups[task.questions[i].subject, shots, cut].append(i)
@@ -78,63 +94,27 @@ def ask(model: CausalModel, task: Task, progress: Progress | None = None) -> lis
 def _answer(
     task: Task, question: Question, scores: Sequence[float], shots: int, cut: bool
 ) -> Answer:
-    sizes = [len(o.encode()) for o in task.wording.options(question, task.answers)]
-    by_byte = [score / size for score, size in zip(scores, sizes, strict=True)]
+    bare = task.wording.bare(question, task.answers)
+    per_byte = [score / len(o.encode()) for score, o in zip(scores, bare, strict=True)]
+    per_char = [score / len(o) for score, o in zip(scores, bare, strict=True)]
+    right = {question.answer, *question.also}
     return Answer(
-        question.id, question.subject, question.answer, _argmax(scores), _argmax(by_byte),
-        tuple(scores), shots, cut,
+        question.id, question.subject, question.answer, _argmax(scores), _argmax(per_byte),
+        tuple(scores), shots, cut, _argmax(per_char), question.also,
+        _mass(scores, right) if task.metric == "mass" else None,
     )  # fmt: skip
+
+
+def _mass(scores: Sequence[float], right: set[int]) -> float:
+    """Probability on the right options, of that on all."""
+    top = max(scores)
+    shares = [math.exp(score - top) for score in scores]
+    return sum(shares[i] for i in right) / sum(shares)
 
 
 def _argmax(values: Sequence[float]) -> int:
     """The first of the highest."""
     return max(range(len(values)), key=lambda i: (values[i], -i))
-
-
-def _fit(model: CausalModel, task: Task) -> list[tuple[Request, int, bool]]:
-    """Requests that fit the context, with the examples that each kept and whether it was cut."""
-    found: dict[int, tuple[Request, int, bool]] = {}
-    open_places = list(range(len(task.questions)))
-    for shots in range(task.shots, -1, -1):
-        requests = _requests(model, task, [task.questions[i] for i in open_places], shots)
-        left = []
-        for i, request in zip(open_places, requests, strict=True):
-            if _room(model, request) >= len(request.context):
-                found[i] = (request, shots, False)
-            elif shots:
-                left.append(i)
-            else:
-                room = max(_room(model, request) - 1, 0)
-                tail = request.context[len(request.context) - room :]
-                found[i] = (Request((model.start, *tail), request.options), 0, True)
-        open_places = left
-    return [found[i] for i in range(len(task.questions))]
-
-
-def _room(model: CausalModel, request: Request) -> int:
-    """Tokens that a context may have so that the longest option still fits behind it."""
-    return model.context_tokens - (max(map(len, request.options)) - 1)
-
-
-def _requests(
-    model: CausalModel, task: Task, questions: Sequence[Question], shots: int
-) -> list[Request]:
-    """Encode each prompt alone and with each option; the option's ids are what comes on top."""
-    texts: list[str] = []
-    starts: list[int] = []
-    for question in questions:
-        prompt = task.prompt(question, shots)
-        starts.append(len(texts))
-        more = task.wording.options(question, task.answers)
-        texts += [prompt, *(prompt + option for option in more)]
-    ids = model.encode(texts)
-    found = []
-    for question, start in zip(questions, starts, strict=True):
-        context = ids[start]
-        wholes = ids[start + 1 : start + 1 + len(question.choices)]
-        options = tuple(tuple(whole[len(context) :]) or (whole[-1],) for whole in wholes)
-        found.append(Request((model.start, *context), options))
-    return found
 
 
 def summary(
@@ -154,28 +134,51 @@ def summary(
         base: id of a question -> whether the base was right.
     """
     n, right = len(answers), sum(a.right for a in answers)
-    by_byte = sum(a.likeliest_by_byte == a.answer for a in answers)
-    share = proportion(right, n)
-    return {
-        "task": task.name, "name": task.name, "version": task.version,
-        "language": task.language, "source": task.source, "licence": task.licence,
-        "template": task.wording.name, "template_source": task.wording.source,
-        "metric": f"accuracy of the likeliest {task.answers}", "n": n,
+    share, error = proportion(right, n), standard_error(right, n)
+    if task.metric == "mass":
+        scores = [score_of(task, a) for a in answers]
+        share, error = ratio(scores, [1.0] * n, seed, draws), _error_of_mean(scores)
+    by_byte = sum(a.is_right(a.likeliest_by_byte) for a in answers)
+    by_char = [a.is_right(a.likeliest_by_char) for a in answers if a.likeliest_by_char is not None]
+    return heading(task, answers) | {
         "accuracy": tidy(share.value), "low": tidy(share.low), "high": tidy(share.high),
-        "stderr": tidy(standard_error(right, n)), "chance": tidy(task.chance),
-        "accuracy_by_byte": tidy(by_byte / n), "shots": task.shots,
-        "with_fewer_shots": sum(a.shots < task.shots for a in answers),
-        "cut": sum(a.cut for a in answers), "by_subject": _by_subject(answers),
+        "stderr": tidy(error), "accuracy_by_byte": tidy(by_byte / n),
+        "accuracy_by_char": tidy(sum(by_char) / n) if len(by_char) == n else None,
         "difference": _difference(answers, base, seed, draws) if base else None,
     }  # fmt: skip
 
 
-def _by_subject(answers: Sequence[Answer]) -> dict[str, Any]:
-    groups: dict[str, list[Answer]] = defaultdict(list)
-    for answer in answers:
-        groups[answer.subject].append(answer)
+def heading(task: Task, answers: Sequence[Any]) -> dict[str, Any]:
+    """What was asked and how; the metric of a task of choices."""
+    of = "share of probability on right options" if task.metric == "mass" else "accuracy of the"
+    metric = of if task.metric == "mass" else f"{of} likeliest {task.answers}"
     return {
-        name: {"n": len(group), "accuracy": tidy(sum(a.right for a in group) / len(group))}
+        "task": task.name, "name": task.name, "version": task.version,
+        "language": task.language, "source": task.source, "licence": task.licence,
+        "template": task.wording.name, "template_source": task.wording.source,
+        "metric": metric, "n": len(answers), "chance": tidy(task.chance), "shots": task.shots,
+        "with_fewer_shots": sum(a.shots < task.shots for a in answers),
+        "cut": sum(a.cut for a in answers), "by_subject": _by_subject(task, answers),
+        "difference": None,
+    }  # fmt: skip
+
+
+def score_of(task: Task, answer: Any) -> float:
+    """A question's score by the task's metric, from 0 to 1."""
+    return float(answer.right if answer.score is None else answer.score)
+
+
+def _error_of_mean(values: Sequence[float]) -> float:
+    mean, n = sum(values) / len(values), len(values)
+    return math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n) if n > 1 else 0.0
+
+
+def _by_subject(task: Task, answers: Sequence[Any]) -> dict[str, Any]:
+    groups: dict[str, list[float]] = defaultdict(list)
+    for answer in answers:
+        groups[answer.subject].append(score_of(task, answer))
+    return {
+        name: {"n": len(group), "accuracy": tidy(sum(group) / len(group))}
         for name, group in sorted(groups.items())
     }
 

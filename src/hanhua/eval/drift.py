@@ -11,26 +11,29 @@ the base's ids and so counts as loss. How much that is, is told as `added_mass`.
 Two kinds of text: held-out documents, and text sampled from the base itself, which is what the
 base was trained to know even where its training data are unknown. On the latter the figure is an
 unbiased estimate of the divergence of the two models as wholes.
+
+The same pass keeps the divergence at every position, and what the two models find likeliest where
+it is largest, so that ``drift_where.py`` can say where the model moved without another pass.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
-import numpy as np
-import torch
-
-from hanhua.core.progress import Bar, Progress, Silent
-from hanhua.eval.bits_per_byte import batch_tensors, batches, windows
+from hanhua.core.progress import Progress, Silent
 from hanhua.eval.compare import ratio, tidy
+from hanhua.eval.drift_pass import Pieces, divergences, peaks
+from hanhua.eval.drift_where import where_it_moved
 from hanhua.eval.forward import CausalModel
 from hanhua.model.generate import Sampling, TokenBytes, decode, generate
 from hanhua.text.document import Document
 
 SAMPLE_BATCH_ROWS = 32
+KL_DIGITS = 6
+"""Decimals kept of a position's nats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,11 @@ class TextDrift:
         added: probability given to added pieces, summed over its positions.
         n_bytes, n_tokens: of the text, in UTF-8 and in the base's ids.
         same_ids: whether the new tokenizer would cut the text the same way.
+        kl: KL divergence in nats of the next-token distributions at each position.
+        pieces: the text's tokens as text, one for each position.
+        peaks: of the few positions that moved most, the largest first: ``at`` (its place in
+            `pieces`), ``base`` and ``new`` (the likeliest piece by each model) and
+            ``base_p``, ``new_p`` (its probability by that model).
     """
 
     id: str
@@ -63,6 +71,9 @@ class TextDrift:
     n_bytes: int
     n_tokens: int
     same_ids: bool
+    kl: tuple[float, ...] = ()
+    pieces: tuple[str, ...] = ()
+    peaks: tuple[Mapping[str, Any], ...] = ()
 
 
 def not_exact(base: CausalModel, new: CausalModel) -> str | None:
@@ -123,38 +134,17 @@ def measure(
     sequences = [[base.start, *t.ids] for t in texts]
     total = sum(len(t.ids) for t in texts)
     with (progress or Silent()).bar("drift from the base", total, "tok") as bar:
-        nats, added = _divergence(base, new, sequences, bar)
+        found = divergences(base, new, sequences, bar)
     before, after = (m.encode([t.text for t in texts]) for m in (base, new))
+    ours, theirs = Pieces(base.tokenizer), Pieces(new.tokenizer)
     return [
         TextDrift(
-            t.id, t.source, float(nats[i]), float(added[i]), t.n_bytes, len(t.ids),
-            before[i] == after[i],
+            t.id, t.source, float(p.nats.sum()), float(p.added.sum()), t.n_bytes, len(t.ids),
+            before[i] == after[i], tuple(round(float(x), KL_DIGITS) for x in p.nats),
+            tuple(map(ours, t.ids)), tuple(peaks(p, ours, theirs)),
         )
-        for i, t in enumerate(texts)
+        for i, (t, p) in enumerate(zip(texts, found, strict=True))
     ]  # fmt: skip
-
-
-@torch.inference_mode()
-def _divergence(
-    base: CausalModel, new: CausalModel, sequences: Sequence[Sequence[int]], bar: Bar
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """KL in nats and probability of added pieces, summed over the positions of each sequence."""
-    nats, added = np.zeros(len(sequences)), np.zeros(len(sequences))
-    context = min(base.context_tokens, new.context_tokens)
-    for batch in batches(windows([len(s) for s in sequences], context), base.batch_tokens):
-        ids_BS, rows_N, _, owners = batch_tensors(base, batch, sequences)
-        base_ND = base.hidden(ids_BS).flatten(0, 1)[rows_N]
-        new_ND = new.hidden(ids_BS.to(new.device)).flatten(0, 1)[rows_N.to(new.device)]
-        for chunk in new.chunks(len(owners)):
-            # The base's padding rows are no text: its distribution is taken over its ids alone.
-            p_NV = torch.log_softmax(base.logits(base_ND[chunk])[:, : base.n_ids], dim=-1)
-            q_NV = torch.log_softmax(new.logits(new_ND[chunk]), dim=-1).to(p_NV.device)
-            kl_N = (p_NV.exp() * (p_NV - q_NV[:, : base.n_ids])).sum(dim=-1)
-            mass_N = q_NV[:, base.n_ids : new.n_ids].exp().sum(dim=-1)
-            np.add.at(nats, owners[chunk], kl_N.double().cpu().numpy())
-            np.add.at(added, owners[chunk], mass_N.double().cpu().numpy())
-        bar.advance(len(owners))
-    return nats, added
 
 
 def summary(found: Sequence[TextDrift], seed: int, draws: int) -> dict[str, Any]:
@@ -163,20 +153,24 @@ def summary(found: Sequence[TextDrift], seed: int, draws: int) -> dict[str, Any]
     Returns:
         value, low, high (bits per byte); n_docs, n_bytes, n_tokens; added_mass, the mean
         probability of added pieces at a position; same_ids, the texts that the new tokenizer
-        cuts like the base's.
+        cuts like the base's; and where it moved (see `where_it_moved`).
     """
     n_tokens = sum(t.n_tokens for t in found)
     n_bytes = [t.n_bytes for t in found]
     bits = [t.nats / math.log(2) for t in found]
-    return ratio(bits, n_bytes, seed, draws).as_dict() | {
-        "n_docs": len(found),
-        "n_bytes": sum(n_bytes),
-        "n_tokens": n_tokens,
-        "added_mass": tidy(sum(t.added for t in found) / n_tokens),
-        "same_ids": sum(t.same_ids for t in found),
-    }
+    return (
+        ratio(bits, n_bytes, seed, draws).as_dict()
+        | {
+            "n_docs": len(found),
+            "n_bytes": sum(n_bytes),
+            "n_tokens": n_tokens,
+            "added_mass": tidy(sum(t.added for t in found) / n_tokens),
+            "same_ids": sum(t.same_ids for t in found),
+        }
+        | where_it_moved(found, seed, draws)
+    )
 
 
 def as_item(found: TextDrift) -> dict[str, Any]:
     """One line of the items file."""
-    return {key: tidy(value) for key, value in asdict(found).items()}
+    return {one.name: tidy(getattr(found, one.name)) for one in fields(found)}

@@ -3,6 +3,7 @@
 Written are ``scores.json`` (what reports read), ``items/*.jsonl`` (one line for each document and
 question, so that any two models can be compared pairwise later) and ``samples.json``. The base's
 folder also holds ``drift_text.jsonl``, the text that it wrote itself and that all are measured on.
+Killed and called again with the same folder of journals, it goes on where it was.
 """
 
 from __future__ import annotations
@@ -12,19 +13,27 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hanhua.core.files import write_json
 from hanhua.core.progress import Progress, Silent
-from hanhua.eval import bits_per_byte, choose, drift
-from hanhua.eval.compare import tidy
+from hanhua.eval import asked, bits_per_byte, drift
+from hanhua.eval.answers import measure_answers
+from hanhua.eval.answers_prompts import load_prompts
 from hanhua.eval.config import EvalConfig
+from hanhua.eval.contaminated import touched_texts
 from hanhua.eval.forward import CausalModel
-from hanhua.eval.items import read_as, read_lines, write_lines
+from hanhua.eval.items import read_as, write_lines
+from hanhua.eval.measured import Bench, measure_drift, measure_task, measure_texts
+from hanhua.eval.resume import Journals
 from hanhua.eval.samples import make_samples
 from hanhua.eval.tasks.load import load_tasks
-from hanhua.eval.tasks.question import Task
+from hanhua.eval.verdict import Claim, at_chance, settle
 from hanhua.text.document import Document
 
 FORMAT = 1
+METHOD = 1
+"""Raised when the same model and items give other numbers."""
 DRIFT_TEXT = "drift_text.jsonl"
 
 Documents = Mapping[str, Sequence[Document]]
@@ -42,6 +51,11 @@ class Evaluation:
         seed: of samples and bootstraps.
         device: "cpu" or "cuda".
         progress: bars.
+        journals: a folder that survives a kill; None: nothing is kept.
+        identity: what tells the model from any other, such as its fingerprint; needed with
+            journals.
+        base_identity: the same of the base that drift is measured from.
+        contamination: the account of a corpus's ledger: questions found in documents.
     """
 
     config: EvalConfig
@@ -50,21 +64,37 @@ class Evaluation:
     seed: int = 17
     device: str = "cpu"
     progress: Progress = field(default_factory=Silent)
+    journals: Path | None = None
+    identity: str = ""
+    base_identity: str = ""
+    contamination: Mapping[str, Any] | None = None
+
+    def bench(self, out: Path, base_eval: Path | None) -> Bench:
+        """What the parts of the evaluation share."""
+        config = self.config
+        touched = touched_texts(self.contamination or {}, config.tasks) if config.tasks else None
+        by = {"method": METHOD, "model": self.identity, "device": self.device,
+              "torch": torch.__version__}  # fmt: skip
+        return Bench(
+            journals=Journals(self.journals, by), items=out / "items",
+            base_items=base_eval / "items" if base_eval else None, seed=self.seed,
+            draws=config.intervals, progress=self.progress, touched=touched,
+        )  # fmt: skip
 
 
 def evaluate(
-    model: Path | str,
+    model: Path | str | CausalModel,
     setting: Evaluation,
     out: Path,
     *,
     name: str = "model",
-    base: Path | str | None = None,
+    base: Path | str | CausalModel | None = None,
     base_eval: Path | None = None,
 ) -> dict[str, Any]:
     """Measure a model and write what was found into a folder.
 
     Args:
-        model: a model folder or hub id.
+        model: a model folder, hub id, or a model that is loaded.
         setting: what to measure, on what.
         out: the folder.
         name: of the model, in the results.
@@ -78,20 +108,48 @@ def evaluate(
         ModelError, InputError: what does not load; ArtifactError: a broken base_eval.
     """
     tasks = load_tasks(setting.config.tasks)  # first, so that a wrong path costs no hour
-    loaded = CausalModel.load(model, setting.device)
-    items = out / "items"
+    prompts = load_prompts(setting.config.answers)
+    loaded = _loaded(model, setting.device)
+    bench = setting.bench(out, base_eval)
     found = {
         "format": FORMAT, "model": name, "compared_with": "base" if base_eval else None,
         "method": _method(loaded),
-        "bits_per_byte": _bits(loaded, setting, items, base_eval),
-        "tasks": _tasks(loaded, tasks, setting, items, base_eval),
+        "bits_per_byte": _bits(loaded, setting, bench),
+        "tasks": [
+            measure_task(lambda t, p: asked.ask(loaded, t, p), task, bench) for task in tasks
+        ],
     }  # fmt: skip
     samples = make_samples(loaded, setting.config, setting.seed)
     write_json(out / "samples.json", samples)
     found["samples"] = len(samples)
+    found["answers"] = measure_answers(loaded, prompts, setting.config.answers, bench)
     found |= _drift(loaded, setting, out, base, base_eval)
+    found["verdicts"] = add_verdicts(found)
     write_json(out / "scores.json", found)
     return found
+
+
+def _loaded(model: Path | str | CausalModel, device: str) -> CausalModel:
+    return model if isinstance(model, CausalModel) else CausalModel.load(model, device)
+
+
+def add_verdicts(scores: dict[str, Any]) -> list[dict[str, Any]]:
+    """The verdict on every task and language, as one family; also put into their differences."""
+    parts: list[dict[str, Any]] = [*scores["bits_per_byte"].values(), *scores["tasks"]]
+    claims = [
+        Claim(name=f"bits_per_byte/{code}", language=code, unit="bits per byte",
+              difference=part["difference"])
+        for code, part in scores["bits_per_byte"].items()
+    ]  # fmt: skip
+    for task in scores["tasks"]:
+        claims.append(Claim(
+            name=task["name"], language=task["language"], unit="accuracy",
+            difference=task["difference"], at_chance=at_chance(task),
+        ))  # fmt: skip
+    rows = settle(claims)
+    for part, row in zip(parts, rows, strict=True):
+        part["difference"] = row["difference"]
+    return [row for row in rows if row["difference"]]
 
 
 def _method(model: CausalModel) -> dict[str, Any]:
@@ -104,44 +162,18 @@ def _method(model: CausalModel) -> dict[str, Any]:
     }
 
 
-def _bits(
-    model: CausalModel, setting: Evaluation, items: Path, base_eval: Path | None
-) -> dict[str, Any]:
+def _bits(model: CausalModel, setting: Evaluation, bench: Bench) -> dict[str, Any]:
     config = setting.config.bits_per_byte
     found = {}
     for language, documents in sorted(setting.documents.items()):
         chosen = bits_per_byte.choose(documents, config.max_docs, config.max_chars_per_doc)
-        if not chosen:
-            continue
-        scores = bits_per_byte.score_texts(model, chosen, setting.progress)
-        name = f"bits_per_byte-{language}.jsonl"
-        write_lines(items / name, ({k: tidy(v) for k, v in asdict(s).items()} for s in scores))
-        base = None
-        if base_eval:
-            base = read_as(bits_per_byte.TextScore, base_eval / "items" / name)
-        draws = setting.config.intervals
-        found[language] = bits_per_byte.summary(scores, setting.seed, draws, base)
-    return found
-
-
-def _tasks(
-    model: CausalModel, tasks: Sequence[Task], setting: Evaluation, items: Path,
-    base_eval: Path | None,
-) -> list[dict[str, Any]]:  # fmt: skip
-    found = []
-    for task in tasks:
-        answers = choose.ask(model, task, setting.progress)
-        name = f"{task.name}.jsonl"
-        write_lines(items / name, (a.as_item() for a in answers))
-        base = None
-        if base_eval:
-            base = {row["id"]: bool(row["right"]) for row in read_lines(base_eval / "items" / name)}
-        found.append(choose.summary(task, answers, setting.seed, setting.config.intervals, base))
+        if chosen:
+            found[language] = measure_texts(model, language, chosen, bench)
     return found
 
 
 def _drift(
-    model: CausalModel, setting: Evaluation, out: Path, base: Path | str | None,
+    model: CausalModel, setting: Evaluation, out: Path, base: Path | str | CausalModel | None,
     base_eval: Path | None,
 ) -> dict[str, Any]:  # fmt: skip
     """The keys "drift" and "drift_method"; the base itself only writes its text."""
@@ -152,18 +184,17 @@ def _drift(
         texts = drift.from_base(model, config.samples, config.sample_tokens, setting.seed)
         write_lines(out / DRIFT_TEXT, map(asdict, texts))
         return {"drift": None, "drift_method": None}
-    old = CausalModel.load(base, setting.device)
+    old = _loaded(base, setting.device)
     reason = drift.not_exact(old, model)
     method = {"exact": reason is None, "reason": reason, "unit": "bits per byte"}
     if reason is not None:
         setting.progress.say(f"  drift is not measured: {reason}")
         return {"drift": None, "drift_method": method}
-    found = {}
-    for place, texts in _drift_texts(old, setting, base_eval).items():
-        if texts:
-            measured = drift.measure(old, model, texts, setting.progress)
-            write_lines(out / "items" / f"drift-{place}.jsonl", map(drift.as_item, measured))
-            found[place] = drift.summary(measured, setting.seed, setting.config.intervals)
+    bench, means = setting.bench(out, None), {"base": setting.base_identity}
+    found = {
+        place: measure_drift(old, model, place, texts, bench, means)
+        for place, texts in _drift_texts(old, setting, base_eval).items() if texts
+    }  # fmt: skip
     return {"drift": found, "drift_method": method}
 
 

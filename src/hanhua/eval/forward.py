@@ -57,6 +57,7 @@ class CausalModel:
         self.n_ids = len(tokenizer)
         self.context_tokens = _context_tokens(model.config)
         self.start = _start_id(tokenizer)
+        self.starts = tokenizer("a")["input_ids"][:1] == [self.start]
         self._check()
 
     @classmethod
@@ -77,6 +78,14 @@ class CausalModel:
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, without any special token; "<s>" in a text is just text."""
         return [e.ids for e in self.core.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def before_text(self, ids: Sequence[int] = ()) -> tuple[int, ...]:
+        """What stands before a text's ids: the start token, where the tokenizer itself puts one.
+
+        As in lm-evaluation-harness: GPT-2 and Qwen get none, unless there is nothing else to
+        predict the first token from.
+        """
+        return (self.start,) if self.starts or not ids else ()
 
     def hidden(
         self, ids_BS: torch.Tensor, cache: DynamicCache | None = None, **arguments: Any

@@ -12,6 +12,8 @@ from typing import Any
 
 from hanhua.core.artifact import Artifact
 from hanhua.core.files import read_json
+from hanhua.export.card_answers import ANSWERS_HEAD, ANSWERS_TEXT, answer_rows, safety_sentence
+from hanhua.export.card_verdicts import VERDICTS_HEAD, VERDICTS_TEXT, verdict_rows
 
 TITLES = {"base": "base (untouched)", "expand": "expanded", "pretrain": "pretrained",
           "finetune": "chat", "prefer": "preference-tuned"}  # fmt: skip
@@ -85,8 +87,8 @@ def render_card(facts: CardFacts) -> str:
     """The card as Markdown with the hub's YAML head."""
     blocks = [
         _head(facts), _about(facts), _use(facts), _base(facts), _data(facts), _chat_data(facts),
-        _vocabulary(facts), _mixture(facts), _bits(facts), _drift(facts), _tasks(facts),
-        _limits(facts),
+        _verdicts(facts), _vocabulary(facts), _mixture(facts), _bits(facts), _drift(facts),
+        _tasks(facts), _answers(facts), _limits(facts),
     ]  # fmt: skip
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -174,6 +176,14 @@ def _mixture(facts: CardFacts) -> str:
     return text + _table(("language", "asked", "counted"), rows)
 
 
+def _verdicts(facts: CardFacts) -> str:
+    walked = list(_ordered(facts.scores))
+    rows = list(verdict_rows(walked[-1][1])) if walked else []
+    if not rows:
+        return ""
+    return f"## Gained and lost\n\n{VERDICTS_TEXT}\n\n{_table(VERDICTS_HEAD, rows)}"
+
+
 def _bits(facts: CardFacts) -> str:
     rows = [
         (TITLES[name], code, _interval(score), _count(score.get("n_docs")),
@@ -217,10 +227,17 @@ def _tasks(facts: CardFacts) -> str:
     return text + _table(head, rows)
 
 
+def _answers(facts: CardFacts) -> str:
+    rows = [(TITLES[name], *row) for name, scores in _ordered(facts.scores)
+            for row in answer_rows(scores)]  # fmt: skip
+    return f"## Answers\n\n{ANSWERS_TEXT}\n\n{_table(ANSWERS_HEAD, rows)}" if rows else ""
+
+
 def _limits(facts: CardFacts) -> str:
     return (
-        "## Limits\n\nThe model writes what is probable, not what is true. It has not been tuned "
-        "for safety. The licences of the base model and of the data above apply to it."
+        "## Limits\n\nThe model writes what is probable, not what is true. "
+        f"{safety_sentence(facts.scores)} "
+        "The licences of the base model and of the data above apply to it."
     )
 
 

@@ -39,7 +39,7 @@ HARD_TEXTS = (
 
 PIECES_PER_LINE = 100
 GREEDY_TOKENS = 24
-_GREEDY_TEXTS = ("Once upon a time", "从前有一个", "The capital of", "你好")
+GREEDY_TEXTS = ("Once upon a time", "从前有一个", "The capital of", "你好")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def export_hf(model_dir: Path, out: Path, config: ExportConfig) -> dict[str, int
     """
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = load_tokenizer(model_dir)
-    dtype = getattr(torch, _stored_dtype(model_dir))
+    dtype = getattr(torch, stored_dtype(model_dir))
     model: Any = load_model(model_dir, dtype=dtype)
     before = _behaviour(model, tokenizer)
     model.generation_config = generation_config(model, tokenizer, config)
@@ -113,7 +113,8 @@ def generation_config(model: Any, tokenizer: Any, config: ExportConfig) -> Any:
     )
 
 
-def _stored_dtype(folder: Path) -> str:
+def stored_dtype(folder: Path) -> str:
+    """The type that a folder's config states, such as "float16"."""
     dtype = AutoConfig.from_pretrained(folder, trust_remote_code=False).dtype
     return str(dtype or "float32").removeprefix("torch.")
 
@@ -134,16 +135,16 @@ def _behaviour(model: Any, tokenizer: Any) -> Behaviour:
             {"role": "user", "content": "再见"},
         ]
         chat = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    prompts = [tokenizer(text)["input_ids"] for text in _GREEDY_TEXTS]
+    prompts = [tokenizer(text)["input_ids"] for text in GREEDY_TEXTS]
     room = int(model.config.max_position_embeddings)
     return Behaviour(
-        ids={text: tokenizer(text)["input_ids"] for text in _texts(tokenizer)},
+        ids={text: tokenizer(text)["input_ids"] for text in compared_texts(tokenizer)},
         chat=chat,
-        greedy=[_greedy(model, ids, min(GREEDY_TOKENS, room - len(ids))) for ids in prompts],
+        greedy=[greedy_tokens(model, ids, min(GREEDY_TOKENS, room - len(ids))) for ids in prompts],
     )
 
 
-def _texts(tokenizer: Any) -> list[str]:
+def compared_texts(tokenizer: Any) -> list[str]:
     """The hard lines, and every piece of the vocabulary with others around it."""
     added = set(tokenizer.get_added_vocab())
     vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
@@ -153,7 +154,7 @@ def _texts(tokenizer: Any) -> list[str]:
     return [*HARD_TEXTS, *(" ".join(pieces[i : i + PIECES_PER_LINE]) for i in starts)]
 
 
-def _greedy(model: Any, ids: Sequence[int], count: int) -> list[int]:
+def greedy_tokens(model: Any, ids: Sequence[int], count: int) -> list[int]:
     """The model's most probable continuation, end tokens not minded."""
     found: list[int] = []
     cache, step = DynamicCache(), torch.tensor([list(ids)])

@@ -143,6 +143,11 @@ class TextStream:
         """The text still held back when no more ids come."""
         return "" if self.stopped else self._release(self._held, last=True)
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes taken in whose text is not out: a begun character, or what may become a stop."""
+        return len(self._held.encode()) + len(self._decoder.getstate()[0])
+
     def _release(self, text: str, last: bool) -> str:
         found = [(at + len(stop), at) for stop in self.stop if (at := text.find(stop)) >= 0]
         if found:

@@ -70,7 +70,7 @@ def bars(rows: Sequence[Bar], mark: float | None = None, title: str = "") -> Htm
     parts += [_bar(row, index, scale) for index, row in enumerate(rows)]
     if mark is not None:
         parts.append(_line(_LABEL + mark * scale, 2, height - 20, "mark"))
-    return _canvas(height, parts, title)
+    return canvas(height, parts, title)
 
 
 def _bar(row: Bar, index: int, scale: float) -> Html:
@@ -81,18 +81,18 @@ def _bar(row: Bar, index: int, scale: float) -> Html:
         a, b = _LABEL + max(row.low, 0.0) * scale, _LABEL + row.high * scale
         whisker = join(
             (
-                tag("line", x1=_n(a), x2=_n(b), y1=y + 9, y2=y + 9, class_="whisker"),
-                tag("line", x1=_n(a), x2=_n(a), y1=y + 5, y2=y + 13, class_="whisker"),
-                tag("line", x1=_n(b), x2=_n(b), y1=y + 5, y2=y + 13, class_="whisker"),
+                tag("line", x1=n_(a), x2=n_(b), y1=y + 9, y2=y + 9, class_="whisker"),
+                tag("line", x1=n_(a), x2=n_(a), y1=y + 5, y2=y + 13, class_="whisker"),
+                tag("line", x1=n_(b), x2=n_(b), y1=y + 5, y2=y + 13, class_="whisker"),
             )
         )
     return join(
         (
-            _text(_LABEL - 8, y + 13, row.label, "end"),
-            tag("rect", x=_LABEL, y=y, width=_n(max(end - _LABEL, 0.0)), height=18,
+            text_at(_LABEL - 8, y + 13, row.label, "end"),
+            tag("rect", x=_LABEL, y=y, width=n_(max(end - _LABEL, 0.0)), height=18,
                 class_=f"{row.colour} soft"),
             whisker,
-            _text(WIDTH, y + 13, row.shown, "end strong"),
+            text_at(WIDTH, y + 13, row.shown, "end strong"),
         )
     )  # fmt: skip
 
@@ -102,13 +102,13 @@ def _grid(marks: Sequence[float], scale: float, height: float) -> Html:
     for mark in marks:
         x = _LABEL + mark * scale
         lines.append(_line(x, 0, height - 22, "grid"))
-        lines.append(_text(x, height - 8, short(mark), "middle small"))
+        lines.append(text_at(x, height - 8, short(mark), "middle small"))
     return join(lines)
 
 
 def curves(
     series: Sequence[Series], title: str = "", height: float = 190, *, dots: Sequence[Series] = (),
-    axis: Words | str = TOKENS, zero: bool = True,
+    axis: Words | str = TOKENS, zero: bool = True, doubling: bool = False,
 ) -> Html:  # fmt: skip
     """Lines over tokens, or over another quantity.
 
@@ -119,31 +119,36 @@ def curves(
         dots: single points, without a line and not in the legend.
         axis: what runs along the x axis.
         zero: whether that begins at zero.
+        doubling: whether it is by logarithm, from 1 on, marked where it has doubled twice.
     """
     points = [p for line in (*series, *dots) for p in line.points]
-    xs = ticks(0.0 if zero else min(x for x, _ in points), max(x for x, _ in points))
+    furthest = max(x for x, _ in points)
+    xs = ticks(0.0 if zero else min(x for x, _ in points), furthest)
+    if doubling:
+        xs = [4.0**k for k in range(math.ceil(math.log(max(furthest, 2.0), 4)) + 1)]
+    scale = math.log if doubling else float
     ys = ticks(min(y for _, y in points), max(y for _, y in points))
     left, right, top, bottom = 40.0, WIDTH - 12.0, 8.0, height - 24
 
     def place(x: float, y: float) -> tuple[float, float]:
-        across = (x - xs[0]) / (xs[-1] - xs[0])
+        across = (scale(x) - scale(xs[0])) / (scale(xs[-1]) - scale(xs[0]))
         up = (y - ys[0]) / (ys[-1] - ys[0])
         return left + across * (right - left), bottom - up * (bottom - top)
 
     parts = []
     for y in ys:
         at = place(xs[0], y)[1]
-        parts.append(tag("line", x1=left, x2=right, y1=_n(at), y2=_n(at), class_="grid"))
-        parts.append(_text(left - 6, at + 4, short(y), "end small"))
-    parts += [_text(place(x, ys[0])[0], height - 8, short(x), "middle small") for x in xs]
+        parts.append(tag("line", x1=left, x2=right, y1=n_(at), y2=n_(at), class_="grid"))
+        parts.append(text_at(left - 6, at + 4, short(y), "end small"))
+    parts += [text_at(place(x, ys[0])[0], height - 8, short(x), "middle small") for x in xs]
     for line in series:
-        path = " ".join(f"{_n(a)},{_n(b)}" for a, b in (place(*p) for p in thin(line.points)))
+        path = " ".join(f"{n_(a)},{n_(b)}" for a, b in (place(*p) for p in thin(line.points)))
         parts.append(tag("polyline", points=path, class_=f"{line.colour} stroke"))
     for many in dots:
         places = [place(*p) for p in many.points]
-        parts += [tag("circle", cx=_n(x), cy=_n(y), r=3, class_=many.colour) for x, y in places]
+        parts += [tag("circle", cx=n_(x), cy=n_(y), r=3, class_=many.colour) for x, y in places]
     names = legend([(s.label, s.colour) for s in series], axis)
-    return join((_canvas(height, parts, title), names))
+    return join((canvas(height, parts, title), names))
 
 
 def thin(points: Sequence[tuple[float, float]], most: int = 160) -> list[tuple[float, float]]:
@@ -163,14 +168,14 @@ def stacks(rows: Sequence[Stack], title: str = "", pitch: int = 28) -> Html:
     for index, row in enumerate(rows):
         y, x = pitch * index + 4, float(_LABEL)
         whole = sum(amount for _, amount, _ in row.parts) or 1.0
-        parts.append(_text(_LABEL - 8, y + 13, row.label, "end"))
+        parts.append(text_at(_LABEL - 8, y + 13, row.label, "end"))
         for name, amount, colour in row.parts:
             wide = span * amount / whole
-            parts.append(tag("rect", x=_n(x), y=y, width=_n(wide), height=18, class_=colour))
+            parts.append(tag("rect", x=n_(x), y=y, width=n_(wide), height=18, class_=colour))
             names.setdefault(name, colour)
             x += wide
-        parts.append(_text(WIDTH, y + 13, row.shown, "end small"))
-    return join((_canvas(pitch * len(rows) + 4, parts, title), legend(list(names.items()))))
+        parts.append(text_at(WIDTH, y + 13, row.shown, "end small"))
+    return join((canvas(pitch * len(rows) + 4, parts, title), legend(list(names.items()))))
 
 
 def legend(names: Sequence[tuple[Words | str, str]], axis: Words | str = "") -> Html:
@@ -193,19 +198,21 @@ def short(value: float) -> str:
     return f"{value:.4g}"
 
 
-def _canvas(height: float, parts: Sequence[Html], title: str) -> Html:
-    box = f"0 0 {WIDTH} {_n(height)}"
+def canvas(height: float, parts: Sequence[Html], title: str) -> Html:
+    """An SVG of the width of all charts."""
+    box = f"0 0 {WIDTH} {n_(height)}"
     return tag("svg", *parts, viewBox=box, role="img", aria_label=title or None)
 
 
 def _line(x: float, top: float, bottom: float, style: str) -> Html:
-    return tag("line", x1=_n(x), x2=_n(x), y1=_n(top), y2=_n(bottom), class_=style)
+    return tag("line", x1=n_(x), x2=n_(x), y1=n_(top), y2=n_(bottom), class_=style)
 
 
-def _text(x: float, y: float, words: object, style: str) -> Html:
-    return tag("text", text(words, "tspan"), x=_n(x), y=_n(y), class_=style)
+def text_at(x: float, y: float, words: object, style: str) -> Html:
+    """Words in an SVG; x is their start, middle or end as the style says."""
+    return tag("text", text(words, "tspan"), x=n_(x), y=n_(y), class_=style)
 
 
-def _n(value: float) -> str:
+def n_(value: float) -> str:
     """A coordinate with one spelling on every machine."""
     return f"{value:.1f}".rstrip("0").rstrip(".")

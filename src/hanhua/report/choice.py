@@ -35,6 +35,7 @@ def tasks(run: Run) -> Section:
                 "准确率之差，附 95 % 成对区间以及新答对与新答错的题数。无证据：区间含零，或 "
                 "McNemar 精确检验 p > 0.05。其他工具的提示词不同，分数不可与此直接比较。",
             ),
+            *_untouched(rows),
             more("How it was asked", "提问方式", _asked(rows)),
             more(
                 "By subject", "按科目", *(_by_subject(run, name, models(found)) for name in names)
@@ -42,6 +43,29 @@ def tasks(run: Run) -> Section:
             sources(*(run.link(f"eval-{name}", "scores.json") for name in models(found))),
         ]
     return Section("tasks", Words("Multiple choice", "选择题"), body)
+
+
+def _untouched(rows: Rows) -> list[Html]:
+    """Scores with and without the questions that a training document held."""
+    found = [(name, task, mapping(task.get("untouched"))) for name, task in rows
+             if mapping(task.get("untouched"))]  # fmt: skip
+    if not found:
+        return []
+    if not any(real(clean.get("touched")) for _, _, clean in found):
+        return [note("No question was found in a training document.", "训练文档中未发现任何题目。")]
+    lines = [
+        (task.get("task"), model(name), count(clean.get("touched")), percent(task.get("accuracy")),
+         percent(clean.get("accuracy")), count(clean.get("n")),
+         _difference(mapping(clean.get("difference"))))
+        for name, task, clean in found if real(clean.get("touched"))
+    ]  # fmt: skip
+    head = (
+        Words("Task", "任务"), Words("Model", "模型"), Words("Questions found", "发现的题"),
+        Words("Accuracy with them", "含这些题"), Words("without them", "不含这些题"),
+        Words("n without", "不含时 n"), Words("Difference, without", "与原模型之差，不含"),
+    )  # fmt: skip
+    title = tag("h3", Words("Questions found in training documents", "训练文档中出现的题目"))
+    return [title, table(head, lines, numbers=2)]
 
 
 def _asked(rows: Rows) -> Html:

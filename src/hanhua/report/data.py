@@ -9,21 +9,7 @@ from hanhua.report.chart import Stack, stacks
 from hanhua.report.html import Html, Words, count, join, number, percent, table, tag
 from hanhua.report.page import Section, more, note, sources
 from hanhua.report.run import Run, dig, language, listing, mapping, real
-
-REASONS: Mapping[str, Words] = {
-    "duplicate": Words("duplicate", "重复"),
-    "too_short": Words("too short", "太短"),
-    "empty": Words("empty", "空"),
-    "language": Words("other language", "语言不符"),
-    "mojibake": Words("mojibake", "乱码"),
-    "duplicate_lines": Words("repeated lines", "重复行"),
-    "symbols": Words("symbols", "符号过多"),
-    "digits": Words("figures", "数字过多"),
-    "function_words": Words("no sentences", "不成句"),
-    "low_score": Words("low score", "评分过低"),
-    "contamination": Words("holds test questions", "含评测题"),
-    "no_text_field": Words("no text", "无文本"),
-}
+from hanhua.report.waterfall import falls, reason, waterfalls
 
 
 def corpus(run: Run) -> Section:
@@ -33,7 +19,7 @@ def corpus(run: Run) -> Section:
     body: list[Html] = []
     if rows:
         body = [
-            stacks([_fate(row) for row in rows], "documents by fate / 文档去向"),
+            waterfalls(falls(run, rows)),
             _accounts(rows),
             note(
                 "In = kept + held out + dropped, for every source. Held-out documents are chosen "
@@ -46,20 +32,6 @@ def corpus(run: Run) -> Section:
             sources(run.link("corpus", "ledger.json"), run.link("corpus", "dropped")),
         ]
     return Section("corpus", Words("Data accounting", "数据账目"), body)
-
-
-def _fate(row: Mapping[str, Any]) -> Stack:
-    dropped = _dropped(row)
-    parts = (
-        (Words("kept", "保留"), real(row.get("kept")) or 0.0, "c3"),
-        (Words("held out", "留出"), real(row.get("held_out")) or 0.0, "c2"),
-        (Words("dropped", "丢弃"), float(dropped), "c6"),
-    )
-    return Stack(_clip(str(row.get("source"))), parts, count(row.get("in")))
-
-
-def _clip(name: str, most: int = 13) -> str:
-    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def _dropped(row: Mapping[str, Any]) -> int:
@@ -85,7 +57,7 @@ def _accounts(rows: list[Mapping[str, Any]]) -> Html:
 
 def _drops(rows: list[Mapping[str, Any]]) -> Html:
     reasons = sorted({reason for row in rows for reason in mapping(row.get("dropped"))})
-    head = [Words("Source", "来源"), *(REASONS.get(r, r.replace("_", " ")) for r in reasons)]
+    head = [Words("Source", "来源"), *map(reason, reasons)]
     lines = [
         [row.get("source"), *(count(dig(row, "dropped", r) or 0) for r in reasons)] for row in rows
     ]
@@ -175,11 +147,22 @@ def chatdata(run: Run) -> Section:
         body = [
             table(head, lines, numbers=4),
             more("Drops by reason", "按原因统计的丢弃", _drops(rows)),
+            *_chat_measures(run),
             sources(run.link("chatdata", "ledger.json"), run.link("chatdata", "dropped.jsonl")),
         ]
     elif run.stage("chatdata"):
         body = [facts(run.stage("chatdata"))]
     return Section("chatdata", Words("Instruction data", "指令数据"), body)
+
+
+def _chat_measures(run: Run) -> list[Html]:
+    """Shares of tasks and domains, asked and counted, and quality, where they were asked for."""
+    found = run.metrics("chatdata")
+    told = {name: found[name] for name in ("balance", "quality") if found.get(name)}
+    if not told:
+        return []
+    head = (Words("What", "项目"), Words("Value", "值"))
+    return [more("Balance and quality", "配比与质量", table(head, _flat(told)))]
 
 
 def _languages(row: Mapping[str, Any]) -> Html:

@@ -6,15 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from hanhua.report.chart import Bar, bars
+from hanhua.report.drift_where import PLACES, where
 from hanhua.report.html import Html, Words, count, join, number, percent, table, tag
 from hanhua.report.page import Section, beside, paragraph, sources
 from hanhua.report.run import Run, dig, language, mapping, model, models, real
 from hanhua.report.scores import ranged
-
-PLACES = {
-    "held_out": Words("held-out text", "留出文本"),
-    "sampled": Words("text sampled from the base", "原模型自己采样的文本"),
-}
 
 
 def drift(run: Run) -> Section:
@@ -30,6 +26,7 @@ def drift(run: Run) -> Section:
         _meaning(run),
         beside(*(_chart(found, names, place) for place in places)),
         *(_table(found, names, place) for place in places),
+        *where(run, names, places),
         sources(*(run.link(f"eval-{name}", "scores.json") for name in names)),
     ]
     return Section("drift", title, body)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hanhua.report.drift import PLACES
+from hanhua.report.drift_where import PLACES
 from hanhua.report.html import Html, Words, count, interval, join, number, percent, tag
 from hanhua.report.page import paragraph
 from hanhua.report.run import Run, dig, language, listing, mapping, model, models, real
@@ -94,21 +94,28 @@ def exams(summary: Mapping[str, Any]) -> list[Exam]:
     return result
 
 
-def headline(run: Run) -> list[Html]:
-    """Verdict and figures."""
-    changes = [c for code in run.pair if (c := change(run.summary, code))]
+def verdict(run: Run) -> list[Html]:
+    """What was gained and what was lost, a sentence each."""
+    changes = _changes(run)
     sentences = [
         *map(_sentence, changes),
         *_unmeasured(run, changes),
         *map(_exam_sentence, exams(run.summary)),
     ]
-    figures = [_bits_figure(c) for c in changes]
-    figures += [f for f in (_drift_figure(run), _tokens_figure(run), _shares_figure(run)) if f]
-    if not figures:
-        said = paragraph("Nothing has been compared yet.", "尚无对比结果。", "verdict absent")
-        return [said]
-    parts = [tag("div", tag("ul", *sentences), class_="verdict")] if sentences else []
-    return [*parts, tag("div", *figures, class_="figures")]
+    if not sentences:
+        return [paragraph("Nothing has been compared yet.", "尚无对比结果。", "verdict absent")]
+    return [tag("div", tag("ul", *sentences), class_="verdict")]
+
+
+def _changes(run: Run) -> list[Change]:
+    return [found for code in run.pair if (found := change(run.summary, code))]
+
+
+def figures(run: Run) -> list[Html]:
+    """The few large figures."""
+    found = [_bits_figure(one) for one in _changes(run)]
+    found += [f for f in (_drift_figure(run), _tokens_figure(run), _shares_figure(run)) if f]
+    return [tag("div", *found, class_="figures")] if found else []
 
 
 def _sentence(found: Change) -> Html:

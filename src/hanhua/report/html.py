@@ -11,7 +11,19 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-_VOID = {"br", "hr", "meta", "line", "rect", "circle", "path", "polyline", "col", "input"}
+_VOID = {
+    "br",
+    "hr",
+    "meta",
+    "line",
+    "rect",
+    "circle",
+    "path",
+    "polyline",
+    "polygon",
+    "col",
+    "input",
+}
 
 
 class Html(str):

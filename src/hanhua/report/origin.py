@@ -1,4 +1,4 @@
-"""The sections on what it cost and where it comes from: time, memory, versions, fingerprints."""
+"""The section on where it comes from: licences, versions, fingerprints, settings."""
 
 from __future__ import annotations
 
@@ -6,40 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from hanhua.core.progress import duration
-from hanhua.report.html import Html, Words, table, tag
-from hanhua.report.page import Section, more, note
-from hanhua.report.run import Run, mapping, real
-
-
-def cost(run: Run) -> Section:
-    """Seconds and peak memory of every stage."""
-    rows: list[tuple[object, ...]] = []
-    total = cpu = peak = 0.0
-    for name, entry in run.stages.items():
-        stage = mapping(entry)
-        seconds, busy = real(stage.get("seconds")) or 0.0, real(stage.get("cpu_seconds")) or 0.0
-        memory = real(stage.get("peak_rss_bytes")) or 0.0
-        total, cpu, peak = total + seconds, cpu + busy, max(peak, memory)
-        shown = (duration(seconds), duration(busy), _memory(memory))
-        rows.append((name, stage.get("title") or "", *shown))
-    if not rows:
-        return Section("cost", Words("Time and memory", "时间与内存"), [])
-    rows.append((Words("whole run", "合计"), "", duration(total), duration(cpu), _memory(peak)))
-    head = (
-        Words("Stage", "阶段"), Words("What it does", "内容"), Words("Time", "用时"),
-        Words("CPU time", "CPU 时间"), Words("Peak memory", "内存峰值"),
-    )  # fmt: skip
-    said = note(
-        "Time is wall time on the machine named below and depends on what else it was doing; a "
-        "stage found done from before counts with the time it took then.",
-        "用时为下述机器上的实际时间，受机器其他负载影响；此前已完成的阶段按当时的用时计。",
-    )
-    return Section("cost", Words("Time and memory", "时间与内存"), [table(head, rows, 2), said])
-
-
-def _memory(size: float) -> str:
-    return f"{size / 2**20:,.0f} MB" if size else "–"
+from hanhua.report.html import Html, Words, join, table, tag
+from hanhua.report.page import Section, more, note, sources
+from hanhua.report.run import Run, dig, language, listing, mapping
 
 
 def origin(run: Run) -> Section:
@@ -54,6 +23,8 @@ def origin(run: Run) -> Section:
             "同一配方、同样的文件，在任何机器上得到同样的指纹；在 CPU 上，库版本与线程数相同时得到"
             "同样的字节。",
         ),
+        *_licences(run),
+        tag("h3", Words("Environment", "环境")),
         _environment(run),
         tag("h3", Words("Artifacts", "产物")),
         _artifacts(run),
@@ -64,6 +35,37 @@ def origin(run: Run) -> Section:
 
 def _command(ledger: Mapping[str, Any]) -> Html:
     return tag("code", str(ledger.get("command") or "hanhua run recipe.yaml"))
+
+
+def licences(run: Run) -> list[tuple[str, str, str, str]]:
+    """(what, languages, licence, stage) of every source and set of questions."""
+    found = []
+    for stage in ("corpus", "chatdata", "prefer"):
+        for row in map(mapping, listing(dig(run.json(stage, "ledger.json"), "sources"))):
+            codes = list(mapping(row.get("languages"))) or [row.get("language") or ""]
+            name, licence = str(row.get("source")), str(row.get("licence") or "")
+            found.append((name, "+".join(map(str, codes)), licence, stage))
+    for task in map(mapping, listing(dig(run.json("eval-base", "scores.json"), "tasks"))):
+        name, licence = str(task.get("name") or task.get("task")), str(task.get("licence") or "")
+        found.append((name, str(task.get("language") or ""), licence, "eval-base"))
+    return found
+
+
+def _licences(run: Run) -> list[Html]:
+    rows = [
+        (name, join((language(code) for code in codes.split("+") if code), ", ") or "–",
+         licence or Words("not stated", "未注明"), stage)
+        for name, codes, licence, stage in licences(run)
+    ]  # fmt: skip
+    if not rows:
+        return []
+    head = (Words("Source", "来源"), Words("Language", "语言"), Words("Licence", "许可证"),
+            Words("Used by", "用于"))  # fmt: skip
+    return [
+        tag("h3", Words("Licences of what went in", "所用数据的许可证")),
+        table(head, rows, numbers=9),
+        sources(*(run.link(s, "ledger.json") for s in ("corpus", "chatdata", "prefer"))),
+    ]
 
 
 def _environment(run: Run) -> Html:

@@ -8,8 +8,6 @@ from importlib.resources import files
 
 from hanhua.report.html import Html, Words, join, tag, text
 
-ABSENT = Words("Not run.", "未运行。")
-
 
 @dataclass(frozen=True, slots=True)
 class Section:
@@ -69,11 +67,15 @@ def document(
         tag("button", Words("Dark / light", "深色 / 浅色"), id="theme", type="button"),
         class_="buttons",
     )
-    links = [tag("a", s.title, href=f"#{s.name}") for s in sections]
+    shown = [s for s in sections if s.body]
+    links = [tag("a", s.title, href=f"#{s.name}") for s in shown]
+    skip = tag("a", Words("Skip to the sections", "跳到正文"), href="#sections", class_="skip")
+    nav = tag("nav", *links, id="sections", tabindex="-1", aria_label="sections")
     body = join(
         (
+            skip,
             tag("header", tag("div", tag("h1", title), under), buttons),
-            tag("main", *top, tag("nav", *links), *map(_section, sections)),
+            tag("main", *top, nav, *map(_section, shown), _not_run(sections)),
             tag("footer", foot or _foot()),
             Html(f"<script>{_asset('page.js')}</script>"),
         )
@@ -85,9 +87,17 @@ def document(
 
 
 def _section(section: Section) -> Html:
-    inside = section.body or [tag("p", ABSENT, class_="absent")]
     heading = tag("h2", section.title)
-    return tag("section", heading, *inside, id=section.name)
+    return tag("section", heading, *section.body, id=section.name)
+
+
+def _not_run(sections: Sequence[Section]) -> Html:
+    """What this run does not have, in one line at the end."""
+    missing = [s.title for s in sections if not s.body]
+    if not missing:
+        return Html("")
+    en, zh = ", ".join(str(t.en) for t in missing), "、".join(str(t.zh) for t in missing)
+    return paragraph(f"Not run: {en}.", f"未运行：{zh}。", "absent")
 
 
 def _foot() -> Html:

@@ -1,4 +1,4 @@
-"""``render``: a run folder to ``report.html``, one file that needs no network.
+"""``render``: a run folder to ``report.html``, one file that needs no network, and ``report.json``.
 
 Every section is drawn on its own: what has not run says so, and what cannot be read says why,
 because a page that is missing one table is worth more than none.
@@ -6,29 +6,36 @@ because a page that is missing one table is worth more than none.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from hanhua.core.files import write_text
+from hanhua.core.files import write_json, write_text
+from hanhua.report.answers import answers
 from hanhua.report.choice import tasks
+from hanhua.report.cost import cost
 from hanhua.report.data import chatdata, corpus, mixture
 from hanhua.report.drift import drift
-from hanhua.report.headline import headline
+from hanhua.report.facts import facts, plain
+from hanhua.report.forest import forest
+from hanhua.report.headline import figures, verdict
 from hanhua.report.html import Html, Words, tag
-from hanhua.report.origin import cost, origin
+from hanhua.report.origin import origin
 from hanhua.report.page import Section, document, paragraph
 from hanhua.report.preference import preference
+from hanhua.report.quantised import quantised
 from hanhua.report.run import Run, language, open_run
 from hanhua.report.samples import samples
 from hanhua.report.scores import bits_per_byte
+from hanhua.report.trade import trade
 from hanhua.report.training import training
 from hanhua.report.vocabulary import vocabulary
 
-REPORT = "report.html"
+REPORT, FACTS = "report.html", "report.json"
 
 SECTIONS: tuple[Callable[[Run], Section], ...] = (
-    bits_per_byte, drift, tasks, preference, samples, vocabulary, mixture, corpus, training,
-    chatdata, cost, origin,
+    trade, bits_per_byte, tasks, answers, drift, preference, quantised, samples, vocabulary,
+    mixture, corpus, training, chatdata, cost, origin,
 )  # fmt: skip
 """In page order: what was measured, what it writes, what it was made of, what it cost."""
 
@@ -50,16 +57,25 @@ def render(run_dir: Path) -> Path:
         run_dir: a folder with ``ledger.json``; anything missing is said on the page.
 
     Returns:
-        The path of ``report.html``, whole or as it was before.
+        The path of ``report.html``, whole or as it was before; ``report.json`` lies beside it.
 
     Raises:
         StorageError: when it can't be written.
     """
     run = open_run(run_dir)
     title = str(run.ledger.get("name") or run_dir.name)
-    page = document(title, _under(run), _top(run), [_draw(draw, run) for draw in SECTIONS])
+    sections = [_draw(draw, run) for draw in SECTIONS]
+    page = document(title, _under(run), _top(run), sections)
     write_text(run_dir / REPORT, page)
+    write_json(run_dir / FACTS, _facts(run, sections))
     return run_dir / REPORT
+
+
+def _facts(run: Run, sections: Sequence[Section]) -> Any:
+    try:
+        return plain(facts(run, sections))
+    except _UNREADABLE as error:
+        return {"unreadable": f"{type(error).__name__}: {error}"}
 
 
 def _draw(draw: Callable[[Run], Section], run: Run) -> Section:
@@ -71,10 +87,14 @@ def _draw(draw: Callable[[Run], Section], run: Run) -> Section:
 
 
 def _top(run: Run) -> list[Html]:
-    try:
-        return headline(run)
-    except _UNREADABLE as error:
-        return [_unreadable(error)]
+    """The verdict, the chart of gains and losses, the large figures."""
+    parts: list[Html] = []
+    for draw in (verdict, forest, figures):
+        try:
+            parts += draw(run)
+        except _UNREADABLE as error:
+            parts.append(_unreadable(error))
+    return parts
 
 
 def _unreadable(error: Exception) -> Html:

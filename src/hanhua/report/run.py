@@ -24,10 +24,16 @@ MODELS: Mapping[str, Words] = {
 }
 """The models of the walk, in its order."""
 
+OTHERS: Mapping[str, Words] = {
+    "merge": Words("Merged", "合并"),
+    "quantise": Words("Quantised", "量化"),
+}
+"""Models beside the walk, behind those of the walk."""
+
 ORDER = (
     "base", "corpus", "vocab", "expand", "tokens", "pretrain", "chatdata", "finetune",
     "prefer",
-    *(f"eval-{name}" for name in MODELS), "export",
+    *(f"eval-{name}" for name in MODELS), "quantise", "export",
 )  # fmt: skip
 """Stages in walk order (the ledger sorts them by name; a test holds this to the walk's own)."""
 
@@ -165,9 +171,10 @@ def language(code: str) -> Words:
 
 def model(name: str) -> Words:
     """A model's name in both languages of the page."""
-    return MODELS.get(name, Words(name, name))
+    return {**MODELS, **OTHERS}.get(name, Words(name, name))
 
 
 def models(found: Mapping[str, Any]) -> list[str]:
     """The models among the keys, in the order of the walk."""
-    return [m for m in MODELS if m in found] + sorted(m for m in found if m not in MODELS)
+    known = (*MODELS, *OTHERS)
+    return [m for m in known if m in found] + sorted(m for m in found if m not in known)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hanhua.report.answers import answer_lines
 from hanhua.report.headline import Change, change, exams
 from hanhua.report.html import number, percent
 from hanhua.report.run import Run, dig, language, listing, mapping, model, models, real
@@ -26,7 +27,7 @@ def summarise(run_dir: Path, stages: Mapping[str, Any]) -> dict[str, Any]:
         stages: the ledger's stages by name, each with ``path`` and ``metrics``.
 
     Returns:
-        ``bits_per_byte`` by model and language, ``drift`` and ``tasks`` by model,
+        ``bits_per_byte`` by model and language, ``drift``, ``tasks`` and ``answers`` by model,
         ``tokens_per_char`` and ``shares`` by language (with ``wish`` where it was steered).
     """
     run = Run(run_dir, {"stages": stages})
@@ -39,6 +40,7 @@ def summarise(run_dir: Path, stages: Mapping[str, Any]) -> dict[str, Any]:
         "bits_per_byte": {name: _bits(score) for name, score in scores.items()},
         "drift": {name: _drift(score) for name, score in scores.items()},
         "tasks": {name: _tasks(score) for name, score in scores.items()},
+        "answers": {name: _answers(score) for name, score in scores.items()},
         "tokens_per_char": dict(mapping(run.metrics("vocab").get("tokens_per_char"))),
         "shares": _shares(run),
     }
@@ -68,6 +70,10 @@ def _tasks(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [_short(task) for task in listing(scores.get("tasks"))]
 
 
+def _answers(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [_short(score) for score in listing(dig(scores, "answers", "metrics"))]
+
+
 def _short(score: Any) -> dict[str, Any]:
     """A score without its parts: those by source and by subject stay in scores.json."""
     return {k: v for k, v in mapping(score).items() if not k.startswith("by_") and v is not None}
@@ -83,6 +89,7 @@ def text_summary(ledger: Mapping[str, Any]) -> str:
         f"{e.name}: {SAID.get(e.judged, 'measured')}: {e.told} right (n = {e.n}, chance {e.chance})"
         for e in exams(summary)
     ]
+    lines += answer_lines(summary)
     lines += [*_drift_line(summary, source), *_tokens_line(summary, target)]
     lines += _shares_line(summary, target, source)
     return "\n".join(lines) if lines else "nothing measured yet"

@@ -1,4 +1,4 @@
-"""The section on training: loss by tokens and by language, held-out text, learning rate."""
+"""The section on training: loss by language, held-out answers and text, learning rate."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ STAGES = {
     "prefer": Words("Preference tuning", "偏好微调"),
 }
 TOTAL = Words("all", "全部")
+COLOURS = 6
+"""Of the page's style sheet, c1 to c6."""
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -50,11 +52,34 @@ def _curves(rows: Rows, run: Run) -> Html:
     ]
     rate = [Series(Words("learning rate", "学习率"), _points(rows, "lr"), "c4")]
     shown = (
-        losses, bits, rate, _steered(rows, run), _pairs(rows, run, "accuracies"),
+        losses, _answers(rows, run, "languages"), _answers(rows, run, "domains"), bits, rate,
+        _steered(rows, run), _pairs(rows, run, "accuracies"),
         _pairs(rows, run, "margins"),
     )  # fmt: skip
     drawn = [curves(lines, "") for lines in shown if any(line.points for line in lines)]
     return beside(*drawn)
+
+
+def _answers(rows: Rows, run: Run, kind: str) -> list[Series]:
+    """Loss on held-out answers by language or domain, from before the first step on."""
+    told = [(0.0, mapping(rows[0].get("answers_start")))]
+    told += [(x, mapping(r["answers"])) for r in rows
+             if "answers" in r and (x := real(r.get("tokens"))) is not None]  # fmt: skip
+    values = [(x, mapping(one.get(kind))) for x, one in told]
+    names = {name for _, one in values for name in one}
+    ordered = run.languages(names) if kind == "languages" else sorted(names)
+    return [
+        Series(
+            _answers_of(language(name) if kind == "languages" else Words(name, name)),
+            [(x, y) for x, one in values if (y := real(one.get(name))) is not None],
+            run.colour(name) if kind == "languages" else f"c{place % COLOURS + 1}",
+        )
+        for place, name in enumerate(ordered)
+    ]
+
+
+def _answers_of(name: Words) -> Words:
+    return Words(f"{name.en}, held-out answers", f"{name.zh}，留出回答")
 
 
 def _steered(rows: Rows, run: Run) -> list[Series]:

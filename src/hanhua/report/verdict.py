@@ -1,15 +1,14 @@
-"""Gained, lost, or no evidence: one rule for every paired difference on the page."""
+"""The verdict as a word on the page; the rule itself is ``hanhua.eval.verdict``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
+from hanhua.eval.verdict import Verdict, at_chance, judge
 from hanhua.report.html import Html, Words, tag
-from hanhua.report.run import real
 
-Verdict = Literal["gained", "lost", "even"]
-P_LIMIT = 0.05
+__all__ = ["BADGES", "Verdict", "badge", "judge", "judge_choice"]
 
 BADGES: Mapping[Verdict | None, tuple[Words, str]] = {
     "gained": (Words("gained", "有增益"), "good"),
@@ -19,49 +18,14 @@ BADGES: Mapping[Verdict | None, tuple[Words, str]] = {
 }
 
 
-def judge(difference: Mapping[str, Any], higher_is_better: bool) -> Verdict | None:
-    """What a paired difference (new minus old) with its 95 % interval says.
-
-    There is evidence where the interval leaves zero out and the test, where there is one, agrees.
-
-    Args:
-        difference: ``low``, ``high`` and, where tested, ``p``.
-        higher_is_better: True for accuracy, False for bits.
-
-    Returns:
-        None where there is no interval.
-    """
-    low, high = real(difference.get("low")), real(difference.get("high"))
-    if low is None or high is None:
-        return None
-    if low <= 0 <= high or (real(difference.get("p")) or 0.0) > P_LIMIT:
-        return "even"
-    return "gained" if (low > 0) == higher_is_better else "lost"
-
-
 def judge_choice(task: Mapping[str, Any]) -> Verdict | None:
-    """The verdict on a multiple-choice set against the base.
-
-    Where both models are at chance there is nothing to gain or lose: a model that guesses by
-    letter moves many points when its favourite letter changes, and a paired test sees that.
+    """The verdict on a multiple-choice set against the base; none where both are at chance.
 
     Args:
         task: ``accuracy``, ``chance``, ``stderr`` and the paired ``difference`` from the base.
     """
-    paired = dict(task.get("difference") or {})
-    said = judge(paired, higher_is_better=True)
-    new, moved, chance, stderr = (
-        real(value) for value in
-        (task.get("accuracy"), paired.get("value"), task.get("chance"), task.get("stderr"))
-    )  # fmt: skip
-    if said is None or None in (new, moved, chance, stderr):
-        return said
-    assert new is not None
-    assert moved is not None
-    assert chance is not None
-    assert stderr is not None
-    clear = max(new, new - moved) > chance + 1.96 * stderr
-    return said if clear else "even"
+    said = judge(dict(task.get("difference") or {}), higher_is_better=True)
+    return "even" if said and at_chance(task) else said
 
 
 def badge(judged: Verdict | None) -> Html:

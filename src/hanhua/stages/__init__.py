@@ -6,6 +6,7 @@ This is the whole graph in one place. It is fixed: recipes hold values, never wi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from hanhua.core.config import Section
 from hanhua.core.stage import Node
@@ -13,7 +14,7 @@ from hanhua.core.stage import Node
 ORDER = (
     "base", "corpus", "vocab", "expand", "tokens", "pretrain", "chatdata", "finetune",
     "prefer", "eval-base", "eval-expand", "eval-pretrain", "eval-finetune", "eval-prefer",
-    "export",
+    "quantise", "export",
 )  # fmt: skip
 """Every stage there is, in walk order."""
 
@@ -40,6 +41,7 @@ def walk(sections: Mapping[str, Section | None]) -> list[Node]:
         finetune,
         prefer,
         pretrain,
+        quantise,
         tokens,
         vocab,
     )
@@ -81,13 +83,28 @@ def walk(sections: Mapping[str, Section | None]) -> list[Node]:
         for name in [n.stage.name for n in nodes if n.stage.name in MODELS]:
             add(evaluate.stage(f"eval-{name}"), "eval", model=name, base="base", corpus="corpus",
                 base_eval="eval-base")  # fmt: skip
+    if "quantise" in has:
+        measured: Any = sections["eval"]
+        add(quantise.stage(measured), "quantise", model=model, corpus="corpus", tokens="tokens",
+            measured=f"eval-{model}")  # fmt: skip
     if "export" in has:
         evals = {f"eval_{name}": f"eval-{name}" for name in MODELS}
         if getattr(sections.get("pretrain"), "steer", None):  # the shares that were read
             evals["pretrain"] = "pretrain"
         add(export.STAGE, "export", model=model, base="base", corpus="corpus", vocab="vocab",
             tokens="tokens", chatdata="chatdata", prefer="prefer", **evals)  # fmt: skip
-    return nodes
+    return _gated(nodes) if getattr(sections.get("eval"), "gates", None) else nodes
+
+
+def _gated(nodes: list[Node]) -> list[Node]:
+    """Each model measured as soon as it is there, so that a broken limit saves what is behind."""
+    found = [node for node in nodes if not node.stage.name.startswith("eval-")]
+    for node in nodes:
+        if node.stage.name.startswith("eval-"):
+            names = [other.stage.name for other in found]
+            after = max(names.index(name) for name in node.inputs.values())
+            found.insert(after + 1, node)
+    return found
 
 
 def _is_watched(section: Section | None) -> bool:

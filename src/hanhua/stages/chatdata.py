@@ -32,7 +32,7 @@ def estimate(config: ChatDataConfig, facts: Mapping[str, Any]) -> dict[str, Any]
 
 
 STAGE = Stage(
-    name="chatdata", version=1, title="gather the conversations", run=run, estimate=estimate
+    name="chatdata", version=2, title="gather the conversations", run=run, estimate=estimate
 )
 
 
@@ -90,6 +90,8 @@ def report(artifact: Artifact) -> dict[str, Any]:
         "tasks": totals["tasks"],
         "domains": totals["domains"],
         "shares": metrics["shares"],
+        "balance": metrics.get("balance", {}),
+        "quality": totals.get("quality", {}),
         "contamination": ledger["contamination"],
         "template": metrics["template"],
         "sources": ledger["sources"],

@@ -6,8 +6,11 @@ The untouched base is measured first; the others are compared with it item by it
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from hanhua.core.artifact import Artifact
+from hanhua.core.files import read_json
 from hanhua.core.stage import Context, Result, Stage
 from hanhua.eval.config import EvalConfig
 
@@ -18,7 +21,7 @@ TITLES = {
     "eval-finetune": "measure the chat model",
     "eval-prefer": "measure the preference-tuned model",
 }
-METRICS = ("bits_per_byte", "drift", "drift_method", "tasks")
+METRICS = ("bits_per_byte", "drift", "drift_method", "tasks", "answers", "verdicts")
 
 
 def run(context: Context[EvalConfig]) -> Result:
@@ -46,7 +49,10 @@ def run(context: Context[EvalConfig]) -> Result:
     }
     setting = Evaluation(
         config=context.config, documents=documents, source=context.source, seed=context.seed,
-        device=device, progress=context.progress,
+        device=device, progress=context.progress, journals=context.work,
+        identity=inputs["model"].fingerprint,
+        base_identity=inputs["base"].fingerprint if "base" in inputs else "",
+        contamination=_contamination(corpus),
     )  # fmt: skip
     model, base = inputs["model"], inputs.get("base")
     before = inputs.get("base-eval")
@@ -59,6 +65,12 @@ def run(context: Context[EvalConfig]) -> Result:
     return Result(counts=_counts(scores), metrics={key: scores[key] for key in METRICS})
 
 
+def _contamination(corpus: Path) -> dict[str, Any] | None:
+    """What the corpus's ledger tells of evaluation questions in documents."""
+    ledger = corpus / "ledger.json"
+    return dict(read_json(ledger).get("contamination") or {}) if ledger.is_file() else None
+
+
 def _counts(scores: Mapping[str, Any]) -> dict[str, Any]:
     texts = scores["bits_per_byte"].items()
     return {
@@ -68,10 +80,21 @@ def _counts(scores: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def check(config: EvalConfig, artifact: Artifact) -> None:
+    """Hold the scores against the recipe's gates.
+
+    Raises:
+        GateError: when one is broken.
+    """
+    from hanhua.eval.gates import hold
+
+    hold(config.gates, artifact)
+
+
 def stage(name: str) -> Stage:
     """The stage that measures one model of the walk.
 
     Args:
         name: "eval-" and the stage that made the model.
     """
-    return Stage(name=name, version=1, title=TITLES[name], run=run)
+    return Stage(name=name, version=2, title=TITLES[name], run=run, check=check)

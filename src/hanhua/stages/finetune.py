@@ -12,6 +12,7 @@ from hanhua.train.estimate import estimate as estimate_training
 
 if TYPE_CHECKING:
     from hanhua.chat.template import Template
+    from hanhua.train.answers import HeldOutAnswers
 
 
 def run(context: Context[FinetuneConfig]) -> Result:
@@ -41,7 +42,7 @@ def run(context: Context[FinetuneConfig]) -> Result:
     result = train(
         model, rows, context.config, work=context.work,
         seed=context.seed, machine=context.machine, progress=context.progress, title="finetuning",
-        held_out=held_out, source=source,
+        held_out=held_out, source=source, answers=_answers(context, tokenizer, template),
     )  # fmt: skip
     set_template(model, tokenizer, template.stop)
     saved = save_trained(
@@ -77,6 +78,21 @@ def _make_rows(
         )  # fmt: skip
 
 
+def _answers(
+    context: Context[FinetuneConfig], tokenizer: Any, template: Template
+) -> HeldOutAnswers | None:
+    """The held-out conversations to measure with, if they are to be measured."""
+    from hanhua.train.answers import find_answers
+
+    config = context.config
+    if config.answers is None:
+        return None
+    return find_answers(
+        context.inputs["chatdata"].path / "held_out.parquet", tokenizer, template,
+        config.seq_len_tokens, config.answers.conversations,
+    )  # fmt: skip
+
+
 def _text(context: Context[FinetuneConfig]) -> Artifact | None:
     """The pretraining rows to rehearse, if any are."""
     return context.inputs.get("tokens") if context.config.rehearsal_share else None
@@ -87,5 +103,5 @@ def estimate(config: FinetuneConfig, facts: Mapping[str, Any]) -> dict[str, Any]
     return estimate_training(config, {**facts, "seq_len_tokens": config.seq_len_tokens})
 
 
-STAGE = Stage(name="finetune", version=3, title="teach it to answer", run=run, estimate=estimate,
+STAGE = Stage(name="finetune", version=4, title="teach it to answer", run=run, estimate=estimate,
               together=True)  # fmt: skip

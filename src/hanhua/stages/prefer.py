@@ -182,5 +182,5 @@ def estimate(config: PreferConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-STAGE = Stage(name="prefer", version=1, title="teach it which answer is better", run=run,
+STAGE = Stage(name="prefer", version=2, title="teach it which answer is better", run=run,
               estimate=estimate, together=True)  # fmt: skip

@@ -8,7 +8,7 @@ cut off (so no end of turn is learnt there), unless its question leaves it less 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +23,8 @@ from hanhua.chat.template import Template
 from hanhua.core.errors import InputError
 from hanhua.core.files import storage_errors
 from hanhua.core.progress import Progress
+from hanhua.tokens.conversation_encoder import Coded, ConversationEncoder
+from hanhua.tokens.encode import BATCH_CHARS
 from hanhua.tokens.flat import append_to
 from hanhua.tokens.gather import Planned, write_rows
 from hanhua.tokens.ids_file import Documents
@@ -71,8 +73,7 @@ def build_chat_rows(
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=".rows-") as work:
         with progress.bar("encoding conversations", None, "conv") as bar:
-            for conversation in read_conversations(path):
-                fate, encoded = fit(tokenizer, template, conversation, seq_len_tokens)
+            for fate, encoded in _fit_all(tokenizer, template, path, seq_len_tokens):
                 fates[fate] += 1
                 bar.advance(1)
                 if encoded is None:
@@ -132,6 +133,30 @@ def _pack_whole(lengths: npt.NDArray[Any], seq_len_tokens: int) -> Packed:
     return best_fit(cut(lengths, seq_len_tokens), seq_len_tokens)
 
 
+def _fit_all(
+    tokenizer: Any, template: Template, path: Path, seq_len_tokens: int
+) -> Iterator[tuple[str, Encoded | None]]:
+    """As of :func:`fit`, for each conversation of a file in its order."""
+    encoder = ConversationEncoder(tokenizer, template)
+    for batch in _batches(read_conversations(path)):
+        for conversation, coded in zip(batch, encoder.encode(batch), strict=True):
+            n = _turns_that_fit(conversation, coded, encoder.is_special, seq_len_tokens)
+            yield _fitted(tokenizer, template, conversation, coded, seq_len_tokens, n)
+
+
+def _batches(conversations: Iterable[Conversation]) -> Iterator[list[Conversation]]:
+    batch: list[Conversation] = []
+    chars = 0
+    for conversation in conversations:
+        batch.append(conversation)
+        chars += conversation.chars
+        if chars > BATCH_CHARS:
+            yield batch
+            batch, chars = [], 0
+    if batch:
+        yield batch
+
+
 def fit(
     tokenizer: Any, template: Template, conversation: Conversation, seq_len_tokens: int
 ) -> tuple[str, Encoded | None]:
@@ -141,24 +166,51 @@ def fit(
         What became of it (``whole``, ``turns_cut``, ``answer_cut``, ``too_long``), and it, unless
         it was too long.
     """
-    turns = conversation.turns
-    for n in range(len(turns), 0, -2):
-        ids, mask = encode_conversation(tokenizer, template, replace(conversation, turns=turns[:n]))
+    coded = _encode(tokenizer, template, conversation)
+    return _fitted(tokenizer, template, conversation, coded, seq_len_tokens, None)
+
+
+def _turns_that_fit(
+    conversation: Conversation, coded: Coded, is_special: npt.NDArray[np.bool_], seq_len_tokens: int
+) -> int | None:
+    """How many turns fit, read from the whole conversation; None where that can't be known.
+
+    It can where every answer ends in a special token: what stands before one is encoded the same,
+    whatever comes behind.
+    """
+    ids, mask = coded
+    ends = np.flatnonzero(mask & is_special[ids])
+    learnt_behind = np.append(mask, False)[ends + 1].any()
+    if 2 * len(ends) != len(conversation.turns) or learnt_behind:
+        return None
+    return 2 * int(np.searchsorted(ends, seq_len_tokens))
+
+
+def _fitted(
+    tokenizer: Any, template: Template, conversation: Conversation, coded: Coded,
+    seq_len_tokens: int, fitting: int | None,
+) -> tuple[str, Encoded | None]:  # fmt: skip
+    """The same where the whole conversation is encoded, and known how many turns will fit."""
+    turns, language = conversation.turns, conversation.language or "und"
+    most = len(turns) if fitting is None else max(fitting, 2)
+    for n in range(most, 0, -2):
+        if n < len(turns):
+            coded = _encode(tokenizer, template, replace(conversation, turns=turns[:n]))
+        ids, mask = coded
         if _learnt_until(mask) <= seq_len_tokens:  # what closes the last turn need not fit
-            ids, mask = ids[:seq_len_tokens], mask[:seq_len_tokens]
-            return ("whole" if n == len(turns) else "turns_cut"), _encoded(ids, mask, conversation)
+            fate = "whole" if n == len(turns) else "turns_cut"
+            return fate, Encoded(ids[:seq_len_tokens], mask[:seq_len_tokens], language)
     ids, mask = ids[:seq_len_tokens], mask[:seq_len_tokens]
-    if 2 * sum(mask) < seq_len_tokens:
+    if 2 * int(mask.sum()) < seq_len_tokens:
         return "too_long", None
-    return "answer_cut", _encoded(ids, mask, conversation)
+    return "answer_cut", Encoded(ids, mask, language)
 
 
-def _learnt_until(mask: list[bool]) -> int:
+def _encode(tokenizer: Any, template: Template, conversation: Conversation) -> Coded:
+    ids, mask = encode_conversation(tokenizer, template, conversation)
+    return np.array(ids, np.uint32), np.array(mask, np.bool_)
+
+
+def _learnt_until(mask: npt.NDArray[np.bool_]) -> int:
     """How many tokens there are up to the last one that is learnt."""
-    return len(mask) - mask[::-1].index(True)
-
-
-def _encoded(ids: list[int], mask: list[bool], conversation: Conversation) -> Encoded:
-    return Encoded(
-        np.array(ids, np.uint32), np.array(mask, np.bool_), conversation.language or "und"
-    )
+    return len(mask) - int(mask[::-1].argmax())

@@ -68,6 +68,17 @@ class WatchConfig(Section):
     ] = 1000
 
 
+class AnswersConfig(Section):
+    """Loss on held-out answers while it is tuned, by language and domain."""
+
+    every_steps: Annotated[
+        int | None, Field(ge=1, description="left out: ten times a run; also at start and end")
+    ] = None
+    conversations: Annotated[
+        int, Field(ge=1, description="of each language, of those that chatdata held out")
+    ] = 50
+
+
 class StopConfig(Section):
     """When to stop early: a language that is being unlearnt."""
 
@@ -268,3 +279,15 @@ class FinetuneConfig(OptimConfig):
         Field(ge=0, lt=1, description="part of the predicted tokens that is pretraining text (the "
               "tokens stage's rows), so that the languages are not unlearnt; 0: none"),
     ] = 0.25  # fmt: skip
+    neftune_alpha: Annotated[
+        float,
+        Added(),
+        Field(ge=0, description="noise on the embeddings of conversations while training: uniform, "
+              "times this over the root of tokens times width (NEFTune, which tries 5 to 15); 0: "
+              "none"),
+    ] = 0.0  # fmt: skip
+    answers: Annotated[
+        AnswersConfig | None,
+        Field(description="held-out answers measured on the way, by language and domain; null: "
+              "not at all"),
+    ] = AnswersConfig()  # fmt: skip

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hanhua.train.config import StopConfig, WatchConfig
+from hanhua.train.config import AnswersConfig, StopConfig, WatchConfig
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class GateState:
     stopped_at: int | None = None
 
 
-def measures(config: WatchConfig | None, step: int, steps: int) -> bool:
+def measures(config: WatchConfig | AnswersConfig | None, step: int, steps: int) -> bool:
     """Whether to measure behind a step: every so many, and at the end."""
     if config is None or step == 0:
         return False

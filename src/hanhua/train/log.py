@@ -93,6 +93,8 @@ def notes(line: Line) -> dict[str, Any]:
     held_out = {f"{name} bits/byte": bits for name, bits in line.get("held_out", {}).items()}
     if "steer" in line:
         held_out |= {f"{name} share": part for name, part in line["steer"]["shares"].items()}
+    for name, loss in line.get("answers", {}).get("languages", {}).items():
+        held_out[f"{name} answers"] = loss
     if "skipped" in line:
         return {"skipped": line["step"], **held_out}
     by_language = line["losses"] if len(line["losses"]) > 1 else {}
@@ -134,3 +136,10 @@ def mean_tail(lines: Sequence[Line]) -> float | None:
     """The mean loss of the last tenth of the lines; None where there is none."""
     tail = [line["loss"] for line in lines[-max(len(lines) // 10, 1) :]]
     return round(sum(tail) / len(tail), 6) if tail else None
+
+
+def answer_facts(lines: Sequence[Line]) -> dict[str, Any]:
+    """The loss on held-out answers at the start and at the end; empty where none was measured."""
+    ends = [line["answers"] for line in lines if "answers" in line]
+    starts = [line["answers_start"] for line in lines if "answers_start" in line]
+    return {"answers": {"start": starts[0] if starts else {}, "end": ends[-1]}} if ends else {}

@@ -24,10 +24,11 @@ from hanhua.core.progress import Progress
 from hanhua.tokens.loader import Batch, LoaderState, read_batch
 from hanhua.tokens.rows import PackedRows
 from hanhua.train import gate, guard, parallel
+from hanhua.train.answers import AnswerWatch, HeldOutAnswers, open_answers
 from hanhua.train.checkpoint import kept_precision
 from hanhua.train.config import OptimConfig
 from hanhua.train.keep import ANCHOR, GOOD, Keeper, State, run_identity
-from hanhua.train.log import NoLog, TrainLog, mean_tail, read_learnt
+from hanhua.train.log import NoLog, TrainLog, answer_facts, mean_tail, read_learnt
 from hanhua.train.memory import grow_segments, keep_freed_memory
 from hanhua.train.objective import check_head, check_rows
 from hanhua.train.optim import Masters
@@ -37,7 +38,7 @@ from hanhua.train.schedule import Phase, Plan, learning_rate, make_plan, phase_a
 from hanhua.train.setup import in_background, open_log, set_up
 from hanhua.train.shard import Root, let_go
 from hanhua.train.steer import Steering, SteerState, open_steering
-from hanhua.train.step import Objective, learn, seed_step
+from hanhua.train.step import NextToken, Objective, learn, seed_step
 from hanhua.train.watch import HeldOut, Watch, open_watch, watch_section
 
 
@@ -73,6 +74,7 @@ def train(
     progress: Progress, old_rows: int | None = None, title: str = "training",
     held_out: HeldOut | None = None, source: Path | None = None,
     languages: tuple[str, str] | None = None, objective: Objective | None = None,
+    answers: HeldOutAnswers | None = None,
 ) -> TrainResult:  # fmt: skip
     """Train a model on packed rows, going on from the newest checkpoint if there is one.
 
@@ -91,6 +93,7 @@ def train(
         source: the folder that the model came from, where many processes share it.
         languages: target and source, where the mixture is steered.
         objective: what is made smaller; None: the next token's cross-entropy.
+        answers: held-out conversations to measure, where the section asks for that.
 
     Raises:
         TrainingError: when training runs away and the guard gives up (with a checkpoint from
@@ -112,8 +115,8 @@ def train(
     identity = run_identity(config, rows, seed)
     config = config.model_copy(update={"precision": precision})
     masters = Masters(model, config, old_rows)
-    if objective is not None:
-        rows = objective.prepare(root, rows, _micro(machine))
+    objective = objective or NextToken(getattr(config, "neftune_alpha", 0.0))
+    rows = objective.prepare(root, rows, _micro(machine))
     watch = open_watch(root, config, held_out)
     keeper = Keeper(work, masters, identity, background=in_background(machine))
     state = keeper.resume()
@@ -126,13 +129,14 @@ def train(
         )  # fmt: skip
         run = _Run(
             root, masters, rows, config, plan, keeper, log, watch, steering, machine, seed,
-            objective,
+            objective, open_answers(root, config, answers, _micro(machine)),
         )  # fmt: skip
         state = run.to_the_end(state)
     keeper.finish()
     lines = read_learnt(log.text(), state.step, state.guard.skipped)
     facts = guard.facts(state.guard) | gate.facts(config.stop, state.gate) | masters.facts()
     facts |= steering.facts(state.steer) if steering else {}
+    facts |= answer_facts(lines)
     return TrainResult(
         masters.whole(), log.path, state.step, state.tokens, mean_tail(lines), precision,
         state.guard.skipped, facts,
@@ -158,7 +162,8 @@ class _Run:
     steering: Steering | None
     machine: Machine
     seed: int
-    objective: Objective | None = None
+    objective: Objective
+    answers: AnswerWatch | None
 
     def to_the_end(self, state: State) -> State:
         """Steps until the plan or the gate ends it; the state of the model that goes on."""
@@ -169,6 +174,8 @@ class _Run:
                 self.keeper.save(state, GOOD)
         if self.steering and not state.steer.shares:
             state = replace(state, steer=self.steering.begin())
+        if self.answers and not state.step:
+            self.answers.begin()
         phase = None
         while state.step < self.plan.steps and state.gate.stopped_at is None:
             now = phase_at(self.plan.phases, state.step)
@@ -199,6 +206,8 @@ class _Run:
             passed = replace(state.steer, mixed=steer.mixed)
             new, line = self._refuse(state, replace(state, data=data, steer=passed), line, fault)
         line |= {"step": new.step, "tokens": new.tokens}
+        if self.answers:
+            line |= self.answers.told(new.step, self.plan.steps)
         good = self._measure(new, line)
         self.log.write(line, batch.n_tokens)
         self._keep(new, phase, good, back="went_back_to_step" in line)

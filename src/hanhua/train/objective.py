@@ -6,6 +6,7 @@ Both are the same function of a batch, because the mask travels with the rows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,9 @@ from hanhua.tokens.rows import PackedRows
 from hanhua.train.linear_cross_entropy import IGNORE, linear_cross_entropy
 from hanhua.train.memory import onto
 from hanhua.train.varlen import Documents
+
+Noise = Callable[["Flat", int, torch.device], Tensor]
+"""Of a batch and the width of an embedding: ``[1, T, width]``, drawn on a device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +111,23 @@ def _documents_of(model: Any) -> Documents:
     return found
 
 
-def hidden_states(model: Any, flat: Flat) -> Tensor:
-    """What stands before the head, ``[T, D]``, of a model with packed attention enabled."""
-    device = model.get_input_embeddings().weight.device
+def hidden_states(model: Any, flat: Flat, noise: Noise | None = None) -> Tensor:
+    """What stands before the head, ``[T, D]``, of a model with packed attention enabled.
+
+    Args:
+        model: a causal LM.
+        flat: the batch.
+        noise: gives what is added to the embeddings ``[1, T, d]``; None: nothing.
+    """
+    embeddings = model.get_input_embeddings()
+    device = embeddings.weight.device
+    given: dict[str, Tensor] = {"input_ids": onto(flat.ids, device)}
+    if noise is not None:
+        embedded = embeddings(given["input_ids"])
+        added = noise(flat, embedded.shape[-1], device)
+        given = {"inputs_embeds": embedded + added.to(embedded.dtype)}
     hidden: Tensor = model.base_model(
-        input_ids=onto(flat.ids, device),
+        **given,
         position_ids=onto(flat.positions, device),
         document_lengths=_documents_of(model).set(flat.lengths),
         use_cache=False,
@@ -119,7 +135,9 @@ def hidden_states(model: Any, flat: Flat) -> Tensor:
     return hidden
 
 
-def next_token_loss(model: Any, flat: Flat, scale: float) -> tuple[Tensor, Tensor]:
+def next_token_loss(
+    model: Any, flat: Flat, scale: float, noise: Noise | None = None
+) -> tuple[Tensor, Tensor]:
     """The loss of a flat batch.
 
     Args:
@@ -127,11 +145,12 @@ def next_token_loss(model: Any, flat: Flat, scale: float) -> tuple[Tensor, Tenso
         flat: the batch.
         scale: 1 / targets of the whole optimiser step, so that cutting the step into
             micro-batches doesn't change its gradient.
+        noise: see :func:`hidden_states`.
 
     Returns:
         The scaled sum of the losses, with a gradient, and every token's loss ``[T]``.
     """
-    hidden = hidden_states(model, flat)
+    hidden = hidden_states(model, flat, noise)
     head, form = model.get_output_embeddings(), head_form(model)
     return linear_cross_entropy(
         hidden, head.weight, flat.labels, getattr(head, "bias", None), scale=scale,

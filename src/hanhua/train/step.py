@@ -18,6 +18,7 @@ from hanhua.tokens.loader import Batch
 from hanhua.tokens.rows import PackedRows
 from hanhua.train import parallel
 from hanhua.train.linear_cross_entropy import IGNORE
+from hanhua.train.noise import embedding_noise
 from hanhua.train.objective import Flat, flatten, next_token_loss
 from hanhua.train.optim import Masters
 from hanhua.train.shard import Root
@@ -31,6 +32,11 @@ def seed_step(seed: int, step: int) -> None:
         step: from 0.
     """
     torch.manual_seed((seed * 1_000_003 + step) * 1_009 + parallel.rank())
+
+
+def shared_seed() -> int:
+    """The seed of the step at hand that is the same on all processes."""
+    return torch.initial_seed() - parallel.rank()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,15 @@ class Objective(Protocol):
 
 
 class NextToken:
-    """The mean cross-entropy of the tokens that are targets."""
+    """The mean cross-entropy of the tokens that are targets.
+
+    Args:
+        noise_alpha: strength of the noise on conversations' embeddings, see
+            :mod:`hanhua.train.noise`; 0: none.
+    """
+
+    def __init__(self, noise_alpha: float = 0.0) -> None:
+        self.noise_alpha = noise_alpha
 
     def prepare(self, root: Root, rows: PackedRows, micro: int) -> PackedRows:
         """Nothing is to be done."""
@@ -76,13 +90,17 @@ class NextToken:
         """See :class:`Objective`."""
         parts = my_parts(batch, languages, micro)
         targets = int(parallel.total(torch.tensor([sum(part.n_targets for part in parts)])))
+        noise = self._noise if self.noise_alpha else None
         found = []
         for flat in parts:
-            loss, losses = root(next_token_loss, flat, 1 / max(targets, 1))
+            loss, losses = root(next_token_loss, flat, 1 / max(targets, 1), noise)
             torch.autograd.backward(loss)
             masters.collect()
             found.append(losses)  # looked at in the end, as a GPU would have to be waited for
         return Counted(parallel.total(_sums(parts, found, len(languages))), targets)
+
+    def _noise(self, flat: Flat, width: int, device: torch.device) -> Tensor:
+        return embedding_noise(flat, width, self.noise_alpha, shared_seed(), device)
 
 
 def learn(

@@ -155,6 +155,9 @@ def numbers(line: Mapping[str, Any]) -> Iterable[tuple[str, float]]:
         yield f"loss/{language}", loss
     for language, bits in line.get("held_out", {}).items():
         yield f"bits_per_byte/{language}", bits
+    for kind, losses in line.get("answers", {}).items():
+        for name, loss in losses.items():
+            yield f"answers/{kind}/{name}", loss
     yield "skipped", float("skipped" in line)
 
 

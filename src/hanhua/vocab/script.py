@@ -80,7 +80,9 @@ class Script:
         """The code points of a regex class body."""
         if not body:
             return ()
-        return tuple(m.start() for m in re.finditer(f"[{body}]", "".join(map(chr, range(0x110000)))))
+        return tuple(
+            m.start() for m in re.finditer(f"[{body}]", "".join(map(chr, range(0x110000))))
+        )
 
     def runs(self, space: str, pattern: Pattern = "punct_letters") -> re.Pattern[str]:
         """Stretches of text in which pieces are learnt.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from hanhua.chat.conversation import Conversation
-from hanhua.chat.schemas import alpaca, moss, plain, preference, tasks, turns
+from hanhua.chat.schemas import alpaca, moss, plain, preference, refusal, tasks, turns
 from hanhua.chat.schemas.fields import Fields
 from hanhua.chat.schemas.slots import Labels
 from hanhua.text.verdict import Drop
@@ -65,6 +65,8 @@ SCHEMAS: Mapping[str, Schema] = {
         Schema("pairs", "; ".join(f"{a}, {b}" for a, b in plain.PAIRS),
                plain.fits_pairs, plain.read_pairs),
         _task("classification"),
+        Schema("refusal", "a harmful prompt; it is answered by a refusal of ours", _by_name_only,
+               refusal.read),
     )
 }  # fmt: skip
 """Every format that can be read."""

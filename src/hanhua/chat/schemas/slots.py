@@ -58,16 +58,23 @@ def reading_slots(record: Fields, labels: Labels) -> Slots | None:
 
 
 def choice_slots(record: Fields, labels: Labels) -> Slots | None:
-    """A question with options; the answer is a letter, a number from 0, or the option itself."""
-    question, options = text_of(record, *_QUESTION), _options(record)
+    """A question with options; the answer is a letter, a number from 0, or the option itself.
+
+    AGIEval writes ``(A)`` into the options and several letters into ``label`` where several are
+    right; the answer then has a line for each.
+    """
+    question, options = text_of(record, *_QUESTION), _unlettered(_options(record))
     if not question or len(options) < 2 or not {"answer", "label"} & set(record):
         return None
-    place = _place(record.get("answer", record.get("label")), options)
+    given = record.get("answer")
+    given = record.get("label") if given is None else given
+    places = [_place(one, options) for one in (given if isinstance(given, list) else [given])]
+    right = [f"{_LETTERS[i]}. {options[i]}" for i in places if i is not None]
     return {
         "passage": text_of(record, *_PASSAGE),
         "question": question,
         "options": "\n".join(f"{_LETTERS[i]}. {text}" for i, text in enumerate(options)),
-        "answer": "" if place is None else f"{_LETTERS[place]}. {options[place]}",
+        "answer": "\n".join(right) if len(right) == len(places) else "",
     }
 
 
@@ -133,6 +140,14 @@ def _options(record: Fields) -> list[str]:
             return [str(item) for item in found][: len(_LETTERS)]
     lettered = [text_of(record, letter, letter.lower()) for letter in _LETTERS]
     return lettered[: lettered.index("")] if "" in lettered else lettered
+
+
+def _unlettered(options: list[str]) -> list[str]:
+    """Options without the ``(A)`` and so on that all of them begin with."""
+    marks = [f"({letter})" for letter in _LETTERS]
+    if all(option.startswith(mark) for option, mark in zip(options, marks, strict=False)):
+        return [option[3:].strip() for option in options]
+    return options
 
 
 def _place(answer: Any, options: Sequence[str]) -> int | None:

@@ -1,12 +1,14 @@
-"""CMMLU and MMLU, read from folders laid out as in their repositories.
+"""CMMLU, MMLU and C-Eval, read from folders laid out as in their repositories, or from a hub.
 
-Prompts are those of lm-evaluation-harness (its tasks ``cmmlu`` and ``mmlu``), so that scores can
-be held against published ones: description, the first examples of dev/, question, options, cue;
-the letter with the highest log-probability is the answer.
+Each has the prompt of lm-evaluation-harness, so that scores can be held against published ones,
+and the prompt of its own repository: description, the first examples of dev/, question, options,
+cue; the letter with the highest log-probability is the answer. C-Eval keeps the answers of its
+test split to itself, so val/ is asked, as everywhere.
 
 CMMLU: https://github.com/haonan-li/CMMLU (paper: https://arxiv.org/abs/2306.09212)
 MMLU: https://github.com/hendrycks/test (paper: https://arxiv.org/abs/2009.03300)
-Prompts: https://github.com/EleutherAI/lm-evaluation-harness, lm_eval/tasks/{cmmlu,mmlu}
+C-Eval: https://github.com/hkust-nlp/ceval (paper: https://arxiv.org/abs/2305.08322)
+Prompts: https://github.com/EleutherAI/lm-evaluation-harness, lm_eval/tasks/{cmmlu,mmlu,ceval}
 """
 
 from __future__ import annotations
@@ -17,26 +19,20 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hanhua.core.errors import InputError
+from hanhua.eval.tasks import categories
+from hanhua.eval.tasks.exam_wordings import CEVAL_WORDINGS, CMMLU_WORDINGS, MMLU_WORDINGS
 from hanhua.eval.tasks.question import LETTERS, Answers, Question, Task, Wording
-from hanhua.eval.tasks.subjects import CMMLU_SUBJECTS
+from hanhua.eval.tasks.rows import Place, questions_of, rows_of
+from hanhua.eval.tasks.rowset import wording_of
+from hanhua.eval.tasks.subjects import CEVAL_SUBJECTS, CMMLU_SUBJECTS
 
 N_CHOICES = 4
-HARNESS = "https://github.com/EleutherAI/lm-evaluation-harness/tree/main/lm_eval/tasks/"
 
 
-def _cmmlu_description(subject: str) -> str:
-    name = CMMLU_SUBJECTS.get(subject, subject)
-    return f"以下是关于{name}的单项选择题，请直接给出正确答案的选项。\n\n"
-
-
-def _mmlu_description(subject: str) -> str:
-    name = subject.replace("_", " ")
-    return f"The following are multiple choice questions (with answers) about {name}.\n\n"
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exam:
     """One published exam.
 
@@ -45,9 +41,12 @@ class Exam:
         language: of the questions.
         version: of hanhua's form.
         source, licence: as published.
-        wording: of prompts.
+        hub: the dataset, with one config for each subject.
+        wordings: of prompts; the first is the default.
+        categories: subject -> the categories that averages are published for.
         header: whether the csv files name their columns, with a number before the question.
-        suffix: "{split}" stands for dev or test in a file's name behind the subject.
+        suffix: "{split}" stands for the split in a file's name behind the subject.
+        asked: the split that is asked.
     """
 
     name: str
@@ -55,96 +54,120 @@ class Exam:
     version: int
     source: str
     licence: str
-    wording: Wording
+    hub: str
+    wordings: dict[str, Wording]
+    categories: categories.Categories
     header: bool
     suffix: str
+    asked: str = "test"
 
     def path(self, folder: Path, split: str, subject: str) -> Path:
         """The file of one subject and split."""
         return folder / split / f"{subject}{self.suffix.format(split=split)}.csv"
 
     def subjects(self, folder: Path) -> list[str]:
-        """All subjects with test questions."""
-        tail = self.suffix.format(split="test") + ".csv"
-        return sorted(p.name.removesuffix(tail) for p in (folder / "test").glob(f"*{tail}"))
+        """All subjects with questions to ask."""
+        tail = self.suffix.format(split=self.asked) + ".csv"
+        return sorted(p.name.removesuffix(tail) for p in (folder / self.asked).glob(f"*{tail}"))
 
 
 EXAMS = {
     exam.name: exam
     for exam in (
         Exam(
-            name="cmmlu",
-            language="zh",
-            version=1,
-            source="https://github.com/haonan-li/CMMLU",
-            licence="CC BY-NC-SA 4.0",
-            wording=Wording(
-                "lm-evaluation-harness cmmlu", HARNESS + "cmmlu", _cmmlu_description,
-                "", "答案：", " ",
-            ),
-            header=True,
-            suffix="",
+            name="cmmlu", language="zh", version=1, source="https://github.com/haonan-li/CMMLU",
+            licence="CC BY-NC-SA 4.0", hub="haonan-li/cmmlu", wordings=CMMLU_WORDINGS,
+            categories=categories.CMMLU, header=True, suffix="",
         ),
         Exam(
-            name="mmlu",
-            language="en",
-            version=1,
-            source="https://github.com/hendrycks/test",
-            licence="MIT",
-            wording=Wording(
-                "lm-evaluation-harness mmlu", HARNESS + "mmlu", _mmlu_description,
-                "", "Answer:", " ",
-            ),
-            header=False,
-            suffix="_{split}",
+            name="mmlu", language="en", version=1, source="https://github.com/hendrycks/test",
+            licence="MIT", hub="cais/mmlu", wordings=MMLU_WORDINGS,
+            categories=categories.MMLU, header=False, suffix="_{split}",
+        ),
+        Exam(
+            name="ceval", language="zh", version=1, source="https://github.com/hkust-nlp/ceval",
+            licence="CC BY-NC-SA 4.0", hub="ceval/ceval-exam", wordings=CEVAL_WORDINGS,
+            categories=categories.CEVAL, header=True, suffix="_{split}", asked="val",
         ),
     )
 }  # fmt: skip
+KNOWN_SUBJECTS = {"cmmlu": CMMLU_SUBJECTS, "mmlu": categories.MMLU, "ceval": CEVAL_SUBJECTS}
 
 
 def read_exam(
-    exam: Exam, folder: Path, subjects: Sequence[str], shots: int, answers: Answers
-) -> Task:
+    exam: Exam, folder: Path, subjects: Sequence[str], shots: int, answers: Answers,
+    wording: str = "default", dataset: str | None = None,
+) -> Task:  # fmt: skip
     """Read an exam's questions and, for shots, its solved examples.
 
     Args:
         exam: one of `EXAMS`.
-        folder: with test/ and dev/.
-        subjects: empty for all that have test questions.
+        folder: with dev/ and test/ (C-Eval: val/).
+        subjects: empty for all that have questions.
         shots: examples before each question.
         answers: what is scored.
+        wording: a key of the exam's wordings.
+        dataset: a hub's, in place of the folder.
 
     Raises:
-        InputError: a folder of another form, an unknown subject, a broken line.
+        InputError: a folder of another form, an unknown subject or wording, a broken line.
     """
-    there = exam.subjects(folder)
+    there = sorted(KNOWN_SUBJECTS[exam.name]) if dataset else exam.subjects(folder)
     if not there:
         raise InputError(
-            f"This is no {exam.name} folder.", where=folder, found="no test/*.csv",
-            fix=f"give the data folder of {exam.source}, with dev/ and test/",
+            f"This is no {exam.name} folder.", where=folder, found=f"no {exam.asked}/*.csv",
+            fix=f"give the data folder of {exam.source}, with dev/ and {exam.asked}/",
         )  # fmt: skip
     for subject in subjects:
         if subject not in there:
             near = difflib.get_close_matches(subject, there, n=1)
             raise InputError(
-                f"{exam.name} has no test questions of this subject here.", where=folder / "test",
-                found=subject, fix=f"did you mean {near[0]}?" if near else "leave subjects empty",
+                f"{exam.name} has no {exam.asked} questions of this subject here.",
+                where=dataset or folder / exam.asked, found=subject,
+                fix=f"did you mean {near[0]}?" if near else "leave subjects empty",
             )  # fmt: skip
+    source = _Source(exam, folder, dataset)
     asked = list(subjects) or there
     return Task(
         name=exam.name, version=exam.version, language=exam.language, source=exam.source,
-        licence=exam.licence, wording=exam.wording, answers=answers, shots=shots,
-        questions=tuple(q for s in asked for q in _read(exam, folder, "test", s)),
-        examples={s: _examples(exam, folder, s, shots) for s in asked} if shots else {},
+        licence=exam.licence, wording=wording_of(exam.name, exam.wordings, wording),
+        answers=answers, shots=shots,
+        questions=tuple(q for s in asked for q in source.read(exam.asked, s)),
+        examples={s: _examples(source, s, shots) for s in asked} if shots else {},
+        categories=exam.categories,
     )  # fmt: skip
 
 
-def _examples(exam: Exam, folder: Path, subject: str, shots: int) -> tuple[Question, ...]:
-    found = tuple(_read(exam, folder, "dev", subject))
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """An exam's folder, or its dataset."""
+
+    exam: Exam
+    folder: Path
+    dataset: str | None
+
+    def read(self, split: str, subject: str) -> Iterator[Question]:
+        if not self.dataset:
+            return _read(self.exam, self.folder, split, subject)
+        rows = rows_of(Place("", self.dataset, subject), split)
+
+        def parse(row: Any, name: str) -> Question:
+            choices = row["choices"] if "choices" in row else [row[c] for c in LETTERS[:N_CHOICES]]
+            text = row.get("question", row.get("Question"))
+            answer = row["answer"] if "answer" in row else row["Answer"]
+            place = LETTERS.index(answer) if isinstance(answer, str) else int(answer)
+            return Question(name, subject, text, tuple(choices), place, self.exam.language)
+
+        return questions_of(rows, parse, subject, "question, A, B, C, D, answer")
+
+
+def _examples(source: _Source, subject: str, shots: int) -> tuple[Question, ...]:
+    found = tuple(source.read("dev", subject))
     if len(found) < shots:
+        where = source.dataset or source.exam.path(source.folder, "dev", subject)
         raise InputError(
-            "Too few solved examples.", where=exam.path(folder, "dev", subject),
-            found=f"{len(found)}, {shots} asked for", fix="lower shots",
+            "Too few solved examples.", where=where, found=f"{len(found)}, {shots} asked for",
+            fix="lower shots",
         )  # fmt: skip
     return found
 
@@ -152,7 +175,8 @@ def _examples(exam: Exam, folder: Path, subject: str, shots: int) -> tuple[Quest
 def _read(exam: Exam, folder: Path, split: str, subject: str) -> Iterator[Question]:
     path = exam.path(folder, split, subject)
     for i, (line, row) in enumerate(_rows(path, exam.header)):
-        fields = row[1:] if exam.header else row
+        # Behind the answer, C-Eval's dev/ has an explanation.
+        fields = row[1 : N_CHOICES + 3] if exam.header else row
         answer = fields[-1].strip() if len(fields) == N_CHOICES + 2 else ""
         if answer not in LETTERS[:N_CHOICES] or not answer:
             raise InputError(

@@ -6,14 +6,12 @@ import dataclasses
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 
-from hanhua.core.artifact import outside_files
 from hanhua.core.errors import InputError
 from hanhua.eval.config import TaskConfig
-from hanhua.eval.tasks.exams import EXAMS, read_exam
-from hanhua.eval.tasks.question import Answers, Question, Task
-from hanhua.eval.tasks.worlds import read_worlds
+from hanhua.eval.tasks.question import Question, Task
+from hanhua.eval.tasks.registry import READERS
+from hanhua.eval.written import check
 
 
 def load_tasks(configs: Sequence[TaskConfig]) -> list[Task]:
@@ -21,6 +19,7 @@ def load_tasks(configs: Sequence[TaskConfig]) -> list[Task]:
 
     Raises:
         InputError: when data are missing or broken, or two tasks would have one name.
+        DependencyError: when a task's scores need a package that is not installed.
     """
     tasks = [task for config in configs for task in _load(config)]
     names = [task.name for task in tasks]
@@ -34,14 +33,9 @@ def load_tasks(configs: Sequence[TaskConfig]) -> list[Task]:
 
 
 def _load(config: TaskConfig) -> list[Task]:
-    answers: Answers = "text" if config.name == "worlds" else "letter"
-    if config.answers != "auto":
-        answers = config.answers
-    if config.name == "worlds":
-        tasks = read_worlds(outside_files(config.path, "eval.tasks"), answers)
-    else:
-        exam = EXAMS[config.name]
-        tasks = [read_exam(exam, Path(config.path), config.subjects, config.shots, answers)]
+    tasks = READERS[config.name](config)
+    for task in tasks:
+        check(task)
     return [dataclasses.replace(t, questions=pick(t.questions, config.limit)) for t in tasks]
 
 

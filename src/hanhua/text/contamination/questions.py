@@ -14,7 +14,7 @@ from hanhua.text.readers.formats import Broken, file_format, read_values
 from hanhua.text.rewrite.normalise import normalise
 
 QUESTION_FIELDS = ("question", "query", "problem", "premise", "prompt", "input", "text",
-                   "sentence1", "sentence", "content")  # fmt: skip
+                   "sentence1", "sentence", "content", "问题")  # fmt: skip
 """Names of the field that holds the question, in any case; the first one that occurs counts."""
 MIN_GRAMS = 5
 """A question with fewer n-grams is taken together with its options."""
@@ -29,7 +29,8 @@ class Questions:
 
     Args:
         texts: one for each item.
-        files: (name, items) of each file; its items follow on those of the file before.
+        files: (name, items) of each file; its items follow on those of the file before. Names
+            are the last parts of paths, as many as tell the files apart.
         too_short: items that cannot be told from common phrases.
     """
 
@@ -64,11 +65,30 @@ def read_question_files(paths: Sequence[Path]) -> Questions:
     for path in paths:
         found = read_questions(path)
         texts += found
-        files.append((path.name, len(found)))
+        files.append(len(found))
     for text in texts:
         points = canonical_points(text)
         too_short += len(points) < gram_length(points)
-    return Questions(texts, files, too_short)
+    return Questions(texts, list(zip(_names(paths), files, strict=True)), too_short)
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """File names; where two files share one, with as many folders before it as tell them apart."""
+    names = [path.name for path in paths]
+    for length in range(2, max((len(path.parts) for path in paths), default=0) + 1):
+        doubled = {name for name in names if names.count(name) > 1}
+        if not doubled:
+            break
+        names = [
+            "/".join(path.parts[-length:]).lstrip("/") if name in doubled else name
+            for path, name in zip(paths, names, strict=True)
+        ]
+    return names
+
+
+def as_looked_for(text: str, choices: Sequence[str]) -> str:
+    """A question with its options in the form in which documents are held against it."""
+    return _long_enough(text, _lettered(choices))
 
 
 def read_questions(path: Path) -> list[str]:

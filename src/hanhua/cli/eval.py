@@ -1,0 +1,234 @@
+"""The command ``eval``: any model measured by the functions that a recipe's run measures by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hanhua.cli import app, emit
+from hanhua.core.errors import StorageError, UsageError
+
+if TYPE_CHECKING:
+    from hanhua.eval.evaluate import Evaluation
+    from hanhua.eval.target import Target
+
+ASKED = "model.json"
+JOURNALS = "journals"
+
+
+@app.command(name="eval")
+def eval_(
+    model: Annotated[
+        str, typer.Argument(help="a model or adapter folder, a run, a stage of it, org/name, or "
+                            "http://… of an OpenAI-style server")
+    ],
+    out: Annotated[Path, typer.Option(help="the folder to write; the same one goes on after a kill")],  # noqa: E501
+    tasks: Annotated[
+        str, typer.Option(help="with commas between, e.g. cmmlu,mmlu,bpb,drift")
+    ] = "bpb",
+    data: Annotated[
+        Path | None, typer.Option(help="where the tasks' folders lie, by their names")
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option("--text", help="for bpb and drift: zh=FILE (repeatable); left out: found "
+                     "under --data as zh.jsonl, held_out/zh.parquet and the like"),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="questions of each task; 0: all")] = 0,
+    shots: Annotated[int, typer.Option(min=0, max=5, help="solved examples before each")] = 0,
+    docs: Annotated[int, typer.Option(min=2, help="texts of each language")] = 200,
+    base: Annotated[
+        str | None, typer.Option(help="the untouched model that drift is measured from")
+    ] = None,
+    adapter_on: Annotated[
+        str | None, typer.Option(help="what an adapter was trained on, if it doesn't say")
+    ] = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option("--prompt", help="zh=TEXT to continue or answer, for samples.json "
+                     "(repeatable)"),
+    ] = None,
+    contamination: Annotated[
+        Path | None,
+        typer.Option(help="a corpus's ledger.json: questions it found in texts are marked, and "
+                     "scores also given without them"),
+    ] = None,
+    served_model: Annotated[
+        str | None, typer.Option(help="of a server with several models")
+    ] = None,
+    source: Annotated[str, typer.Option(help="language that drift is measured in")] = "en",
+    seed: Annotated[int, typer.Option(min=0, help="of bootstraps and samples")] = 17,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", help="no progress")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="print one JSON object last")] = False,
+) -> None:  # fmt: skip
+    """Measure any model: tasks, bits per byte, drift; scores with n and 95 % intervals.
+
+    OUT gets scores.json, items/ (one line for each question or text) and samples.json. Two such
+    folders are compared by `hanhua compare`.
+    """
+    from hanhua.cli.eval_text import scores_text
+    from hanhua.cli.runs import quiet_libraries
+    from hanhua.core.progress import default_progress
+    from hanhua.eval.find import parse_tasks
+
+    names = parse_tasks(tasks)
+    _check(names, data, base, model)
+    quiet_libraries()
+    options = {"data": data, "text": text or [], "limit": limit, "shots": shots, "docs": docs,
+               "prompt": prompt or [], "contamination": contamination, "source": source,
+               "seed": seed, "device": device, "progress": default_progress(quiet)}  # fmt: skip
+    where = _Where(model, base, adapter_on, served_model, out)
+    scores = where.measure(names, options)
+    if not json_:
+        typer.echo(scores_text(scores))
+        typer.echo(f"\nwrote {out} (scores.json has everything)")
+    emit({**scores, "out": str(out)}, json_)
+
+
+def _check(names: list[str], data: Path | None, base: str | None, model: str) -> None:
+    from hanhua.eval.find import TEXT_MEASURES
+    from hanhua.eval.target import is_endpoint
+
+    if "drift" in names and base is None:
+        raise UsageError("Drift is measured from a base.", where="--tasks drift",
+                         fix="name the untouched model with --base")  # fmt: skip
+    if data is None and set(names) - set(TEXT_MEASURES):
+        raise UsageError("It is not known where the tasks lie.", where="--tasks",
+                         found=", ".join(names), fix="name their folder with --data")  # fmt: skip
+    if is_endpoint(model) and set(names) & set(TEXT_MEASURES):
+        raise UsageError(
+            "A server does not tell the probability of every token, so bits per byte and drift "
+            "cannot be measured there.", where=model, found=", ".join(names),
+            fix="leave bpb and drift out, or evaluate the model's folder",
+        )  # fmt: skip
+
+
+class _Where:
+    """The model, what it is compared with, and the folder to write."""
+
+    def __init__(
+        self, model: str, base: str | None, adapter_on: str | None, served: str | None, out: Path
+    ) -> None:
+        self.model, self.base, self.adapter_on = model, base, adapter_on
+        self.served, self.out = served, out
+
+    def measure(self, names: list[str], options: dict[str, Any]) -> dict[str, Any]:
+        """Measure a folder or a server."""
+        from hanhua.core.artifact import Digests
+        from hanhua.eval.evaluate import evaluate
+        from hanhua.eval.target import is_endpoint
+
+        if is_endpoint(self.model):
+            from hanhua.eval.endpoint import Endpoint, evaluate_endpoint
+
+            endpoint = Endpoint.find(self.model, self.served)
+            identity = f"{endpoint.url} {endpoint.model}"
+            self.claim(identity)
+            setting = _setting(names, options, self.out, identity, "")
+            return evaluate_endpoint(endpoint, setting, self.out)
+        digests = Digests()
+        target = find_target(self.model, self.adapter_on)
+        from_ = find_target(self.base) if self.base and "drift" in names else None
+        identity = target.identity(digests)
+        base_identity = from_.identity(digests) if from_ else ""
+        setting = _setting(names, options, self.out, identity, base_identity)
+        self.claim(identity)
+        return evaluate(
+            target.load(setting.device), setting, self.out, name=_name(self.model),
+            base=from_.load(setting.device) if from_ else None,
+        )  # fmt: skip
+
+    def claim(self, identity: str) -> None:
+        """Take the folder for this model.
+
+        Raises:
+            StorageError: when it holds something else.
+        """
+        from hanhua.core.files import read_json, write_json
+
+        path = self.out / ASKED
+        if path.is_file():
+            there = read_json(path)
+            if there.get("identity") != identity:
+                raise StorageError(
+                    "This folder holds the scores of another model.", where=self.out,
+                    found=there.get("model"), fix="choose another --out, or remove the folder",
+                )  # fmt: skip
+        elif self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
+            raise StorageError("This folder holds something else.", where=self.out,
+                               fix="choose another --out")  # fmt: skip
+        write_json(path, {"model": _name(self.model), "identity": identity})
+
+
+def find_target(ref: str, adapter_on: str | None = None) -> Target:
+    """A local model by folder, run, stage of a run (``runs/NAME/pretrain``), or hub id."""
+    from hanhua.core.config import is_hub_id
+    from hanhua.eval.adapter import is_adapter
+    from hanhua.eval.target import Target
+    from hanhua.serve.run import resolve_run
+
+    path = Path(ref)
+    stages = sorted(path.parent.glob(f"{path.name}-" + "?" * 12)) if not path.exists() else []
+    if stages:
+        path = max(stages, key=lambda found: found.stat().st_mtime)
+    if path.is_dir() and is_adapter(path):
+        return Target(path, adapter_on)
+    if not path.exists() and is_hub_id(ref):
+        return Target(ref)
+    return Target(resolve_run(path))
+
+
+def _name(model: str) -> str:
+    return model if "://" in model else Path(model).name or model
+
+
+def _setting(
+    names: list[str], options: dict[str, Any], out: Path, identity: str, base_identity: str
+) -> Evaluation:
+    """What is measured, on what."""
+    from hanhua.core.files import read_json
+    from hanhua.eval.config import BitsPerByteConfig, DriftConfig, EvalConfig
+    from hanhua.eval.evaluate import Evaluation
+    from hanhua.eval.find import TEXT_MEASURES, find_task, find_texts
+
+    asked = {"limit": options["limit"], "shots": options["shots"]}
+    found = [find_task(options["data"], n, asked) for n in names if n not in TEXT_MEASURES]
+    texts = {}
+    if set(names) & set(TEXT_MEASURES):
+        texts = find_texts(options["data"], options["text"], options["docs"])
+        if "bpb" not in names:
+            texts = {code: docs for code, docs in texts.items() if code == options["source"]}
+    config = EvalConfig(
+        bits_per_byte=BitsPerByteConfig(max_docs=options["docs"]),
+        drift=DriftConfig() if "drift" in names else None,
+        tasks=tuple(found), prompts=_prompts(options["prompt"]), gates={},
+    )  # fmt: skip
+    ledger = options["contamination"]
+    return Evaluation(
+        config=config, documents=texts, source=options["source"], seed=options["seed"],
+        device=_device(options["device"]), progress=options["progress"], journals=out / JOURNALS,
+        identity=identity, base_identity=base_identity,
+        contamination=read_json(ledger).get("contamination") if ledger else None,
+    )  # fmt: skip
+
+
+def _prompts(given: list[str]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for one in given:
+        language, is_, text = one.partition("=")
+        if not is_ or not text:
+            raise UsageError("This is no prompt.", where="--prompt", found=one,
+                             fix="write language=TEXT, e.g. --prompt zh=你好")  # fmt: skip
+        found[language] = (*found.get(language, ()), text)
+    return found
+
+
+def _device(asked: str) -> str:
+    import torch
+
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return asked

@@ -1,0 +1,200 @@
+"""A model behind an OpenAI-style address, measured as far as such an address lets one look.
+
+Multiple choice by letter needs the log-probabilities of the next token (``logprobs`` of
+``/completions``), which vLLM and llama.cpp offer and many others do not. Bits per byte and drift
+need every token's, which none offers. What is not offered is said, not guessed.
+Reference: https://platform.openai.com/docs/api-reference/completions
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hanhua.core.errors import HanhuaError, InputError, ModelError, UsageError
+from hanhua.core.files import write_json
+from hanhua.core.progress import Progress
+from hanhua.eval.choose import Answer
+from hanhua.eval.evaluate import FORMAT, Evaluation, add_verdicts
+from hanhua.eval.measured import measure_task
+from hanhua.eval.tasks.load import load_tasks
+from hanhua.eval.tasks.question import LETTERS, Question, Task
+
+TOP, FEWER = 20, 5
+"""Likeliest tokens asked for; of servers that refuse so many, fewer."""
+AT_ONCE = 8
+"""Questions that are asked again when one of them is refused."""
+TIMEOUT_S = 120
+KEY = "OPENAI_API_KEY"
+
+
+class Refused(ModelError):
+    """The server's answer is an error."""
+
+
+@dataclass(slots=True)
+class Endpoint:
+    """One model of one server.
+
+    Args:
+        url: up to and with /v1.
+        model: as the server calls it.
+        top: how many of the likeliest tokens it tells.
+    """
+
+    url: str
+    model: str
+    top: int = TOP
+    key: str = field(default_factory=lambda: os.environ.get(KEY, ""), repr=False)
+
+    @classmethod
+    def find(cls, url: str, model: str | None = None) -> Endpoint:
+        """The server's model; where it has several, one must be named.
+
+        Raises:
+            ModelError: no server, or no list of models; UsageError: several models.
+        """
+        url = url.rstrip("/")
+        found = cls(url if url.endswith("/v1") else f"{url}/v1", model or "")
+        if not model:
+            names = [str(m["id"]) for m in found.get("models").get("data", ()) if "id" in m]
+            if len(names) != 1:
+                raise UsageError(
+                    "It is not clear which of the server's models is meant.", where=url,
+                    found=", ".join(names) or "none", fix="name it with --served-model",
+                )  # fmt: skip
+            found.model = names[0]
+        return found
+
+    def get(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Ask the server; with a body it is a POST.
+
+        Raises:
+            Refused: an error status; ModelError: nothing answers, or no JSON.
+        """
+        head = {"Content-Type": "application/json"}
+        if self.key:
+            head["Authorization"] = f"Bearer {self.key}"
+        data = None if body is None else json.dumps({"model": self.model, **body}).encode()
+        request = urllib.request.Request(f"{self.url}/{path}", data, head)
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+                return dict(json.load(answer))
+        except urllib.error.HTTPError as error:
+            told = error.read().decode("utf-8", "replace")[:300]
+            raise Refused("The server refuses the request.", where=f"{self.url}/{path}",
+                          found=f"{error.code}: {told}") from error  # fmt: skip
+        except (OSError, ValueError, TypeError) as error:
+            raise ModelError("No model answers there.", where=self.url, found=error,
+                             fix="start the server, or mend the address") from error  # fmt: skip
+
+    def next_tokens(self, prompt: str) -> dict[str, float]:
+        """Log-probability of the likeliest next tokens, in nats; empty where it is not told."""
+        body = {"prompt": prompt, "max_tokens": 1, "temperature": 0, "logprobs": self.top}
+        choice = dict((self.get("completions", body).get("choices") or [{}])[0])
+        told = (choice.get("logprobs") or {}).get("top_logprobs") or []
+        return {str(t): float(v) for t, v in dict(told[0]).items()} if told else {}
+
+    def complete(self, text: str, chat: bool, max_tokens: int) -> str:
+        """The likeliest continuation of a text, or the answer to it as a user's message."""
+        body: dict[str, Any] = {"max_tokens": max_tokens, "temperature": 0}
+        if chat:
+            found = self.get("chat/completions",
+                             body | {"messages": [{"role": "user", "content": text}]})  # fmt: skip
+            return str(found["choices"][0]["message"]["content"])
+        return str(self.get("completions", body | {"prompt": text})["choices"][0]["text"])
+
+    def probe(self) -> None:
+        """Find out whether the server tells log-probabilities.
+
+        Raises:
+            ModelError: when it does not.
+        """
+        reason: object = "an answer without logprobs"
+        for self.top in (TOP, FEWER):
+            try:
+                if self.next_tokens("1 + 1 ="):
+                    return
+            except Refused as error:
+                reason = error.found
+        raise ModelError(
+            "This server tells no log-probabilities, so it cannot be asked multiple choice the "
+            "way a local model is.", where=f"{self.url}/completions", found=reason,
+            fix="evaluate the model's folder instead, or serve it by vLLM or llama.cpp",
+        )  # fmt: skip
+
+    def ask(self, task: Task, progress: Progress) -> list[Answer]:
+        """Ask a task's questions by letter, in order; see `choose.ask`."""
+        found = []
+        with progress.bar(task.name, len(task.questions), "questions") as bar:
+            for question in task.questions:
+                found.append(self._ask(task, question))
+                bar.advance(1)
+        return found
+
+    def _ask(self, task: Task, question: Question) -> Answer:
+        try:
+            told = self.next_tokens(task.prompt(question, task.shots))
+        except Refused as error:  # such as a prompt that is too long: of this question alone
+            raise ValueError(error.found) from error
+        letters = LETTERS[: len(question.choices)]
+        seen = [max((v for t, v in told.items() if t.strip() == x), default=None) for x in letters]
+        if all(value is None for value in seen):
+            raise ValueError(f"no option among the {len(told)} likeliest tokens: {list(told)[:5]}")
+        least = min(told.values())  # an option that is not told is no likelier than this
+        scores = tuple(least if value is None else value for value in seen)
+        choice = max(range(len(scores)), key=lambda i: (seen[i] is not None, scores[i], -i))
+        return Answer(question.id, question.subject, question.answer, choice, choice, scores,
+                      task.shots, False)  # fmt: skip
+
+
+def evaluate_endpoint(endpoint: Endpoint, setting: Evaluation, out: Path) -> dict[str, Any]:
+    """Measure a served model; what is written is what `evaluate` writes.
+
+    Raises:
+        InputError: a task whose options are whole texts; ModelError: see `Endpoint`.
+    """
+    tasks = load_tasks(setting.config.tasks)
+    for task in tasks:
+        if task.answers != "letter":
+            raise InputError(
+                "A server can be asked only tasks that are answered by a letter.",
+                where=task.name, found=f"answers: {task.answers}",
+                fix="leave the task out, or evaluate the model's folder",
+            )  # fmt: skip
+    if tasks:
+        endpoint.probe()
+    bench = setting.bench(out, None)
+    found: dict[str, Any] = {
+        "format": FORMAT, "model": endpoint.model, "compared_with": None,
+        "method": {"endpoint": endpoint.url, "likeliest_tokens": endpoint.top,
+                   "interval": "95 %, Wilson"},
+        "bits_per_byte": {}, "drift": None, "answers": None,
+        "drift_method": {"exact": False, "reason": "a server tells no token's distribution"},
+        "tasks": [measure_task(endpoint.ask, task, bench, AT_ONCE) for task in tasks],
+    }  # fmt: skip
+    samples = _samples(endpoint, setting)
+    write_json(out / "samples.json", samples)
+    found["samples"] = len(samples)
+    found["verdicts"] = add_verdicts(found)
+    write_json(out / "scores.json", found)
+    return found
+
+
+def _samples(endpoint: Endpoint, setting: Evaluation) -> list[dict[str, Any]]:
+    rows = []
+    for language, prompts in setting.config.prompts.items():
+        for prompt in prompts:
+            row: dict[str, Any] = {"language": language, "prompt": prompt}
+            try:
+                text = endpoint.complete(prompt, True, setting.config.sample.max_new_tokens)
+                rows.append(row | {"text": text, "template": "the server's"})
+            except HanhuaError as error:
+                rows.append(row | {"text": "", "error": str(error.found), "template": None})
+    return rows

@@ -1,0 +1,177 @@
+"""Results that were measured before: hanhua's folders, and those of two other tools.
+
+Read are: a folder of ``hanhua eval`` or of an eval stage (scores.json, items/); a results file of
+lm-evaluation-harness (``results_*.json``, with ``samples_*.jsonl`` beside it where logged), or its
+folder; an OpenCompass summary (csv) or result (json). They become one form, with what decides
+whether two of them may be compared.
+
+https://github.com/EleutherAI/lm-evaluation-harness, lm_eval/loggers/evaluation_tracker.py
+https://github.com/open-compass/opencompass, opencompass/summarizers/default.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hanhua.core.errors import InputError
+from hanhua.core.files import read_json
+from hanhua.eval.items import read_lines
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One task, or the bits per byte of one language, of one model.
+
+    Args:
+        name: of the task, or "bits_per_byte/" and language.
+        language: where known.
+        unit: "accuracy" or "bits per byte".
+        value: the score, None where the tool gives none.
+        n: items; None where the tool does not say.
+        stderr: as the tool gives it, or None.
+        chance: of guessing, where known.
+        facts: what must agree for a fair comparison: version, prompt, shots, metric and so on;
+            only what the tool tells.
+        items: a row for each item (see ``paired.py``), or None.
+        touched: items that training documents held.
+    """
+
+    name: str
+    language: str
+    unit: str
+    value: float | None
+    n: int | None
+    stderr: float | None
+    chance: float | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    items: tuple[Row, ...] | None = None
+    touched: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """All that one evaluation tells of one model.
+
+    Args:
+        tool: "hanhua", "lm-evaluation-harness" or "OpenCompass".
+        model: its name there.
+        path: read from.
+        measured: by name.
+        facts: of all of them, such as precision and context.
+    """
+
+    tool: str
+    model: str
+    path: Path
+    measured: Mapping[str, Measured]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_results(path: Path) -> Results:
+    """Read an evaluation, whichever tool wrote it.
+
+    Raises:
+        InputError: when nothing there is one.
+    """
+    from hanhua.eval.published_lm_eval import read_lm_eval
+    from hanhua.eval.published_opencompass import read_opencompass
+
+    if path.is_dir():
+        if (path / "scores.json").is_file():
+            return _hanhua(path)
+        for pattern, reader in (
+            ("results_*.json", read_lm_eval), ("*/results_*.json", read_lm_eval),
+            ("results.json", read_lm_eval), ("summary/summary_*.csv", read_opencompass),
+            ("summary_*.csv", read_opencompass), ("*/summary/summary_*.csv", read_opencompass),
+        ):  # fmt: skip
+            if found := sorted(path.glob(pattern)):
+                return reader(found[-1])  # names end in the time; the newest
+    elif path.is_file():
+        return read_opencompass(path) if path.suffix == ".csv" else _json(path)
+    raise InputError(
+        "There are no scores here.", where=path,
+        found="no scores.json, results_*.json or summary_*.csv" if path.is_dir() else "no such file",  # noqa: E501
+        fix="name a folder of `hanhua eval`, an eval stage of a run, or results of "
+        "lm-evaluation-harness or OpenCompass",
+    )  # fmt: skip
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        InputError: broken, or something else.
+    """
+    try:
+        found = read_json(path)
+    except (OSError, ValueError) as error:
+        raise InputError("This file does not read.", where=path, found=error,
+                         fix="write it again") from error  # fmt: skip
+    if not isinstance(found, dict):
+        raise InputError("This file holds no scores.", where=path, found=type(found).__name__,
+                         fix="name results of hanhua, lm-evaluation-harness or OpenCompass")  # fmt: skip # noqa: E501
+    return found
+
+
+def _json(path: Path) -> Results:
+    from hanhua.eval.published_lm_eval import read_lm_eval
+    from hanhua.eval.published_opencompass import read_opencompass
+
+    if path.name == "scores.json":
+        return _hanhua(path.parent)
+    return read_lm_eval(path) if "results" in read_object(path) else read_opencompass(path)
+
+
+def _hanhua(folder: Path) -> Results:
+    scores = read_object(folder / "scores.json")
+    try:
+        found = [_bits(folder, code, part) for code, part in scores["bits_per_byte"].items()]
+        found += [_task(folder, task) for task in scores["tasks"]]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            "These scores are of another form.", where=folder / "scores.json", found=repr(error),
+            fix="measure the model again with this release",
+        ) from error  # fmt: skip
+    method = scores.get("method") or {}
+    facts = {key: method.get(key) for key in ("precision", "context_tokens", "endpoint")}
+    return Results(
+        tool="hanhua", model=str(scores.get("model", folder.name)), path=folder,
+        measured={one.name: one for one in found},
+        facts={key: value for key, value in facts.items() if value is not None},
+    )  # fmt: skip
+
+
+def _items(folder: Path, name: str) -> tuple[Row, ...] | None:
+    path = folder / "items" / f"{name}.jsonl"
+    return tuple(read_lines(path)) if path.is_file() else None
+
+
+def _bits(folder: Path, code: str, part: Mapping[str, Any]) -> Measured:
+    return Measured(
+        name=f"bits_per_byte/{code}", language=code, unit="bits per byte", value=part["value"],
+        n=part["n_docs"], stderr=(part["high"] - part["low"]) / (2 * 1.959964),
+        items=_items(folder, f"bits_per_byte-{code}"),
+    )  # fmt: skip
+
+
+def _task(folder: Path, task: Mapping[str, Any]) -> Measured:
+    items = _items(folder, task["name"])
+    facts = {"version": task["version"], "prompt": task["template"], "shots": task["shots"],
+             "metric": task["metric"]}  # fmt: skip
+    return Measured(
+        name=task["name"], language=task["language"], unit="accuracy", value=task["accuracy"],
+        n=task["n"], stderr=_stderr(task), chance=task.get("chance"), facts=facts, items=items,
+        touched=sum(bool(row.get("contaminated")) for row in items or ()),
+    )  # fmt: skip
+
+
+def _stderr(task: Mapping[str, Any]) -> float | None:
+    """As it is given, else from the interval."""
+    if task.get("stderr") is not None:
+        return float(task["stderr"])
+    return float(task["high"] - task["low"]) / (2 * 1.959964)

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hanhua.core.errors import InputError
+from hanhua.eval.contrast import compare_results
+from hanhua.eval.published import read_results
+
+
+def harness(folder: Path, right: dict[str, list[bool]], prompt: str = "Q: {{q}}", version: int = 1,
+            samples: bool = True, shots: int = 5) -> Path:  # fmt: skip
+    """A results folder as lm-evaluation-harness 0.4 leaves it."""
+    folder.mkdir()
+    found: dict[str, Any] = {
+        "results": {"mmlu": {"acc,none": 0.0, "acc_stderr,none": 0.045}},
+        "group_subtasks": {"mmlu": [f"mmlu_{s}" for s in right]}, "configs": {}, "versions": {},
+        "n-shot": {}, "n-samples": {}, "config": {"model_args": f"pretrained={folder.name}"},
+        "lm_eval_version": "0.4.13",
+    }  # fmt: skip
+    for subject, answers in right.items():
+        leaf = f"mmlu_{subject}"
+        found["results"][leaf] = {"acc,none": sum(answers) / len(answers), "alias": subject}
+        found["configs"][leaf] = {"doc_to_text": prompt}
+        found["versions"][leaf], found["n-shot"][leaf] = version, shots
+        found["n-samples"][leaf] = {"original": 300, "effective": len(answers)}
+        lines = [json.dumps({"doc_id": i, "acc": float(a), "prompt_hash": f"{prompt}{i}"})
+                 for i, a in enumerate(answers)]  # fmt: skip
+        if samples:
+            (folder / f"samples_{leaf}_2026-01-01.jsonl").write_text("\n".join(lines) + "\n")
+    (folder / "results_2026-01-01.json").write_text(json.dumps(found))
+    return folder
+
+
+OLD = {"law": [True, False] * 30, "art": [False] * 60}
+NEW = {"law": [True] * 60, "art": [False] * 60}
+
+
+def compared(new: Path, old: Path) -> dict[str, Any]:
+    return compare_results(read_results(new), read_results(old))
+
+
+def test_logged_samples_of_the_harness_are_paired(tmp_path: Path) -> None:
+    found = compared(harness(tmp_path / "new", NEW), harness(tmp_path / "old", OLD))
+    assert found["warnings"] == []
+    row = found["verdicts"][0]
+    assert (row["claim"], row["paired"], row["verdict"]) == ("mmlu", True, "gained")
+    assert (row["difference"]["gained"], row["difference"]["lost"]) == (30, 0)
+    assert row["difference"]["n"] == 120
+    assert row["new_score"]["value"] == pytest.approx(0.5)
+    assert {s["subject"]: s["verdict"] for s in row["by_subject"]} == {"law": "gained", "art": "even"}  # fmt: skip # noqa: E501
+
+
+def test_without_samples_the_interval_is_wider_and_it_is_said(tmp_path: Path) -> None:
+    paired = compared(harness(tmp_path / "a", NEW), harness(tmp_path / "b", OLD))
+    alone = compared(harness(tmp_path / "c", NEW, samples=False), harness(tmp_path / "d", OLD))
+    a, b = (found["verdicts"][0]["difference"] for found in (paired, alone))
+    assert a["value"] == pytest.approx(b["value"])
+    assert b["high"] - b["low"] > a["high"] - a["low"]
+    assert alone["verdicts"][0]["paired"] is False
+    assert any("no items to pair" in w for w in alone["warnings"])
+
+
+def test_what_differs_is_warned_of(tmp_path: Path) -> None:
+    old = harness(tmp_path / "old", OLD)
+    new = harness(
+        tmp_path / "new", {"law": NEW["law"][:40]}, prompt="问：{{q}}", version=2, shots=0
+    )
+    told = " | ".join(compared(new, old)["warnings"])
+    for part in ("version differs: 1 and 2", "shots differs: 5 and 0", "prompt differs",
+                 "n differs: 120 and 40", "only 40 items are in both", "40 of 40 prompts differ"):  # fmt: skip # noqa: E501
+        assert part in told
+
+
+def test_a_summary_of_opencompass_has_no_interval_and_so_no_verdict(tmp_path: Path) -> None:
+    for name, value in (("a", "50.10"), ("b", "61.00")):
+        (tmp_path / f"{name}.csv").write_text(
+            "dataset,version,metric,mode,model-x\n"
+            f"cmmlu,4d8f,accuracy,gen,{value}\nbbh,-,-,-,-\n", encoding="utf-8"
+        )  # fmt: skip
+    found = compared(tmp_path / "b.csv", tmp_path / "a.csv")
+    row = found["verdicts"][0]
+    assert row["claim"] == "cmmlu"
+    assert row["difference"]["value"] == pytest.approx(0.109)
+    assert row["difference"]["low"] is None
+    assert row["verdict"] is None
+    details = {"accuracy": 50.0, "details": [{"correct": i % 2 == 0} for i in range(40)]}
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "gsm8k.json").write_text(json.dumps(details))
+    assert len(read_results(tmp_path / "x" / "gsm8k.json").measured["gsm8k"].items or ()) == 40
+
+
+def test_two_tools_are_compared_with_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "oc.csv").write_text("dataset,version,metric,mode,m\nmmlu,1,accuracy,ppl,55\n")
+    found = compared(tmp_path / "oc.csv", harness(tmp_path / "old", OLD))
+    assert any("measured by two tools" in w for w in found["warnings"])
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"a": 1}', '{"results": 3}'])
+def test_what_is_no_result_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(InputError):
+        read_results(tmp_path / "x.json")
+    with pytest.raises(InputError, match="no scores here"):
+        read_results(tmp_path)

@@ -1,0 +1,345 @@
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import ValidationError
+
+from hanhua.core.errors import InputError
+from hanhua.eval import asked, choose, written
+from hanhua.eval.config import TaskConfig, TaskName
+from hanhua.eval.fit import encode
+from hanhua.eval.forward import CausalModel
+from hanhua.eval.score import Request
+from hanhua.eval.tasks.categories import CEVAL, CMMLU, MMLU
+from hanhua.eval.tasks.exams import EXAMS
+from hanhua.eval.tasks.load import load_tasks
+from hanhua.eval.tasks.question import Question, Task, Wording
+from hanhua.eval.tasks.registry import READERS, ROWSETS
+from hanhua.eval.tasks.rows import Place, rows_of
+from hanhua.eval.tasks.subjects import CEVAL_SUBJECTS, CMMLU_SUBJECTS
+
+ARC = {"question": "What is hot?", "choices": {"text": ["ice", "fire"], "label": ["A", "B"]},
+       "answerKey": "B"}  # fmt: skip
+ROWS: dict[str, tuple[Any, str, list[str], int]] = {
+    "arc_easy": (ARC, "Question: What is hot?\nAnswer:", [" ice", " fire"], 1),
+    "openbookqa": (
+        {"question_stem": "Fire is", "choices": ARC["choices"], "answerKey": "A"},
+        "Fire is", [" ice", " fire"], 0,
+    ),
+    "piqa": (
+        {"goal": "To cut", "sol1": "use a knife", "sol2": "sing", "label": 0},
+        "Question: To cut\nAnswer:", [" use a knife", " sing"], 0,
+    ),
+    "boolq": (
+        {"passage": "Bern is a town.", "question": "is bern a town", "label": 1},
+        "Bern is a town.\nQuestion: is bern a town?\nAnswer:", [" no", " yes"], 1,
+    ),
+    "hellaswag": (
+        {"activity_label": "Cooking", "ctx_a": "[header] How to cook [title] Boil it.",
+         "ctx_b": "the man", "endings": ["eats. [step] now", "flies."], "label": "0"},
+        "Cooking: How to cook. Boil it. The man", [" eats. now", " flies."], 0,
+    ),
+    "c3": (
+        [["男：你好", "女：再见"],
+         [{"question": "谁？", "choice": ["男", "女"], "answer": "女"}], "1"],
+        "男：你好\n女：再见\n\n问题：谁？\nA. 男\nB. 女\n答案：", ["A", "B"], 1,
+    ),
+    "ocnli": (
+        {"sentence1": "下雨了", "sentence2": "天晴", "label": "contradiction"},
+        "前提：下雨了\n假设：天晴\n这个假设对吗？", ["对", "不一定", "错"], 2,
+    ),
+    "eprstmt": (
+        {"sentence": "很好", "label": "Positive"},
+        "评论：很好\n这条评论的态度是：", ["正面", "负面"], 0,
+    ),
+    "xcopa_zh": (
+        {"premise": "那人打开水龙头。", "choice1": "水满了。", "choice2": "水流出来。",
+         "question": "effect", "label": 1},
+        "那人打开水龙头 所以", [" 水满了。", " 水流出来。"], 1,
+    ),
+    "xstorycloze_zh": (
+        {f"input_sentence_{i}": f"第{i}句。" for i in (1, 2, 3, 4)}
+        | {"sentence_quiz1": "好。", "sentence_quiz2": "坏。", "answer_right_ending": 1},
+        "第1句。 第2句。 第3句。 第4句。", [" 好。", " 坏。"], 0,
+    ),
+    "gsm8k": (
+        {"question": "1+1?", "answer": "It is 2.\n#### 2"}, "Question: 1+1?\nAnswer:",
+        [" It is 2.\n#### 2"], 0,
+    ),
+}  # fmt: skip
+
+
+def write(path: Path, rows: list[Any]) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), "utf-8")
+    return str(path)
+
+
+def load(**values: Any) -> Task:
+    return load_tasks([TaskConfig.model_validate({"limit": 0, **values})])[0]
+
+
+def test_every_name_is_read_and_states_where_it_is_from() -> None:
+    assert set(get_args(TaskName)) == set(READERS)
+    for entry in (*ROWSETS.values(), *EXAMS.values()):
+        assert entry.source.startswith("https://")
+        assert entry.licence
+        assert entry.version >= 1
+        assert all(w.name for w in entry.wordings.values())
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_set_is_asked_in_its_words(name: str, tmp_path: Path) -> None:
+    row, prompt, options, answer = ROWS[name]
+    task = load(name=name, path=write(tmp_path / "any.jsonl", [row]))
+    question = task.questions[0]
+    assert task.prompt(question, 0) == prompt
+    assert task.wording.options(question, task.answers) == options
+    assert question.answer == answer
+
+
+def test_the_authors_own_forms_read_alike(tmp_path: Path) -> None:
+    choices = [{"text": "ice", "label": "A"}, {"text": "fire", "label": "B"}]
+    authors = {"question": {"stem": "What is hot?", "choices": choices}, "answerKey": "B"}
+    adapters = {"instruction": "Please choose the correct answer to the question: What is hot?\n\n"
+                "Answer1: ice Answer2: fire\n\nAnswer format: answer1/answer2",
+                "answer": "answer2"}  # fmt: skip
+    rows = [ARC, authors, adapters]
+    found = load(name="arc_easy", path=write(tmp_path / "a.jsonl", rows)).questions
+    assert len({(q.text, q.choices, q.answer) for q in found}) == 1
+
+
+def test_a_wrong_row_is_named(tmp_path: Path) -> None:
+    for name in set(ROWS) - {"c3"}:
+        path = write(tmp_path / f"{name}.jsonl", [ROWS[name][0], {"colour": "red"}])
+        with pytest.raises(InputError, match="no question of this set") as error:
+            load(name=name, path=path)
+        assert str(error.value.where) == f"{path}:2"
+    with pytest.raises(InputError, match="no such wording"):
+        load(name="arc_easy", path=write(tmp_path / "b.jsonl", [ARC]), wording="original")
+    with pytest.raises(InputError, match="no option"):
+        load(name="gsm8k", path=write(tmp_path / "c.jsonl", [ROWS["gsm8k"][0]]), answers="letter")
+    with pytest.raises(ValidationError, match="path or dataset"):
+        TaskConfig.model_validate({"name": "piqa"})
+
+
+def test_splits_are_found_by_name_and_examples_drawn_as_the_harness_draws(tmp_path: Path) -> None:
+    def rows(kind: str, n: int) -> list[Any]:
+        return [{**ARC, "question": f"{kind} {i}?"} for i in range(n)]
+
+    for config in ("ARC-Easy", "ARC-Challenge"):
+        for split, n in {"test": 3, "train": 8, "validation": 2}.items():
+            write(tmp_path / config / f"{split}-00000.jsonl", rows(f"{config} {split}", n))
+    task = load(name="arc_challenge", path=str(tmp_path), shots=2)
+    assert [q.text for q in task.questions] == [f"ARC-Challenge test {i}?" for i in range(3)]
+    draw = random.Random(1234)
+    pool = [f"ARC-Challenge train {i}?" for i in range(8)]
+    for question in task.questions:
+        assert [e.text for e in task.shown(question, 2)] == draw.sample(pool, 2)
+    # One question alone is shown the same examples.
+    few = load(name="arc_challenge", path=str(tmp_path), shots=2, limit=1)
+    q = few.questions[0]
+    assert few.prompt(q, 2) == task.prompt(q, 2)
+    with pytest.raises(InputError, match="validation split"):
+        load(name="piqa", path=write_only(tmp_path / "x", rows("x", 1)))
+
+
+def write_only(folder: Path, rows: list[Any]) -> str:
+    write(folder / "test.jsonl", rows)
+    return str(folder)
+
+
+def test_a_dataset_is_read_as_its_files_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub's own library over local files: only the fetching is left out."""
+    pytest.importorskip("datasets")
+    write(tmp_path / "owner" / "set" / "test.jsonl", [ARC, ARC | {"answerKey": "A"}])
+    monkeypatch.chdir(tmp_path)  # the library takes owner/set for a folder that is there
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    hub = [row for _, row in rows_of(Place("", "hf:owner/set"), "test")]
+    local = [row for _, row in rows_of(Place(str(tmp_path / "owner" / "set")), "test")]
+    assert [r["answerKey"] for r in hub] == [r["answerKey"] for r in local] == ["B", "A"]
+
+
+def test_original_wordings_differ_from_the_harness_where_they_should(tmp_path: Path) -> None:
+    for split in ("val", "dev"):
+        path = tmp_path / split / f"law_{split}.csv"
+        path.parent.mkdir()
+        path.write_text(
+            "id,question,A,B,C,D,answer,explanation\n0,谁 ,甲,乙,丙,丁,B,因为\n", "utf-8"
+        )
+    prompts = {
+        wording: load(name="ceval", path=str(tmp_path), shots=1, wording=wording)
+        for wording in ("harness", "original")
+    }
+    asked_ = {w: t.prompt(t.questions[0], 1) for w, t in prompts.items()}
+    assert asked_["harness"].startswith("以下是中国关于法学的单项选择题")
+    assert "\n答案： B\n\n谁\nA. 甲" in asked_["harness"]
+    assert asked_["original"].startswith("以下是中国关于法学考试的单项选择题")
+    assert "\n答案：B\n\n谁 \nA. 甲" in asked_["original"]
+
+
+def test_categories_cover_all_subjects() -> None:
+    assert set(CMMLU) == set(CMMLU_SUBJECTS)
+    assert set(CEVAL) == set(CEVAL_SUBJECTS)
+    assert (len(MMLU), len(CMMLU), len(CEVAL)) == (57, 67, 52)
+    assert {c for cs in MMLU.values() for c in cs} == {
+        "STEM",
+        "Humanities",
+        "Social sciences",
+        "Other",
+    }
+    assert sum("China specific" in c for c in CMMLU.values()) == 15
+    assert sum("Hard" in c for c in CEVAL.values()) == 8
+
+
+def test_averages_weigh_subjects_alike() -> None:
+    subjects = {"anatomy": [1, 1, 1, 0], "law": [0], "agronomy": [1]}
+    questions = tuple(
+        Question(f"{s}/{i}", s, "?", ("a", "b"), 0, "zh")
+        for s, rights in subjects.items() for i in range(len(rights))
+    )  # fmt: skip
+    wording = Wording("", "", lambda _: "", "", "", "")
+    task = Task(name="t", version=1, language="zh", source="", licence="", wording=wording,
+                answers="letter", shots=0, questions=questions, categories=CMMLU)  # fmt: skip
+    rights = [r for group in subjects.values() for r in group]
+    answers = [
+        choose.Answer(q.id, q.subject, 0, 1 - r, 0, (0.0, 0.0), 0, False)
+        for q, r in zip(questions, rights, strict=True)
+    ]
+    found = asked.averages(task, answers)
+    assert found["macro"] == pytest.approx((0.75 + 0 + 1) / 3)
+    assert found["by_category"]["STEM"] == {"n": 4, "subjects": 1, "macro": 0.75, "accuracy": 0.75}
+    assert set(found["by_category"]) == {"STEM", "Other"}
+
+
+def test_agieval_and_gaokao_have_a_file_each(tmp_path: Path) -> None:
+    row = {"passage": "P. ", "question": "Who?", "options": ["(A)I", "(B)you"], "label": ["A", "B"]}
+    write(tmp_path / "ag" / "lsat-ar.jsonl", [row])
+    write(tmp_path / "ag" / "gaokao-history.jsonl", [{**row, "passage": None, "label": "B"}])
+    english = load(name="agieval_en", path=str(tmp_path / "ag"))
+    assert english.prompt(english.questions[0], 0) == (
+        "P. Q: Who? Answer Choices: (A)I (B)you\nA: Among A through B, the answer is"
+    )
+    assert (english.questions[0].answer, english.questions[0].also) == (0, (1,))
+    chinese = load(name="agieval_zh", path=str(tmp_path / "ag"))
+    assert chinese.prompt(chinese.questions[0], 0) == (
+        "问题：Who? 选项：(A)I (B)you\n答案：从A到B, 我们应选择"
+    )
+    many = [{"question": "谁\nA. 甲\nB. 乙\nC. 丙", "answer": ["C"]},
+            {"question": "多选", "answer": ["A", "B"]}]  # fmt: skip
+    path = tmp_path / "History.json"
+    path.write_text(json.dumps({"keywords": "x", "example": many}), "utf-8")
+    gaokao = load(name="gaokao", path=str(path))
+    assert [(q.choices, q.answer) for q in gaokao.questions] == [(("A", "B", "C"), 2)]
+    with pytest.raises(InputError, match="did you mean lsat-ar"):
+        load(name="agieval_en", path=str(tmp_path / "ag"), subjects=["lsat_ar"])
+
+
+def test_truthfulqa_counts_the_probability_on_true_answers(
+    base: CausalModel, tmp_path: Path
+) -> None:
+    targets = {"choices": ["fish", "a school", "corn"], "labels": [1, 1, 0]}
+    row = {"question": "What?", "mc1_targets": targets, "mc2_targets": targets}
+    path = write(tmp_path / "v.jsonl", [row])
+    task = load(name="truthfulqa_mc2", path=path)
+    answer = choose.ask(base, task)[0]
+    shares = [math.exp(x) for x in answer.logprobs]
+    assert answer.score == pytest.approx((shares[0] + shares[1]) / sum(shares))
+    assert choose.summary(task, [answer], 1, 200)["accuracy"] == pytest.approx(answer.score)
+    assert task.chance == pytest.approx(2 / 3)
+
+
+def test_lengths_are_counted_without_the_space(
+    base: CausalModel, naive: Callable[[CausalModel, Request], list[float]], tmp_path: Path
+) -> None:
+    choices = {"text": ["fish", "the big river"], "label": ["A", "B"]}
+    words = ("fish", "corn", "tea", "him")
+    rows = [{**ARC, "choices": choices, "question": f"Tom likes {word}?"} for word in words]
+    task = load(name="arc_easy", path=write(tmp_path / "t.jsonl", rows))
+    answers = choose.ask(base, task)
+    for request, answer in zip(encode(base, task, task.questions, 0), answers, strict=True):
+        true = naive(base, request)
+        assert answer.logprobs == pytest.approx(true, abs=1e-4)
+        per_char = [true[0] / 4, true[1] / 13]
+        assert answer.likeliest_by_char == per_char.index(max(per_char))
+
+
+@pytest.mark.parametrize(("text", "last", "strict"), [
+    ("so 3+4 = 7\n#### 7", "7", "7"),
+    ("It costs $1,234.", "1234", "[invalid]"),
+    ("nothing", "[invalid]", "[invalid]"),
+    ("#### 12 or 13", "13", "12"),
+])  # fmt: skip
+def test_numbers_are_read_as_the_harness_reads_them(text: str, last: str, strict: str) -> None:
+    assert (written.last_number(text), written.strict_number(text)) == (last, strict)
+
+
+def test_a_written_answer_is_generated_read_and_scored(base: CausalModel, tmp_path: Path) -> None:
+    rows = [
+        {"question": f"{i} + {i}?", "answer": f"It is {2 * i}.\n#### {2 * i}"} for i in range(6)
+    ]
+    write(tmp_path / "train.jsonl", rows)
+    task = load(name="gsm8k", path=write_only(tmp_path, rows[:3]), shots=2)
+    task = replace(task, max_new_tokens=8)
+    answers = written.ask(base, task)
+    assert [a.id for a in answers] == [q.id for q in task.questions]
+    assert all(0 < len(a.text) and a.score in (0.0, 1.0) for a in answers)
+    alone = written.ask(base, replace(task, questions=task.questions[1:2]))
+    assert alone[0].text == answers[1].text
+    scores = asked.summary(task, answers, 1, 200)
+    assert (scores["n"], scores["metric"]) == (3, "exact match (number)")
+    again = asked.from_rows(task, [a.as_item() for a in answers])
+    assert again == answers
+    assert written.judge(task, task.questions[2], "I think 4").right
+    assert not written.judge(task, task.questions[2], "I think 5").right
+
+
+def test_bbh_shows_bare_answers_or_steps(tmp_path: Path) -> None:
+    (tmp_path / "cot-prompts").mkdir()
+    (tmp_path / "cot-prompts" / "logic.txt").write_text(
+        "canary\n-----\nSay if it is so.\n\nQ: not True\nA: Let's think step by step.\n"
+        "It is not. So the answer is False.\n", "utf-8",
+    )  # fmt: skip
+    (tmp_path / "logic.json").write_text(
+        json.dumps({"canary": "x", "examples": [{"input": "not False", "target": "True"}]}), "utf-8"
+    )
+    short = load(name="bbh", path=str(tmp_path), shots=1)
+    assert short.prompt(short.questions[0], 1) == (
+        "Say if it is so.\n\nQ: not True\nA: False\n\nQ: not False\nA:"
+    )
+    steps = load(name="bbh", path=str(tmp_path), shots=1, wording="original")
+    assert steps.prompt(steps.questions[0], 1).endswith(
+        "So the answer is False.\n\nQ: not False\nA: Let's think step by step.\n"
+    )
+    assert written.judge(steps, steps.questions[0], "Hm. So the answer is True.").right
+    assert written.judge(short, short.questions[0], " True").right
+
+
+def test_translations_are_scored_by_sacrebleu(tmp_path: Path) -> None:
+    sacrebleu = pytest.importorskip("sacrebleu")
+    rows = [{"en": f"Tom has {i} fish.", "zh": f"汤姆有{i}条鱼。"} for i in range(4)]
+    task = load(name="ntrex_en_zh", path=write(tmp_path / "n.jsonl", rows), shots=1)
+    assert task.prompt(task.questions[0], 1) == (
+        "English phrase: Tom has 0 fish.\nChinese phrase: 汤姆有0条鱼。\n\n"
+        "English phrase: Tom has 1 fish.\nChinese phrase:"
+    )
+    texts = ["汤姆有1条鱼。", "汤姆有鱼。", "没有"]
+    answers = [written.judge(task, q, t) for q, t in zip(task.questions, texts, strict=True)]
+    assert answers[0].score == pytest.approx(1)
+    assert 1 > answers[1].score > answers[2].score
+    found = asked.summary(task, answers, 1, 200)
+    references = [[q.choices[0] for q in task.questions]]
+    assert found["chrf"] == pytest.approx(sacrebleu.CHRF().corpus_score(texts, references).score)
+    assert "tok:zh" in found["bleu_signature"]
+    change = asked.score_change(*[[a.as_item() for a in answers]] * 2, seed=1, draws=200)
+    assert change is not None
+    assert (change["value"], change["n"]) == (0, 3)
