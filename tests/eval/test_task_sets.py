@@ -343,3 +343,14 @@ def test_translations_are_scored_by_sacrebleu(tmp_path: Path) -> None:
     change = asked.score_change(*[[a.as_item() for a in answers]] * 2, seed=1, draws=200)
     assert change is not None
     assert (change["value"], change["n"]) == (0, 3)
+
+
+def test_an_empty_option_is_asked_and_never_the_likeliest_by_length(
+    base: CausalModel, tmp_path: Path
+) -> None:
+    """Published sets have such rows; the harness divides by zero there too, and takes another."""
+    row = {"goal": "To cut", "sol1": "", "sol2": "sing", "label": 0}
+    task = load(name="piqa", path=write(tmp_path / "e.jsonl", [row, row]))
+    for answer in choose.ask(base, task):
+        assert (answer.likeliest_by_byte, answer.likeliest_by_char) == (1, 1)
+        assert all(map(math.isfinite, answer.logprobs))

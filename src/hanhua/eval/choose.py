@@ -95,8 +95,8 @@ def _answer(
     task: Task, question: Question, scores: Sequence[float], shots: int, cut: bool
 ) -> Answer:
     bare = task.wording.bare(question, task.answers)
-    per_byte = [score / len(o.encode()) for score, o in zip(scores, bare, strict=True)]
-    per_char = [score / len(o) for score, o in zip(scores, bare, strict=True)]
+    per_byte = [_per(score, len(o.encode())) for score, o in zip(scores, bare, strict=True)]
+    per_char = [_per(score, len(o)) for score, o in zip(scores, bare, strict=True)]
     right = {question.answer, *question.also}
     return Answer(
         question.id, question.subject, question.answer, _argmax(scores), _argmax(per_byte),
@@ -110,6 +110,11 @@ def _mass(scores: Sequence[float], right: set[int]) -> float:
     top = max(scores)
     shares = [math.exp(score - top) for score in scores]
     return sum(shares[i] for i in right) / sum(shares)
+
+
+def _per(score: float, size: int) -> float:
+    """A log-probability by the length of its option; an empty one is never the likeliest."""
+    return score / size if size else -math.inf
 
 
 def _argmax(values: Sequence[float]) -> int:
