@@ -23,6 +23,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from hanhua.chat.template import get_template
 from hanhua.serve.api import create_app
 from hanhua.serve.engine import Engine
+from hanhua.serve.keys import Key
+from hanhua.serve.policy import Policy
 from hanhua.serve.run import _listen
 from hanhua.serve.served import Served, load_served
 from hanhua.vocab.tokenizer import read_tokenizer
@@ -79,10 +81,11 @@ def engine(served: Served) -> Iterator[Engine]:
 @contextmanager
 def running_server(served: Served, **options: object) -> Iterator[tuple[str, Engine]]:
     """A server in a thread: its address and its engine."""
-    keys = options.pop("keys", ())
+    keys = tuple(Key(secret, f"key-{i}") for i, secret in enumerate(options.pop("keys", ())))  # type: ignore[arg-type,var-annotated]
+    policy = options.pop("policy", Policy(keys=keys))
     engine = Engine(served, **options)  # type: ignore[arg-type]
     with _listen("127.0.0.1", 0) as listener:
-        config = uvicorn.Config(create_app(engine, keys), log_level="error", access_log=False)  # type: ignore[arg-type]
+        config = uvicorn.Config(create_app(engine, policy), log_level="error", access_log=False)  # type: ignore[arg-type]
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -11,6 +11,7 @@ from .conftest import CONTEXT_TOKENS, read_events, running_server, wait_until
 
 CHAT = "/v1/chat/completions"
 TEXT = "/v1/completions"
+EMBED = "/v1/embeddings"
 HELLO = [{"role": "user", "content": "你好 Tom"}]
 ASK = {"model": "tiny", "messages": HELLO, "max_tokens": 24, "temperature": 0}
 
@@ -185,9 +186,20 @@ BAD = {
     "stream a text": (CHAT, chat(stream="yes"), 400),
     "stream options": (CHAT, chat(stream=True, stream_options={"wrong": 1}), 400),
     "unknown field": (CHAT, chat(tempreature=1), 400),
-    "logprobs": (CHAT, chat(logprobs=True), 400),
-    "penalty": (CHAT, chat(frequency_penalty=1.0), 400),
-    "json mode": (CHAT, chat(response_format={"type": "json_object"}), 400),
+    "top_logprobs alone": (CHAT, chat(top_logprobs=2), 400),
+    "top_logprobs many": (CHAT, chat(logprobs=True, top_logprobs=21), 400),
+    "logprobs a number": (CHAT, chat(logprobs=3), 400),
+    "penalty above": (CHAT, chat(frequency_penalty=2.1), 400),
+    "penalty a text": (CHAT, chat(presence_penalty="much"), 400),
+    "bias of a word": (CHAT, chat(logit_bias={"Tom": 1}), 400),
+    "bias of an unknown id": (CHAT, chat(logit_bias={"999999": 1}), 400),
+    "bias below zero": (CHAT, chat(logit_bias={"-1": 1}), 400),
+    "bias too large": (CHAT, chat(logit_bias={"5": 101}), 400),
+    "bias a list": (CHAT, chat(logit_bias=[5]), 400),
+    "biases many": (CHAT, chat(logit_bias={str(i): 1 for i in range(2000)}), 400),
+    "a schema": (CHAT, chat(response_format={"type": "json_schema", "json_schema": {}}), 400),
+    "unknown format": (CHAT, chat(response_format={"type": "xml"}), 400),
+    "format a text": (CHAT, chat(response_format="json"), 400),
     "tools": (CHAT, chat(tools=[{"type": "function"}]), 400),
     "prompt too long": (CHAT, say({"role": "user", "content": "Tom " * 5000}), 400),
     "prompt far too long": (CHAT, say({"role": "user", "content": "Tom " * 500_000}), 400),
@@ -199,11 +211,29 @@ BAD = {
     "prompt of negative ids": (TEXT, '{"prompt": [-1]}', 400),
     "prompt mixed": (TEXT, '{"prompt": ["a", 5]}', 400),
     "prompts many": (TEXT, json.dumps({"prompt": ["a"] * 100}), 400),
-    "echo": (TEXT, '{"prompt": "a", "echo": true}', 400),
+    "echo a text": (TEXT, '{"prompt": "a", "echo": "yes"}', 400),
+    "logprobs true": (TEXT, '{"prompt": "a", "logprobs": true}', 400),
+    "logprobs many": (TEXT, '{"prompt": "a", "logprobs": 21}', 400),
+    "json to completions": (
+        TEXT,
+        '{"prompt": "a", "response_format": {"type": "json_object"}}',
+        400,
+    ),
     "best_of": (TEXT, '{"prompt": "a", "best_of": 4}', 400),
     "messages to completions": (TEXT, json.dumps({"messages": HELLO}), 400),
     "unknown path": ("/v1/nothing", "{}", 404),
-    "embeddings": ("/v1/embeddings", "{}", 404),
+    "no input": (EMBED, "{}", 400),
+    "input null": (EMBED, '{"input": null}', 400),
+    "input empty": (EMBED, '{"input": []}', 400),
+    "input an empty list": (EMBED, '{"input": [[]]}', 400),
+    "input mixed": (EMBED, '{"input": ["a", [5]]}', 400),
+    "input unknown ids": (EMBED, '{"input": [999999]}', 400),
+    "input too long": (EMBED, json.dumps({"input": "Tom " * 5000}), 400),
+    "inputs many": (EMBED, json.dumps({"input": ["a"] * 300}), 400),
+    "encoding": (EMBED, '{"input": "a", "encoding_format": "hex"}', 400),
+    "dimensions": (EMBED, '{"input": "a", "dimensions": 3}', 400),
+    "model of embeddings": (EMBED, '{"input": "a", "model": "gpt-9"}', 404),
+    "compat off": ("/generate", "{}", 404),
 }
 
 

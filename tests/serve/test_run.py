@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from hanhua.core.errors import ArtifactError, ModelError, ServeError
-from hanhua.serve.guard import read_keys
+from hanhua.serve.keys import Key, read_keys
 from hanhua.serve.run import _is_loopback, model_name, resolve_run, serve
 
 
@@ -90,13 +90,29 @@ def test_an_address_that_is_not_ours(chat_folder, host, port):
 def test_key_files(tmp_path):
     path = tmp_path / "keys"
     path.write_text("# mine\none\n\n  two  \n")
-    assert read_keys(path) == {"one", "two"}
-    assert read_keys(None) == frozenset()
+    assert read_keys(path) == (Key("one", "key-1"), Key("two", "key-2"))
+    assert read_keys(None) == ()
+    path.write_text("one name=教室 rpm=60\ntwo tpm=1000\n", encoding="utf-8")
+    assert read_keys(path) == (Key("one", "教室", 60), Key("two", "key-2", 0, 1000))
     path.write_text("# none\n\n")
     with pytest.raises(ServeError, match="no key"):
         read_keys(path)
     with pytest.raises(ServeError, match="cannot be read"):
         read_keys(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("line", [
+    "secret rpm", "secret rpm=", "secret rpm=-1", "secret rpm=x", "secret rpm=1.5", "secret name=",
+    "secret name=a/b", 'secret name=a"b', "secret color=red", "secret other",
+    "secret rpm=" + "9" * 30,
+    "secret\nsecret name=x", "secret name=a\nother name=a",
+])  # fmt: skip
+def test_a_bad_line_of_a_key_file_is_named_without_the_key(tmp_path, line):
+    path = tmp_path / "keys"
+    path.write_text(line)
+    with pytest.raises(ServeError) as caught:
+        read_keys(path)
+    assert "secret" not in str(caught.value).replace(str(path), "")
 
 
 def test_which_addresses_are_this_machine_only():

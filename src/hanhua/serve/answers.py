@@ -1,4 +1,4 @@
-"""From a checked request to jobs, and from the engine's events to OpenAI's response bodies."""
+"""A request under way: from the engine's events to OpenAI's response bodies."""
 
 from __future__ import annotations
 
@@ -10,112 +10,45 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hanhua.core.errors import InputError
 from hanhua.serve.engine import Engine, EngineClosed, Event, Job, QueueFull, Ticket
 from hanhua.serve.errors import ApiError
-from hanhua.serve.protocol import MAX_PROMPTS, ChatRequest, CompletionRequest, Options
-from hanhua.serve.sampling import Sampling
-from hanhua.serve.served import Served
-
-DEFAULT_COMPLETION_TOKENS = 16
-"""What OpenAI's /v1/completions gives where no max_tokens is asked."""
+from hanhua.serve.keys import Account
+from hanhua.serve.logprobs import TokenChance, chat_logprobs, text_logprobs
 
 
-def chat_prompt(served: Served, request: ChatRequest) -> list[int]:
-    """The prompt of a chat request.
-
-    Raises:
-        ApiError: 400 when the model does not chat, the roles don't take turns, or it is too long.
-    """
-    if not served.chats:
-        raise ApiError(
-            400, "This model has no chat template, so it cannot chat: it is a base model. "
-            "Use /v1/completions, or serve a model that was finetuned.", param="model",
-            code="model_has_no_chat_template",
-        )  # fmt: skip
-    messages = [message.plain() for message in request.messages]
-    _check_length(served, sum(len(m["content"].strip().encode()) for m in messages), "messages")
-    try:
-        return served.encode_chat(messages)
-    except InputError as error:
-        found = f" ({error.found})" if error.found else ""
-        raise ApiError(
-            400, f"{error.what}{found}", param="messages", code="invalid_value"
-        ) from None
-
-
-def completion_prompts(served: Served, request: CompletionRequest) -> list[list[int]]:
-    """The prompts of a completion request.
-
-    Raises:
-        ApiError: 400 when one is too long, empty, or holds ids that the model doesn't know.
-    """
-    given = request.prompts()
-    if not 1 <= len(given) <= MAX_PROMPTS:
-        raise ApiError(400, f"'prompt' must hold 1 to {MAX_PROMPTS} prompts.", param="prompt")
-    found = []
-    for prompt in given:
-        if isinstance(prompt, str):
-            _check_length(served, len(prompt.encode()), "prompt")
-            ids = served.encode_text(prompt)
-        else:
-            ids = prompt
-        if not ids:
-            raise ApiError(400, "A prompt must not be empty.", param="prompt")
-        if not all(0 <= token < served.n_tokens for token in ids):
-            raise ApiError(
-                400, f"Token ids must be from 0 to {served.n_tokens - 1}.", param="prompt"
-            )
-        found.append(ids)
-    return found
-
-
-def _check_length(served: Served, size: int, param: str) -> None:
-    if served.hopeless(size):
-        raise _too_long(served, f"{size} bytes of text can't fit it", param)
-
-
-def _too_long(served: Served, reason: str, param: str) -> ApiError:
+def full(engine: Engine) -> ApiError:
+    """The refusal when too many requests wait."""
+    seconds = engine.patience_seconds
     return ApiError(
-        400, f"This model's maximum context length is {served.context_tokens} tokens; {reason}. "
-        "Shorten the prompt or ask for fewer tokens.", param=param, code="context_length_exceeded",
+        429, f"Too many requests are waiting; try again in {seconds} s.",
+        code="rate_limit_exceeded", headers={"Retry-After": str(seconds)},
     )  # fmt: skip
 
 
-def make_jobs(
-    served: Served, request: Options, prompts: Sequence[Sequence[int]], param: str
-) -> list[Job]:
-    """One job per prompt and choice, prompt by prompt.
+def late() -> ApiError:
+    """The refusal when a request's time was over before there was anything to answer."""
+    return ApiError(
+        503, "The request's time was over before its turn came; try again later.",
+        code="timeout", headers={"Retry-After": "5"},
+    )  # fmt: skip
 
-    Raises:
-        ApiError: 400 when prompt and answer do not fit the context together.
+
+def stopping() -> ApiError:
+    """The refusal when the server is being stopped."""
+    return ApiError(503, "The server is shutting down.")
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """A prompt that the answer is to begin with.
+
+    Args:
+        text: of the prompt.
+        chances: of its tokens, where log probabilities were asked for.
     """
-    chats = isinstance(request, ChatRequest)
-    asked = getattr(request, "max_completion_tokens", None) or request.max_tokens
-    temperature = served.temperature if request.temperature is None else request.temperature
-    jobs = []
-    for prompt in prompts:
-        room = served.context_tokens - len(prompt)
-        wanted = asked or (room if chats else min(room, DEFAULT_COMPLETION_TOKENS))
-        if room < 1 or wanted > room:
-            reason = f"the prompt has {len(prompt)}" + (f" and {asked} were asked" if asked else "")
-            raise _too_long(served, reason, param)
-        for choice in range(request.n or 1):
-            sampling = Sampling(
-                temperature=temperature,
-                top_p=request.top_p or served.top_p,
-                seed=None if request.seed is None else request.seed + choice,
-            )
-            jobs.append(
-                Job(
-                    prompt=tuple(prompt),
-                    max_tokens=wanted,
-                    sampling=sampling,
-                    stop=request.stops,
-                    trim=chats,
-                )
-            )
-    return jobs
+
+    text: str
+    chances: tuple[TokenChance, ...] = ()
 
 
 @dataclass(slots=True)
@@ -128,6 +61,8 @@ class Exchange:
         kind: which of the two APIs asked.
         jobs: one per choice.
         prompt_tokens: of all prompts, each counted once.
+        account: of the key that asked; its tokens are counted.
+        echoes: one per choice, or none.
     """
 
     engine: Engine
@@ -135,11 +70,14 @@ class Exchange:
     kind: Literal["chat", "text"]
     jobs: list[Job]
     prompt_tokens: int
+    account: Account | None = None
+    echoes: Sequence[Echo] = ()
     id: str = field(default_factory=lambda: secrets.token_hex(12))
     created: int = field(default_factory=lambda: int(time.time()))
     _tickets: list[Ticket] = field(default_factory=list)
     _queue: asyncio.Queue[tuple[int, Event]] = field(default_factory=asyncio.Queue)
     _tokens: dict[int, int] = field(default_factory=dict)
+    _offsets: dict[int, int] = field(default_factory=dict)
 
     def start(self) -> None:
         """Hand the jobs to the engine.
@@ -155,13 +93,9 @@ class Exchange:
         try:
             self._tickets = self.engine.submit(self.jobs, [sink(i) for i in range(len(self.jobs))])
         except QueueFull:
-            seconds = self.engine.patience_seconds
-            raise ApiError(
-                429, f"Too many requests are waiting; try again in {seconds} s.",
-                code="rate_limit_exceeded", headers={"Retry-After": str(seconds)},
-            ) from None  # fmt: skip
+            raise full(self.engine) from None
         except EngineClosed:
-            raise ApiError(503, "The server is shutting down.") from None
+            raise stopping() from None
 
     def cancel(self) -> None:
         """Give up every choice."""
@@ -172,17 +106,18 @@ class Exchange:
         """(choice, event) until every choice has ended; leaving early cancels them."""
         open_ = len(self.jobs)
         try:
+            for index, echo in enumerate(self.echoes):
+                yield index, Event(echo.text, 0, None, echo.chances)
             while open_:
                 index, event = await self._queue.get()
                 self._tokens[index] = event.tokens
-                if event.end == "error":
-                    raise ApiError(500, "The server made a mistake.")
-                if event.end == "cancelled":
-                    raise ApiError(503, "The server is shutting down.")
+                _raise_failed(event)
                 open_ -= event.end is not None
                 yield index, event
         finally:
             self.cancel()
+            if self.account:
+                self.account.charge(self.usage["total_tokens"])
 
     @property
     def usage(self) -> dict[str, int]:
@@ -194,14 +129,25 @@ class Exchange:
             "total_tokens": self.prompt_tokens + made,
         }
 
+    async def texts(self) -> list[tuple[str, str]]:
+        """(text, finish reason) of each choice, for answers of other shapes."""
+        found = [("", "") for _ in self.jobs]
+        async for index, event in self.events():
+            found[index] = (found[index][0] + event.text, reason(event) or "")
+        return found
+
     async def whole(self) -> dict[str, Any]:
         """The response of a request that does not stream."""
         texts = ["" for _ in self.jobs]
         ends: list[str | None] = [None for _ in self.jobs]
+        chances: list[list[TokenChance]] = [[] for _ in self.jobs]
         async for index, event in self.events():
             texts[index] += event.text
-            ends[index] = event.end
-        choices = [self._choice(i, text, ends[i]) for i, text in enumerate(texts)]
+            ends[index] = reason(event)
+            chances[index] += event.chances
+        choices = [
+            self._choice(i, text, ends[i], chances[i]) for i, text in enumerate(texts)
+        ]  # fmt: skip
         return {**self._head(""), "choices": choices, "usage": self.usage}
 
     async def stream(self, include_usage: bool) -> AsyncIterator[bytes]:
@@ -214,12 +160,13 @@ class Exchange:
                     delta = {"role": "assistant", "content": ""}
                     yield _sse({**head, "choices": [_piece(index, {"delta": delta}, None)]})
             async for index, event in self.events():
-                if event.text:
+                if event.text or event.chances:
                     said = self._said(event.text)
-                    yield _sse({**head, "choices": [_piece(index, said, None)]})
+                    logs = self._logprobs(index, event.chances)
+                    yield _sse({**head, "choices": [_piece(index, said, None, logs)]})
                 if event.end:
                     end: dict[str, Any] = {"delta": {}} if self.kind == "chat" else {"text": ""}
-                    yield _sse({**head, "choices": [_piece(index, end, event.end)]})
+                    yield _sse({**head, "choices": [_piece(index, end, reason(event))]})
             if include_usage:
                 yield _sse({**head, "choices": [], "usage": self.usage})
         except ApiError as error:  # too late for a status
@@ -238,15 +185,43 @@ class Exchange:
     def _said(self, text: str) -> dict[str, Any]:
         return {"delta": {"content": text}} if self.kind == "chat" else {"text": text}
 
-    def _choice(self, index: int, text: str, end: str | None) -> dict[str, Any]:
+    def _choice(
+        self, index: int, text: str, end: str | None, chances: Sequence[TokenChance]
+    ) -> dict[str, Any]:
+        logs = self._logprobs(index, chances)
         if self.kind == "chat":
             message = {"role": "assistant", "content": text, "refusal": None}
-            return _piece(index, {"message": message}, end)
-        return _piece(index, {"text": text}, end)
+            return _piece(index, {"message": message}, end, logs)
+        return _piece(index, {"text": text}, end, logs)
+
+    def _logprobs(self, index: int, chances: Sequence[TokenChance]) -> dict[str, Any] | None:
+        if self.jobs[index].chances is None:
+            return None
+        if self.kind == "chat":
+            return chat_logprobs(chances)
+        logs, self._offsets[index] = text_logprobs(chances, self._offsets.get(index, 0))
+        return logs
 
 
-def _piece(index: int, content: dict[str, Any], end: str | None) -> dict[str, Any]:
-    return {"index": index, **content, "logprobs": None, "finish_reason": end}
+def reason(event: Event) -> str | None:
+    """The finish reason in OpenAI's words: an answer whose time is over was cut as by length."""
+    return "length" if event.end == "timeout" else event.end
+
+
+def _raise_failed(event: Event) -> None:
+    """Raise where an event means that there is no answer."""
+    if event.end == "error":
+        raise ApiError(500, "The server made a mistake.")
+    if event.end == "cancelled":
+        raise stopping()
+    if event.end == "timeout" and not event.tokens:
+        raise late()
+
+
+def _piece(
+    index: int, content: dict[str, Any], end: str | None, logs: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    return {"index": index, **content, "logprobs": logs, "finish_reason": end}
 
 
 def _sse(data: dict[str, Any]) -> bytes:

@@ -12,113 +12,23 @@ import logging
 import queue
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future
+from typing import Any
 
 import torch
 
-from hanhua.model.stream import TextStream
-from hanhua.serve.sampling import Sampling, choose
+from hanhua.serve.errand import Errand, Errands
+from hanhua.serve.job import End, EngineClosed, Event, Job, QueueFull, Sink, Stats, Ticket
+from hanhua.serve.running import Run
+from hanhua.serve.sampling import choose
 from hanhua.serve.served import Served
 from hanhua.serve.slots import SlotPool
 
+__all__ = ["Engine", "EngineClosed", "Event", "Job", "QueueFull", "Ticket"]
+
 logger = logging.getLogger("hanhua.serve")
-
-End = Literal["stop", "length", "cancelled", "error"]
-
-
-class QueueFull(Exception):
-    """More requests wait than the engine was told to keep."""
-
-
-class EngineClosed(Exception):
-    """The engine is shutting down or its thread has died."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One answer to make.
-
-    Args:
-        prompt: token ids, at least one.
-        max_tokens: end after so many; prompt and answer must fit the model's context.
-        sampling: how tokens are chosen.
-        stop: strings that end the answer.
-        trim: leave out white space before the answer, which belongs to a chat template.
-    """
-
-    prompt: tuple[int, ...]
-    max_tokens: int
-    sampling: Sampling = field(default_factory=Sampling)
-    stop: tuple[str, ...] = ()
-    trim: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """New text of an answer, or its end.
-
-    Args:
-        text: what came since the last event.
-        tokens: tokens produced so far, the end token counted.
-        end: why it ended; None while it goes on.
-    """
-
-    text: str
-    tokens: int
-    end: End | None = None
-
-
-Sink = Callable[[Event], None]
-
-
-@dataclass(slots=True, eq=False)
-class Ticket:
-    """A request in the engine, as its owner holds it."""
-
-    job: Job
-    sink: Sink
-    arrived: float = field(default_factory=time.monotonic)
-    cancelled: bool = False
-
-    def cancel(self) -> None:
-        """Give up; the slot is free before the next token."""
-        self.cancelled = True
-
-
-class _Run:
-    """A request that has a slot."""
-
-    def __init__(self, ticket: Ticket, served: Served) -> None:
-        self.ticket = ticket
-        self.slot = -1
-        self.cached = 0
-        self.pending: list[int] = list(ticket.job.prompt)
-        self.produced = 0
-        self.stream = ticket.job.sampling.stream()
-        stop = (*ticket.job.stop, *served.stop_strings)
-        self.text = TextStream(served.token_bytes, ticket.job.prompt, stop, ticket.job.trim)
-        self.end: End | None = None
-
-    @property
-    def decoding(self) -> bool:
-        """Whether only the token chosen last is to be fed."""
-        return self.produced > 0
-
-
-@dataclass(slots=True)
-class Stats:
-    """Counts since the start, for /metrics."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    ended: Counter[str] = field(default_factory=Counter)
-    steps: int = 0
-    first_token_seconds: float = 0.0
-    first_tokens: int = 0
-    answer_seconds: float = 0.0
 
 
 class Engine:
@@ -140,8 +50,9 @@ class Engine:
         self.prefill_tokens = prefill_tokens
         self.stats = Stats()
         self._pool = SlotPool(served.model)
-        self._runs: list[_Run] = []
+        self._runs: list[Run] = []
         self._waiting: deque[Ticket] = deque()
+        self._errands = Errands(served)
         self._wake = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._loop, name="hanhua-engine", daemon=True)
@@ -200,6 +111,22 @@ class Engine:
         finally:
             ticket.cancel()
 
+    def send(self, errand: Errand) -> Future[Any]:
+        """Hand in work on the model that makes no answer; cancel the future to give it up.
+
+        Raises:
+            QueueFull: when too many wait.
+            EngineClosed: when the engine has stopped.
+        """
+        with self._wake:
+            if not self.alive:
+                raise EngineClosed
+            if len(self._errands) >= self.max_waiting:
+                raise QueueFull
+            future = self._errands.add(errand)
+            self._wake.notify()
+        return future
+
     @property
     def patience_seconds(self) -> int:
         """About how long until a full waiting line has room again, 1 to 60 s."""
@@ -218,31 +145,34 @@ class Engine:
     def _loop(self) -> None:
         while True:
             with self._wake:
-                while not (self._runs or self._waiting or self._closed):
+                while not (self._runs or self._waiting or self._errands or self._closed):
                     self._wake.wait()
                 if self._closed:
                     break
                 self._admit()
             try:
+                self._errands.step()
                 self._turn()
             except Exception:
                 logger.exception("a step failed; its requests are ended")
                 self._end_all("error")
+        self._errands.close()
         self._end_all("cancelled")
 
     def _admit(self) -> None:
-        for ticket in [ticket for ticket in self._waiting if ticket.cancelled]:
-            self._waiting.remove(ticket)
-            self._report(ticket, Event("", 0, "cancelled"))
+        for ticket in list(self._waiting):
+            if end := ticket.ended_from_outside:
+                self._waiting.remove(ticket)
+                self._report(ticket, Event("", 0, end))
         while self._waiting and len(self._runs) < self.max_running:
-            run = _Run(self._waiting.popleft(), self.served)
+            run = Run(self._waiting.popleft(), self.served)
             run.slot = len(self._runs)
             self._runs.append(run)
 
     def _turn(self) -> None:
         for run in self._runs:
-            if run.ticket.cancelled:
-                self._finish(run, "cancelled")
+            if end := run.ticket.ended_from_outside:
+                self._report(run.ticket, run.finish(end))
         self._settle()
         filling = [run for run in self._runs if not run.decoding]
         if filling:
@@ -253,7 +183,7 @@ class Engine:
             self._step(decoding, 1)
             self._settle()
 
-    def _step(self, runs: list[_Run], limit_tokens: int) -> None:
+    def _step(self, runs: list[Run], limit_tokens: int) -> None:
         """Feed up to so many pending tokens of each; those with none left get their next one."""
         fed = [run.pending[:limit_tokens] for run in runs]
         logits_BV = self._pool.forward(runs[0].slot, fed, [run.cached for run in runs])
@@ -266,37 +196,25 @@ class Engine:
             return
         rows = [(runs[i].ticket.job.sampling, runs[i].stream) for i in ready]
         # Rows beyond the tokenizer are padding of the matrix and mean nothing.
-        may_BV = logits_BV[ready, : self.served.n_tokens].cpu()
+        own_BV = logits_BV[ready, : self.served.n_tokens].cpu()
+        may_BV = own_BV.clone() if any(runs[i].watched for i in ready) else own_BV
         may_BV[:, self.served.silent_ids] = -torch.inf
+        for i, row_V in zip(ready, may_BV, strict=True):
+            runs[i].shape(row_V)
         chosen = choose(may_BV, rows)
-        for i, token in zip(ready, chosen, strict=True):
+        for i, row_V, token in zip(ready, own_BV, chosen, strict=True):
+            runs[i].note(row_V, token)
             self._accept(runs[i], token)
 
-    def _accept(self, run: _Run, token: int) -> None:
+    def _accept(self, run: Run, token: int) -> None:
         if not run.produced:
             self.stats.first_tokens += 1
             self.stats.first_token_seconds += time.monotonic() - run.ticket.arrived
             self.stats.prompt_tokens += len(run.ticket.job.prompt)
-        run.produced += 1
-        run.pending = [token]
         self.stats.completion_tokens += 1
-        if token in self.served.stop_ids:
-            self._finish(run, "stop")
-            return
-        text = run.text.push(token)
-        if run.text.stopped:
-            self._finish(run, "stop", text)
-        elif run.produced >= run.ticket.job.max_tokens:
-            self._finish(run, "length", text)
-        elif text:
-            self._report(run.ticket, Event(text, run.produced))
-
-    def _finish(self, run: _Run, end: End, text: str = "") -> None:
-        text += run.text.finish()
-        if run.text.stopped:
-            end = "stop" if end == "length" else end
-        run.end = end
-        self._report(run.ticket, Event(text, run.produced, end))
+        event = run.accept(token)
+        if event:
+            self._report(run.ticket, event)
 
     def _report(self, ticket: Ticket, event: Event) -> None:
         if event.end:
@@ -320,7 +238,7 @@ class Engine:
     def _end_all(self, end: End) -> None:
         for run in self._runs:
             if run.end is None:
-                self._finish(run, end)
+                self._report(run.ticket, run.finish(end))
         with self._wake:
             waiting, self._waiting = self._waiting, deque()
             self._runs = []

@@ -7,16 +7,18 @@ import hmac
 import json
 import logging
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hanhua.core.errors import ServeError
 from hanhua.serve.errors import ApiError
+from hanhua.serve.keys import Account
 from hanhua.serve.metrics import Traffic
 
 logger = logging.getLogger("hanhua.serve")
+
+ACCOUNT = "hanhua.account"
+"""Where in a connection's scope the account of its key stands."""
 
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -27,42 +29,26 @@ _HEADERS = (
 )  # fmt: skip
 
 
-def read_keys(path: Path | None) -> frozenset[str]:
-    """The API keys in a file: one a line, empty lines and # comments aside.
-
-    Raises:
-        ServeError: when the file cannot be read or holds none.
-    """
-    if path is None:
-        return frozenset()
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ServeError(
-            "The API key file cannot be read.", where=path, found=error,
-            fix="write one key a line into a UTF-8 text file",
-        ) from error  # fmt: skip
-    keys = frozenset(line for line in lines if line and not line.startswith("#"))
-    if not keys:
-        raise ServeError(
-            "The API key file holds no key.", where=path, fix="write one key a line into it"
-        )
-    return keys
-
-
 class Guard:
     """ASGI middleware: refuses what lacks a key, adds headers, counts, and hides our own faults.
 
     Args:
         app: what it guards.
-        keys: valid keys; none means that everyone may ask.
+        accounts: of the valid keys; none means that everyone may ask.
         traffic: where answers are counted.
+        more: paths beside /v1 that need a key when posted to.
     """
 
-    def __init__(self, app: ASGIApp, keys: Iterable[str], traffic: Traffic) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        accounts: Iterable[Account],
+        traffic: Traffic,
+        more: frozenset[str] = frozenset(),
+    ) -> None:
         self.app = app
-        self.digests = [_digest(key.encode("utf-8")) for key in keys]
-        self.traffic = traffic
+        self.accounts = [(_digest(a.key.secret.encode("utf-8")), a) for a in accounts]
+        self.traffic, self.more = traffic, more
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -90,19 +76,23 @@ class Guard:
                 await _refuse(counted, ApiError(500, "The server made a mistake."))
 
     def _check(self, scope: Scope) -> None:
-        path = scope["path"]
-        if not self.digests or not (path.startswith("/v1/") or path == "/metrics"):
+        path, posts = scope["path"], scope["method"] == "POST"
+        closed = path.startswith("/v1/") or path == "/metrics" or (posts and path in self.more)
+        if not self.accounts or not closed:
             return
         given = dict(scope["headers"]).get(b"authorization", b"")
         kind, _, key = given.partition(b" ")
         digest = _digest(key.strip())
         # Every key is compared, and digests are equally long: time tells nothing about them.
-        matches = [hmac.compare_digest(digest, known) for known in self.digests]
-        if kind.lower() != b"bearer" or not any(matches):
+        matches = [a for known, a in self.accounts if hmac.compare_digest(digest, known)]
+        if kind.lower() != b"bearer" or not matches:
             raise ApiError(
                 401, "Incorrect or missing API key: send it as 'Authorization: Bearer KEY'.",
                 code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"},
             )  # fmt: skip
+        scope[ACCOUNT] = matches[0]
+        if posts:
+            matches[0].admit()
 
 
 def _digest(key: bytes) -> bytes:

@@ -6,12 +6,13 @@ Format: https://prometheus.io/docs/instrumenting/exposition_formats/
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from hanhua.serve.engine import Engine
+from hanhua.serve.keys import Account
 
-ROUTES = frozenset({"/", "/v1/models", "/v1/chat/completions", "/v1/completions", "/health",
-                    "/ready", "/metrics"})  # fmt: skip
+ROUTES = frozenset({"/", "/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/embeddings",
+                    "/generate", "/chat", "/health", "/ready", "/metrics"})  # fmt: skip
 """Paths that are counted by name; every other is "other", so that callers can't grow the list."""
 
 
@@ -26,9 +27,9 @@ class Traffic:
         self.answers[path if path in ROUTES else "other", status] += 1
 
 
-def exposition(engine: Engine, traffic: Traffic) -> str:
+def exposition(engine: Engine, traffic: Traffic, accounts: Sequence[Account] = ()) -> str:
     """All series as text."""
-    return "\n".join(_lines(engine, traffic)) + "\n"
+    return "\n".join([*_lines(engine, traffic), *_by_key(accounts)]) + "\n"
 
 
 def _lines(engine: Engine, traffic: Traffic) -> Iterator[str]:
@@ -49,6 +50,21 @@ def _lines(engine: Engine, traffic: Traffic) -> Iterator[str]:
     yield from _one("hanhua_running", "gauge", engine.running, "Requests that hold a slot.")
     yield from _one("hanhua_waiting", "gauge", engine.waiting, "Requests that wait for a slot.")
     yield from _one("hanhua_cache_bytes", "gauge", engine.cache_bytes, "Attention cache held.")
+
+
+def _by_key(accounts: Sequence[Account]) -> Iterator[str]:
+    """Counts by the name of the key; the key itself is never shown."""
+    if not accounts:
+        return
+    for what, help_ in {
+        "requests": "Requests that were let in.",
+        "refused": "Requests that met the key's limit.",
+        "tokens": "Prompt and answer tokens.",
+    }.items():
+        yield from _head(f"hanhua_key_{what}_total", "counter", help_)
+        for account in accounts:
+            value = getattr(account, what)
+            yield f'hanhua_key_{what}_total{{key="{account.key.name}"}} {value}'
 
 
 def _head(name: str, kind: str, help_: str) -> Iterator[str]:

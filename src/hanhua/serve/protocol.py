@@ -1,50 +1,24 @@
-"""The requests of the OpenAI API that we serve, checked strictly.
+"""The requests of the OpenAI API that we serve, field by field.
 
-What we do not do is refused by name, not ignored: an option that silently does nothing is worse
-than an error. Fields whose given value asks for nothing (``n: null``, ``logprobs: false``,
-``frequency_penalty: 0``) are accepted, since clients send them.
 Reference: https://platform.openai.com/docs/api-reference
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-
-from hanhua.serve.errors import ApiError
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 MAX_CHOICES = 16
 MAX_STOPS = 16
 MAX_PROMPTS = 16
-MAX_NESTING = 64
+MAX_INPUTS = 256
+MAX_ALTERNATIVES = 20
+MAX_BIASES = 1024
 
-_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
-    "best_of": (None, 1),
-    "echo": (None, False),
-    "frequency_penalty": (None, 0, 0.0),
-    "function_call": (None, "none"),
-    "functions": (None, []),
-    "logit_bias": (None, {}),
-    "logprobs": (None, False),
-    "modalities": (None, ["text"]),
-    "parallel_tool_calls": (None, True, False),
-    "presence_penalty": (None, 0, 0.0),
-    "response_format": (None, {"type": "text"}),
-    "service_tier": (None, "auto", "default"),
-    "suffix": (None, ""),
-    "tool_choice": (None, "none", "auto"),
-    "tools": (None, []),
-    "top_logprobs": (None, 0),
-}
-"""Fields of the API that we know and do not serve, with the values that ask for nothing."""
-
-_IGNORED = frozenset(
-    {"user", "metadata", "store", "safety_identifier", "prompt_cache_key", "verbosity"}
-)
-"""Fields that only label a request."""
+Penalty = Annotated[float, Field(ge=-2.0, le=2.0)]
+Alternatives = Annotated[int, Field(ge=0, le=MAX_ALTERNATIVES)]
+Texts = str | list[str] | list[int] | list[list[int]]
 
 
 class StreamOptions(BaseModel):
@@ -54,6 +28,14 @@ class StreamOptions(BaseModel):
 
     include_usage: bool | None = None
     include_obfuscation: bool | None = None
+
+
+class ResponseFormat(BaseModel):
+    """What form the answer takes."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    type: Literal["text", "json_object"]
 
 
 class Options(BaseModel):
@@ -70,6 +52,21 @@ class Options(BaseModel):
     stop: str | list[str] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
+    logit_bias: (
+        Annotated[
+            dict[str, Annotated[float, Field(ge=-100.0, le=100.0)]], Field(max_length=MAX_BIASES)
+        ]
+        | None
+    ) = None
+
+    @field_validator("logit_bias")
+    @classmethod
+    def _bias(cls, value: dict[str, float] | None) -> dict[str, float] | None:
+        if any(not (key.isascii() and key.isdigit() and len(key) < 10) for key in value or ()):
+            raise ValueError("the keys must be token ids")
+        return value
 
     @field_validator("stop")
     @classmethod
@@ -85,6 +82,16 @@ class Options(BaseModel):
     def stops(self) -> tuple[str, ...]:
         """The stop strings as a tuple."""
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    @property
+    def alternatives(self) -> int | None:
+        """How many alternatives to report for each token; None: no log probabilities."""
+        return None
+
+    @property
+    def wants_json(self) -> bool:
+        """Whether the answer must be JSON."""
+        return False
 
 
 class TextPart(BaseModel):
@@ -118,97 +125,68 @@ class ChatRequest(Options):
 
     messages: Annotated[list[Message], Field(min_length=1)]
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Alternatives | None = None
+    response_format: ResponseFormat | None = None
+
+    @field_validator("top_logprobs")
+    @classmethod
+    def _top(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value and not info.data.get("logprobs"):
+            raise ValueError("it needs 'logprobs' to be true")
+        return value
+
+    @property
+    def alternatives(self) -> int | None:
+        """How many alternatives to report for each token; None: no log probabilities."""
+        return (self.top_logprobs or 0) if self.logprobs else None
+
+    @property
+    def wants_json(self) -> bool:
+        """Whether the answer must be JSON."""
+        return self.response_format is not None and self.response_format.type == "json_object"
 
 
 class CompletionRequest(Options):
     """POST /v1/completions."""
 
-    prompt: str | list[str] | list[int] | list[list[int]]
+    prompt: Texts
+    logprobs: Alternatives | None = None
+    echo: bool | None = None
+
+    @field_validator("logprobs", mode="before")
+    @classmethod
+    def _none(cls, value: Any) -> Any:
+        return None if value is False else value
 
     def prompts(self) -> list[str] | list[list[int]]:
         """One item per prompt."""
-        if isinstance(self.prompt, str):
-            return [self.prompt]
-        if self.prompt and isinstance(self.prompt[0], int):
-            return [self.prompt]
-        return self.prompt  # type: ignore[return-value]
+        return _listed(self.prompt)
+
+    @property
+    def alternatives(self) -> int | None:
+        """How many alternatives to report for each token; None: no log probabilities."""
+        return self.logprobs
 
 
-RequestT = TypeVar("RequestT", bound=Options)
+class EmbeddingRequest(BaseModel):
+    """POST /v1/embeddings."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    input: Texts
+    model: str | None = None
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: Annotated[int, Field(ge=1)] | None = None
+
+    def inputs(self) -> list[str] | list[list[int]]:
+        """One item per text."""
+        return _listed(self.input)
 
 
-def parse(body: bytes, kind: type[RequestT]) -> RequestT:
-    """Read and check a request.
-
-    Raises:
-        ApiError: 400 with the first mistake and where it is.
-    """
-    data = _json(body)
-    if not isinstance(data, dict):
-        raise ApiError(400, "The request body must be a JSON object.")
-    known = kind.model_fields.keys()
-    for name in sorted(data.keys() - known, key=str):
-        if name in _IGNORED:
-            continue
-        if name not in _NEUTRAL:
-            raise ApiError(
-                400, f"Unrecognized request argument supplied: {name[:80]}",
-                param=name[:80], code="unknown_parameter",
-            )  # fmt: skip
-        if not any(data[name] == value and type(data[name]) is type(value)
-                   for value in _NEUTRAL[name]):  # fmt: skip
-            raise ApiError(
-                400, f"'{name}' is not supported by this server.",
-                param=name, code="unsupported_parameter",
-            )  # fmt: skip
-    try:
-        return kind.model_validate({name: data[name] for name in data.keys() & known})
-    except ValidationError as error:
-        raise _refusal(error) from None
-
-
-def _json(body: bytes) -> Any:
-    def constant(name: str) -> Any:
-        raise ValueError(f"{name} is not JSON")
-
-    try:
-        text = body.decode("utf-8")
-        data = json.loads(text, parse_constant=constant)
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise ApiError(400, f"The request body is not valid JSON: {reason[:200]}") from None
-    try:
-        for text in _strings(data, 0):
-            text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise ApiError(400, "The request holds a lone surrogate, which is no text.") from None
-    return data
-
-
-def _strings(value: Any, depth: int) -> Iterator[str]:
-    if depth > MAX_NESTING:
-        raise ApiError(400, "The request body is not valid JSON: it is nested too deeply")
+def _listed(value: Texts) -> list[str] | list[list[int]]:
     if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        yield from value
-        for item in value.values():
-            yield from _strings(item, depth + 1)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item, depth + 1)
-
-
-def _refusal(error: ValidationError) -> ApiError:
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = [str(part) for part in first["loc"]]
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "missing" and len(where) == 1:
-        return ApiError(
-            400, f"Missing required parameter: '{where[0]}'.",
-            param=where[0], code="missing_required_parameter",
-        )  # fmt: skip
-    return ApiError(
-        400, f"Invalid value for '{where[0]}' (at {'.'.join(where)}): {message}.",
-        param=where[0], code="invalid_value",
-    )  # fmt: skip
+        return [value]
+    if value and isinstance(value[0], int):
+        return [value]
+    return value  # type: ignore[return-value]

@@ -79,6 +79,9 @@ def serve(
     threads: int = 0,
     max_running: int = 8,
     max_waiting: int = 64,
+    max_seconds: float = 0.0,
+    block_words: Path | None = None,
+    compat: bool = False,
     progress: Progress | None = None,
 ) -> None:
     """Serve a model until the process is told to stop.
@@ -87,18 +90,22 @@ def serve(
         model: see :func:`resolve_run`.
         host: address to listen on; anything but this machine's own is warned of without a key.
         port: 0 takes a free one.
-        api_key_file: one key a line; without it everyone who reaches the port may ask.
+        api_key_file: see :func:`hanhua.serve.keys.read_keys`; without it everyone who reaches the
+            port may ask.
         name: what the API calls the model; the run's or folder's name when None.
         device: auto, cpu or cuda.
         dtype: auto, float32, bfloat16 or float16.
         threads: of a CPU; 0 decides by the model's size.
         max_running: requests that are answered at once.
         max_waiting: requests that wait beyond those before 429.
+        max_seconds: longest time for a request, waiting included; 0: no limit.
+        block_words: see :func:`hanhua.serve.words.read_words`.
+        compat: also serve the endpoints of older Chinese LLaMA projects.
         progress: where to say what happens.
 
     Raises:
         DependencyError: without the ``serve`` extra.
-        ServeError: when the port is taken, the address is not ours, or the key file is no good.
+        ServeError: when the port is taken, the address is not ours, or a file is no good.
         ModelError: when the model cannot be loaded.
     """
     _check_extra()
@@ -106,12 +113,17 @@ def serve(
 
     from hanhua.serve.api import create_app
     from hanhua.serve.engine import Engine
-    from hanhua.serve.guard import read_keys
+    from hanhua.serve.keys import read_keys
+    from hanhua.serve.policy import Policy
     from hanhua.serve.served import load_served
+    from hanhua.serve.words import read_words
 
     say = (progress or default_progress()).say
     folder = resolve_run(model)
     keys = read_keys(api_key_file)
+    policy = Policy(
+        keys=keys, max_seconds=max_seconds, block=read_words(block_words), compat=compat
+    )  # fmt: skip
     with _listen(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listener.getsockname()[1]}"
@@ -128,7 +140,7 @@ def serve(
             say(served.notice)
         say(f"{page}: {url}/   API: {url}/v1   stop: Ctrl-C")
         config = uvicorn.Config(
-            create_app(engine, keys), log_level="warning", access_log=False, server_header=False,
+            create_app(engine, policy), log_level="warning", access_log=False, server_header=False,
             timeout_graceful_shutdown=_STOP_SECONDS,
         )  # fmt: skip
         try:

@@ -1,4 +1,4 @@
-"""Choosing the next token: greedy, or nucleus sampling with one random stream per request.
+"""Choosing the next token: penalties and bias, then greedy or nucleus sampling.
 
 Each request draws exactly one number per token from its own seeded stream, so its answer does
 not depend on who else is being served.
@@ -9,7 +9,7 @@ Shape legend: B rows, V vocabulary.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,15 +29,42 @@ class Sampling:
         temperature: 0 is greedy; otherwise logits are divided by it.
         top_p: keep the smallest set of tokens whose probability reaches this.
         seed: of the random stream; None takes a fresh one.
+        frequency_penalty: subtracted from a token's logit for each time it was produced.
+        presence_penalty: subtracted once from the logit of every token that was produced.
+        bias: (id, what is added to its logit).
     """
 
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    bias: tuple[tuple[int, float], ...] = ()
 
     def stream(self) -> random.Random:
         """The request's own random numbers."""
         return random.Random(self.seed)
+
+    @property
+    def shapes(self) -> bool:
+        """Whether it changes logits at all."""
+        return bool(self.frequency_penalty or self.presence_penalty or self.bias)
+
+    def shape(self, logits_V: torch.Tensor, counts: Mapping[int, int]) -> None:
+        """Add bias and penalties to logits, in place.
+
+        Args:
+            logits_V: float32, of one row.
+            counts: how often each id was produced; the prompt does not count.
+
+        Source: https://platform.openai.com/docs/api-reference/completions/create
+        """
+        if self.bias:
+            ids, values = zip(*self.bias, strict=True)
+            logits_V[list(ids)] += torch.tensor(values, dtype=logits_V.dtype)
+        if counts and (self.frequency_penalty or self.presence_penalty):
+            times = torch.tensor(list(counts.values()), dtype=logits_V.dtype)
+            logits_V[list(counts)] -= times * self.frequency_penalty + self.presence_penalty
 
 
 def choose(logits_BV: torch.Tensor, rows: Sequence[tuple[Sampling, random.Random]]) -> list[int]:

@@ -20,7 +20,8 @@ from hanhua.chat.guess import give_template
 from hanhua.core.errors import ModelError
 from hanhua.model.generate import stop_ids
 from hanhua.model.load import load_model, load_tokenizer
-from hanhua.model.stream import TokenBytes
+from hanhua.model.stream import TokenBytes, decode
+from hanhua.serve.jsonmask import JsonMasks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,7 @@ class Served:
     longest_token_bytes: int
     _encoder: Any = field(init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+    _json_masks: list[JsonMasks] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Give encoding its own tokenizer: it changes settings that decoding reads meanwhile."""
@@ -66,6 +68,24 @@ class Served:
     def hopeless(self, text_bytes: int) -> bool:
         """Whether so much text cannot fit the context however well it is tokenised."""
         return text_bytes > self.context_tokens * self.longest_token_bytes
+
+    @property
+    def json_masks(self) -> JsonMasks:
+        """Which tokens keep an answer within JSON; made at the first request that needs it."""
+        with self._lock:
+            if not self._json_masks:
+                never = self.stop_ids | frozenset(self.silent_ids)
+                self._json_masks.append(JsonMasks(self.token_bytes, self.n_tokens, never))
+            return self._json_masks[0]
+
+    @property
+    def width(self) -> int:
+        """Numbers in one of the model's hidden states, and so in an embedding."""
+        return int(self.model.get_input_embeddings().weight.shape[1])
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """The text that ids stand for, special tokens aside."""
+        return decode(self.token_bytes, ids)
 
     def encode_chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
         """The prompt that asks for the next answer of a conversation.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
@@ -135,6 +136,40 @@ class SlotPool:
             The logits after each row's last token, float32, ``[B, vocabulary]``.
         """
         counts = [len(row) for row in tokens]
+        last = sorted({count - 1 for count in counts})
+        given = self._inputs(first, tokens, starts)
+        with torch.inference_mode():
+            keep = torch.tensor(last, device=self.device)
+            out = self.model(**given, logits_to_keep=keep, **cached(self.model, self.cache))
+            column = torch.tensor([last.index(count - 1) for count in counts])
+            logits: torch.Tensor = out.logits[torch.arange(len(counts)), column]
+            return logits.float()
+
+    def every(self, tokens: Sequence[int], start: int) -> torch.Tensor:
+        """Feed a piece to the first slot; the logits after each of its tokens, ``[T, vocabulary]``.
+
+        Args:
+            tokens: T new ids.
+            start: tokens already in the slot.
+        """
+        given = self._inputs(0, [tokens], [start])
+        with torch.inference_mode():
+            logits: torch.Tensor = self.model(**given, **cached(self.model, self.cache)).logits
+            return logits[0].float()
+
+    def hidden(self, tokens: Sequence[int], start: int) -> torch.Tensor:
+        """Feed a piece to the first slot; the last layer's states, float32, ``[T, width]``."""
+        body: Any = self.model.base_model
+        given = self._inputs(0, [tokens], [start])
+        with torch.inference_mode():
+            states: torch.Tensor = body(**given, **cached(body, self.cache)).last_hidden_state
+            return states[0].float()
+
+    def _inputs(
+        self, first: int, tokens: Sequence[Sequence[int]], starts: Sequence[int]
+    ) -> dict[str, Any]:
+        """The ragged rows as one rectangle, and the step that the layers are to write."""
+        counts = [len(row) for row in tokens]
         width = max(counts)
         ids = [[*row, *[row[-1]] * (width - len(row))] for row in tokens]
         # A padded token repeats the row's last one at the same position: it writes the same
@@ -154,18 +189,11 @@ class SlotPool:
         step = Step(first, rows_B1, positions_BT, length)
         for layer in self.layers:
             layer.step = step
-        last = sorted({count - 1 for count in counts})
-        with torch.inference_mode():
-            out = self.model(
-                input_ids=torch.tensor(ids, device=self.device),
-                attention_mask=mask_B1TL,
-                position_ids=positions_BT,
-                logits_to_keep=torch.tensor(last, device=self.device),
-                **cached(self.model, self.cache),
-            )
-            column = torch.tensor([last.index(count - 1) for count in counts])
-            logits: torch.Tensor = out.logits[torch.arange(len(counts)), column]
-            return logits.float()
+        return {
+            "input_ids": torch.tensor(ids, device=self.device),
+            "attention_mask": mask_B1TL,
+            "position_ids": positions_BT,
+        }
 
     def reorder(self, order: Sequence[int], length: int) -> None:
         """Let slot ``i`` take what slot ``order[i]`` holds, for as many as ``order`` names.

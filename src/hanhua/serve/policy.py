@@ -1,0 +1,25 @@
+"""What an operator decides about a server: who may ask, how long, what is not said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hanhua.serve.keys import Key
+from hanhua.serve.words import BlockWords
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The rules of a server.
+
+    Args:
+        keys: valid API keys; none means that everyone may ask.
+        max_seconds: longest time for a request, waiting included; 0: no limit.
+        block: words that refuse a prompt and end an answer; None: none.
+        compat: also serve the endpoints of older Chinese LLaMA projects.
+    """
+
+    keys: tuple[Key, ...] = ()
+    max_seconds: float = 0.0
+    block: BlockWords | None = None
+    compat: bool = False

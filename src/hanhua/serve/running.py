@@ -1,0 +1,145 @@
+"""A request that holds a slot: its tokens so far, its text, its grammar, and when it ends."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import torch
+
+from hanhua.model.stream import TextStream
+from hanhua.serve.job import End, Event, Ticket
+from hanhua.serve.jsontext import State, feed
+from hanhua.serve.logprobs import Chances, TokenChance
+from hanhua.serve.served import Served
+from hanhua.serve.words import WordFilter
+
+
+class Run:
+    """One answer under way.
+
+    Args:
+        ticket: what was asked, and who waits for it.
+        served: the model.
+    """
+
+    def __init__(self, ticket: Ticket, served: Served) -> None:
+        job = ticket.job
+        self.ticket, self.served = ticket, served
+        self.slot = -1
+        self.cached = 0
+        self.pending: list[int] = list(job.prompt)
+        self.produced = 0
+        self.stream = job.sampling.stream()
+        stop = (*job.stop, *served.stop_strings)
+        self.text = TextStream(served.token_bytes, job.prompt, stop, job.trim)
+        self.end: End | None = None
+        self._counts: Counter[int] = Counter()
+        self._json = State()
+        self._filter = WordFilter(job.block) if job.block else None
+        self._bytes = b""
+        self._chances: list[tuple[int, TokenChance]] = []
+        self._chance: TokenChance | None = None
+
+    @property
+    def decoding(self) -> bool:
+        """Whether only the token chosen last is to be fed."""
+        return self.produced > 0
+
+    @property
+    def watched(self) -> bool:
+        """Whether the model's own logits are needed after the choice."""
+        return self.ticket.job.chances is not None
+
+    def shape(self, logits_V: torch.Tensor) -> None:
+        """Change logits in place to what this request may choose from.
+
+        Args:
+            logits_V: float32, minus infinity for ids that are never produced.
+        """
+        job = self.ticket.job
+        if job.sampling.shapes:
+            job.sampling.shape(logits_V, self._counts)
+        if job.json:
+            logits_V[~self.served.json_masks.allowed(self._json)] = -torch.inf
+
+    def note(self, logits_V: torch.Tensor, token: int) -> None:
+        """Remember the chance of the token about to be accepted, where the job wants it."""
+        count = self.ticket.job.chances
+        if count is not None:
+            self._chance = Chances(self.served).read(logits_V, token, count)
+
+    def accept(self, token: int) -> Event | None:
+        """Take the next token; returns what is to be reported, if anything."""
+        job = self.ticket.job
+        self.produced += 1
+        self.pending = [token]
+        self._counts[token] += 1
+        if token in self.served.stop_ids:
+            return self.finish("stop")
+        if not self._record(token):
+            return self.finish("error")
+        text = self._filtered(self.text.push(token))
+        if self.blocked:
+            return self.finish("content_filter", text)
+        if self.text.stopped or (job.json and self._json.done):
+            return self.finish("stop", text)
+        if self.produced >= job.max_tokens:
+            return self.finish("length", text)
+        return Event(text, self.produced, None, self._shown()) if text else None
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a blocked word came."""
+        return self._filter is not None and self._filter.blocked
+
+    def finish(self, end: End, text: str = "") -> Event:
+        """End the answer; what is still held back comes out."""
+        text += self._filtered(self.text.finish(), last=True)
+        if self.blocked:
+            end = "content_filter"
+        elif self.text.stopped and end == "length":
+            end = "stop"
+        self.end = end
+        return Event(text, self.produced, end, self._rest())
+
+    def _filtered(self, text: str, last: bool = False) -> str:
+        return self._filter.push(text, last) if self._filter else text
+
+    def _record(self, token: int) -> bool:
+        """Note a token; False where it breaks the grammar, since no token of the model fits it."""
+        data = self.served.token_bytes[token]
+        if self.ticket.job.json:
+            state = feed(self._json, data) if data else None
+            if state is None:
+                return False
+            self._json = state
+        if self._chance is not None:
+            self._chances.append((len(self._bytes), self._chance))
+            self._bytes += data
+        return True
+
+    def _shown(self) -> tuple[TokenChance, ...]:
+        """Chances of tokens whose text has begun to come out, each once."""
+        if not self._chances:
+            return ()
+        held = len(self._filter.held.encode()) if self._filter else 0
+        return self._take(len(self._bytes) - self.text.waiting_bytes - held)
+
+    def _rest(self) -> tuple[TokenChance, ...]:
+        """Chances of the last tokens, those of a stop string or blocked word left out."""
+        end = len(self._bytes) + 1
+        if self.text.stopped:
+            stops = [(at + len(stop.encode()), at) for stop in self.text.stop
+                     if (at := self._bytes.find(stop.encode())) >= 0]  # fmt: skip
+            end = min(stops)[1] if stops else end
+        if self.blocked:
+            assert self._filter
+            whole = self._bytes.decode("utf-8", errors="replace")
+            found = self._filter.words.find(whole)
+            end = min(end, len(whole[:found].encode())) if found is not None else end
+        return self._take(end)
+
+    def _take(self, end: int) -> tuple[TokenChance, ...]:
+        shown = tuple(chance for start, chance in self._chances if start < end)
+        self._chances = self._chances[len(shown) :]
+        return shown

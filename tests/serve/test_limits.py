@@ -1,0 +1,104 @@
+"""What a key may use, and what is counted under its name."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hanhua.serve.errors import ApiError
+from hanhua.serve.keys import Account, Key
+from hanhua.serve.policy import Policy
+
+from .conftest import running_server
+from .test_api import ASK, CHAT, check_error
+
+
+class Clock:
+    """Time that passes when told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def admitted(account: Account) -> int | None:
+    """None when let in, else after how many seconds to come back."""
+    try:
+        account.admit()
+    except ApiError as error:
+        return int(error.headers["Retry-After"])
+    return None
+
+
+@given(st.lists(st.floats(0, 20), max_size=60), st.integers(1, 30))
+@settings(max_examples=40, deadline=None)
+def test_requests_keep_the_rate(waits, limit):
+    """Over any minutes no more than one burst and the rate; who waits as told is let in."""
+    clock = Clock()
+    account = Account(Key("k", "k", requests_per_minute=limit), clock)
+    for wait in waits:
+        clock.now += wait
+        seconds = admitted(account)
+        if seconds is not None:
+            clock.now += seconds
+            assert admitted(account) is None
+        assert account.requests <= limit + clock.now * limit / 60 + 1e-6
+
+
+def test_tokens_are_paid_back():
+    clock = Clock()
+    account = Account(Key("k", "k", tokens_per_minute=600), clock)
+    assert admitted(account) is None
+    account.charge(1200)  # ten a second: a minute's debt
+    seconds = admitted(account)
+    assert seconds == 61
+    assert account.refused == 1
+    clock.now += seconds
+    assert admitted(account) is None
+    assert account.tokens == 1200
+    free = Account(Key("k", "k"), clock)
+    free.charge(10**9)
+    assert admitted(free) is None
+
+
+def test_limits_by_key_and_metrics_by_name(served):
+    keys = (Key("secret-a", "班级", requests_per_minute=2), Key("secret-b", "b", 0, 50))
+    with running_server(served, policy=Policy(keys=keys)) as (url, _):
+
+        def ask(key):
+            headers = {"Authorization": f"Bearer {key}"}
+            return httpx.post(url + CHAT, json=ASK, headers=headers, timeout=60)
+
+        used = [ask("secret-a"), ask("secret-a")]
+        assert [r.status_code for r in used] == [200, 200]
+        refused = ask("secret-a")
+        assert refused.status_code == 429
+        assert 1 <= int(refused.headers["retry-after"]) <= 60
+        assert check_error(refused)["code"] == "rate_limit_exceeded"
+        first = ask("secret-b")
+        assert first.json()["usage"]["total_tokens"] < 100
+        second = ask("secret-b") if first.json()["usage"]["total_tokens"] < 50 else None
+        assert second is None or second.status_code == 200
+        assert ask("secret-b").status_code == 429
+        headers = {"Authorization": "Bearer secret-a"}
+        assert httpx.get(url + "/v1/models", headers=headers).status_code == 200
+        text = httpx.get(url + "/metrics", headers=headers).text
+    tokens = sum(r.json()["usage"]["total_tokens"] for r in used)
+    assert 'hanhua_key_requests_total{key="班级"} 2' in text
+    assert 'hanhua_key_refused_total{key="班级"} 1' in text
+    assert f'hanhua_key_tokens_total{{key="班级"}} {tokens}' in text
+    assert "secret" not in text
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_stream_is_charged_too(served, stream):
+    key = Key("k", "k", tokens_per_minute=10)
+    with running_server(served, policy=Policy(keys=(key,))) as (url, _):
+        headers = {"Authorization": "Bearer k"}
+        body = {**ASK, "stream": stream}
+        assert httpx.post(url + CHAT, json=body, headers=headers, timeout=60).status_code == 200
+        assert httpx.post(url + CHAT, json=body, headers=headers).status_code == 429
