@@ -173,6 +173,12 @@ def test_no_record_can_break_a_reader_of_any_format(record: dict[str, Any]) -> N
                 problem(repair(found)[0])
 
 
+def test_a_preference_without_a_worse_answer_is_a_conversation() -> None:
+    found = SCHEMAS["preference"].read({"prompt": "a?", "chosen": "b"})
+    assert isinstance(found, Conversation)
+    assert ([t.text for t in found.turns], found.rejected) == (["a?", "b"], "")
+
+
 def test_an_answer_that_is_a_list_stays_one() -> None:
     name, found = read({"prompt": "q", "chosen": "[1, 2, 3]", "rejected": "[4]"})
     assert name == "preference"

@@ -191,6 +191,8 @@ def test_a_file_of_another_model_is_refused(folders, tmp_path):
         (MistralConfig(sliding_window=64, max_position_embeddings=128), "sliding window of 64"),
         (LlamaConfig(rope_parameters={"rope_type": "dynamic", "factor": 2.0,
                                       "rope_theta": 1e4}), "rope_type dynamic"),
+        (LlamaConfig(rope_parameters={"rope_type": "yarn", "factor": 4.0, "beta_fast": 64,
+                                      "rope_theta": 1e4}), "YaRN with other settings"),
     ],
 )  # fmt: skip
 def test_what_llama_cpp_would_compute_otherwise_is_refused(config, what):
@@ -216,6 +218,14 @@ def test_llama_cpp_that_is_not_here(tmp_path):
         LlamaCpp().answers(tmp_path / "m.gguf")
     with pytest.raises(UsageError, match="not there"):
         LlamaCpp.find(tmp_path)
+    program = tmp_path / "llama-quantize"
+    program.write_text("not to be run")
+    program.chmod(0o600)
+    assert LlamaCpp.find(program).program == LlamaCpp.find(tmp_path).program == program
+    with pytest.raises(UsageError, match="cannot be started"):
+        LlamaCpp.find(program).quantise(tmp_path / "a.gguf", tmp_path / "b.gguf", "q4_k_m")
+    with pytest.raises(UsageError, match="cannot be started"):
+        LlamaCpp(python=tmp_path / "gone").answers(tmp_path / "m.gguf")
 
 
 @pytest.fixture

@@ -15,12 +15,15 @@ import hanhua.cli.export
 import hanhua.cli.quantise
 import hanhua.demo
 from hanhua.cli import app
+from hanhua.cli.export import history, plain_name
+from hanhua.core.artifact import Artifact
 from hanhua.core.errors import (
     DependencyError,
     GateError,
     HanhuaError,
     InputError,
     RecipeError,
+    StorageError,
     UsageError,
 )
 from hanhua.core.progress import Silent
@@ -166,6 +169,12 @@ MISTAKES = [
 ]
 
 
+def test_a_result_that_was_refused_before_is_not_overwritten(tmp_path):
+    (tmp_path / "q.refused").mkdir()
+    with pytest.raises(StorageError, match="refused before"):
+        call("quantise", MODEL, "--method", "q8_0", "--no-proof", "--out", tmp_path / "q")
+
+
 @pytest.mark.parametrize(("options", "kind", "what"), MISTAKES)
 def test_mistakes_have_a_message(options, kind: type[HanhuaError], what: str, tmp_path):
     with pytest.raises(kind) as caught:
@@ -285,6 +294,27 @@ def test_a_folder_for_transformers(tmp_path):
     names = set(found["files"])
     assert {"config.json", "model.safetensors", "tokenizer.model", "README.md"} <= names
     assert found["proof"]["lines_compared"] > 10
+
+
+def test_a_model_s_card_tells_nothing_of_what_came_after_it(tmp_path):
+    def made(stage, **inputs):
+        record = {"inputs": {role: {"stage": name} for role, name in inputs.items()}}
+        return Artifact(tmp_path / f"{stage}-1", stage, "", record)
+
+    run = {one.stage: one for one in (
+        made("base"), made("corpus"), made("pretrain", model="base", corpus="corpus"),
+        made("chatdata"), made("finetune", model="pretrain", chat="chatdata"), made("eval-base"),
+        made("eval-pretrain"), made("eval-finetune"),
+    )}  # fmt: skip
+    found = history(run, tmp_path / "pretrain-1" / "model")
+    assert set(found) == {"base", "corpus", "pretrain", "eval-base", "eval-pretrain"}
+    assert set(history(run, tmp_path / "finetune-1")) == set(run)
+    assert set(history(run, tmp_path)) == set(run)
+
+
+def test_a_model_of_a_hub_is_called_by_its_name(tmp_path):
+    assert plain_name(tmp_path / "snapshots" / "0123abcd", "org/name@main") == "name"
+    assert plain_name(tmp_path / "my" / "model", str(tmp_path)) == "my"
 
 
 EXPORT_MISTAKES = [

@@ -104,6 +104,7 @@ def test_key_files(tmp_path):
 @pytest.mark.parametrize("line", [
     "secret rpm", "secret rpm=", "secret rpm=-1", "secret rpm=x", "secret rpm=1.5", "secret name=",
     "secret name=a/b", 'secret name=a"b', "secret color=red", "secret other",
+    "alice secret-123", "alice secret=1",
     "secret rpm=" + "9" * 30,
     "secret\nsecret name=x", "secret name=a\nother name=a",
 ])  # fmt: skip

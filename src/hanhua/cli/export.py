@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ from hanhua.cli import app, emit
 from hanhua.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from hanhua.core.artifact import Artifact
     from hanhua.export.command import Exporting
 
 To = Literal["hf", "gguf", "ollama"]
@@ -104,16 +106,49 @@ def _exporting(
     target = find_target(model, adapter_on)
     run = Run.find(target.folder.resolve())
     paths = {stage: run.stage(stage) for stage in run.ledger.get("stages", {})}
+    made = {stage: Artifact.load(path) for stage, path in paths.items() if path}
     return Exporting(
-        target=target, name=name or str(run.ledger.get("name") or plain_name(target.folder)),
+        target=target, name=name or str(run.ledger.get("name") or plain_name(target.folder, model)),
         config=ExportConfig(licence=licence or _licence(run)), llama=LlamaCpp.find(llama),
-        artifacts={stage: Artifact.load(path) for stage, path in paths.items() if path},
+        artifacts=history(made, target.folder.resolve()),
         languages=(run.language("target", "zh"), run.language("source", "en")), progress=progress,
     )  # fmt: skip
 
 
-def plain_name(folder: Path) -> str:
-    """What to call a model that lies in no run: its folder's name."""
+def history(made: Mapping[str, Artifact], folder: Path) -> dict[str, Artifact]:
+    """What of a run has to do with one of its models: what it was made of, and their scores.
+
+    A card must not tell of tuning that came after the model that it describes.
+
+    Args:
+        made: the run's artifacts by stage.
+        folder: of the model.
+    """
+    own = next(
+        (name for name, one in made.items() if folder.is_relative_to(one.path.resolve())), None
+    )
+    if own is None or own in ("export", "quantise"):
+        return dict(made)
+    kept, ahead = set(), [own]
+    while ahead:
+        kept.add(name := ahead.pop())
+        inputs = made[name].record["inputs"].values()
+        ahead += [one["stage"] for one in inputs if one["stage"] in made.keys() - kept]
+    return {
+        name: one for name, one in made.items()
+        if name in kept or name.removeprefix("eval-") in kept
+    }  # fmt: skip
+
+
+def plain_name(folder: Path, model: str = "") -> str:
+    """What to call a model that lies in no run: its folder's name, or its name on a hub.
+
+    Args:
+        folder: where it lies; of a hub's model the folder of a commit.
+        model: as the user named it.
+    """
+    if model and not Path(model).exists():
+        return model.rpartition("/")[2].partition("@")[0] or model
     folder = folder.resolve()
     return folder.parent.name if folder.name in ("model", "hf") else folder.name
 

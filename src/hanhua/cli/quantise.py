@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hanhua.cli import app, emit
-from hanhua.core.errors import UsageError
+from hanhua.core.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from hanhua.cli.merge import Run
@@ -89,8 +89,9 @@ def quantise(
              "limit": limit, "device": _device(device), "progress": progress}  # fmt: skip
     trial = find_trial(run, asked, limits, proof, speed)
     job = find_job(run, methods, asked, calibrate or [], shares, calibration_rows, llama_cpp)
+    _check_free(refused_place(out))
     aside = begin(out)
-    job = _with_model(job, plain_model(target, aside), _name(run, target.folder))
+    job = _with_model(job, plain_model(target, aside), _name(run, target.folder, model))
     found = quantise_all(methods, job, trial, aside)
     shutil.rmtree(aside / ".merged", ignore_errors=True)
     _finish(found, methods, aside, out, json_)
@@ -114,10 +115,11 @@ def _finish(
     else:
         for row in refused:
             set_aside(aside / row["method"])
-    where = out.with_name(f"{out.name}.refused") if len(refused) == len(methods) else out
-    finish(aside, where)
+    where = refused_place(out) if len(refused) == len(methods) else out
     if not as_json:
         typer.echo(table(found["rows"]))
+    finish(aside, where)
+    if not as_json:
         typer.echo(f"\nwrote {where} (quantise.json has everything)")
     if refused:
         raise refusal(
@@ -125,6 +127,20 @@ def _finish(
             [line for row in refused for line in row["broken"]], where,
         )  # fmt: skip
     emit({**found, "out": str(out)}, as_json)
+
+
+def refused_place(out: Path) -> Path:
+    """Where a result goes that broke a limit."""
+    return out.with_name(f"{out.name}.refused")
+
+
+def _check_free(place: Path) -> None:
+    """Before hours of work, not behind them."""
+    if place.exists():
+        raise StorageError(
+            "A result that was refused before is still there.", where=place,
+            fix="look at it and delete it, or choose another --out",
+        )  # fmt: skip
 
 
 def _gates(given: Sequence[str]) -> dict[str, float]:
@@ -139,10 +155,10 @@ def _gates(given: Sequence[str]) -> dict[str, float]:
     return found
 
 
-def _name(run: Run, folder: Path) -> str:
+def _name(run: Run, folder: Path, model: str) -> str:
     from hanhua.cli.export import plain_name
 
-    return str(run.ledger.get("name") or plain_name(folder))
+    return str(run.ledger.get("name") or plain_name(folder, model))
 
 
 def _device(asked: str) -> str:

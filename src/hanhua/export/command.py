@@ -76,12 +76,13 @@ def export_gguf(wanted: Exporting, out: Path, method: Method, *, ollama: bool) -
         The content of ``export.json``.
     """
     source = plain_model(wanted.target, out)
+    stem = wanted.name.replace("\\", "/").rstrip("/").rpartition("/")[2] or "model"
     if method.family == "gguf":
-        path = out / f"{wanted.name}-{method.name}.gguf"
+        path = out / f"{stem}-{method.name}.gguf"
         counts = write_gguf(source, path, method.name, name=wanted.name, progress=wanted.progress)
     else:
         counts = quantise(method, Job(model=source, name=wanted.name, llama=wanted.llama), out)
-        path = gguf_path(method, out).rename(out / f"{wanted.name}-{method.name}.gguf")
+        path = gguf_path(method, out).rename(out / f"{stem}-{method.name}.gguf")
     if ollama:
         write_modelfile(source, path, wanted.config.licence)
     proof = prove_gguf(source, path, method.name, wanted.llama)

@@ -153,10 +153,20 @@ def _check(config: Any, rope: Mapping[str, Any], where: Path) -> None:
         f"rope_type {kind}": kind not in ("default", "linear", "yarn", "llama3"),
         "rotary positions on a part of a head": rope.get("partial_rotary_factor", 1.0) != 1.0,
         "an attention_factor of its own": rope.get("attention_factor") is not None,
+        "YaRN with other settings than llama.cpp's": kind == "yarn" and _own_yarn(rope),
         f"a sliding window of {window}": looks_back and window < config.max_position_embeddings,
     }
     if found := [name for name, wrong in faults.items() if wrong]:
         raise _refuse(where, "; ".join(found))
+
+
+def _own_yarn(rope: Mapping[str, Any]) -> bool:
+    """Whether YaRN's numbers besides its factor are others than llama.cpp takes unasked."""
+    usual: dict[str, tuple[Any, ...]] = {
+        "beta_fast": (None, 32), "beta_slow": (None, 1), "mscale": (None,),
+        "mscale_all_dim": (None,), "truncate": (None, True),
+    }  # fmt: skip
+    return any(rope.get(name) not in values for name, values in usual.items())
 
 
 def _refuse(where: Path, found: str) -> ModelError:

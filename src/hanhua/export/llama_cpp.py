@@ -100,8 +100,9 @@ class LlamaCpp:
         if given is None:
             on_path = shutil.which(PROGRAM)
             return cls(Path(on_path) if on_path else None, _python())
+        given = given.absolute()  # a bare name would be looked up on PATH; links stay as they are
         if given.is_file():
-            return cls(None, given)
+            return cls(given, _python()) if given.stem == PROGRAM else cls(None, given)
         for place in _PLACES:
             if (given / place / PROGRAM).is_file():
                 return cls(given / place / PROGRAM, _python())
@@ -125,8 +126,7 @@ class LlamaCpp:
         """
         if self.program is not None:
             command = [str(self.program), *(["--pure"] if pure else [])]
-            done = subprocess.run([*command, str(source), str(out), kind.upper(), "1"],
-                                  capture_output=True, text=True, errors="replace")  # fmt: skip
+            done = _run([*command, str(source), str(out), kind.upper(), "1"])
             if done.returncode or not out.is_file():
                 raise _refused(source, done.stderr)
             return
@@ -176,13 +176,24 @@ class LlamaCpp:
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".json") as file:
             json.dump(job, file)
             file.flush()
-            done = subprocess.run([str(self.python), "-c", WORKER, file.name],
-                                  capture_output=True, text=True, errors="replace")  # fmt: skip
+            done = _run([str(self.python), "-c", WORKER, file.name])
         lines = done.stdout.splitlines()
         if done.returncode or not lines:
             raise _refused(Path(job["file"]), done.stderr)
         answer: dict[str, Any] = json.loads(lines[-1])
         return answer
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False
+        )
+    except OSError as error:
+        raise UsageError(
+            "llama.cpp cannot be started.", where=command[0], found=error.strerror or error,
+            fix=f"mend --llama-cpp or the variable {VARIABLE}",
+        ) from error  # fmt: skip
 
 
 def _python() -> Path | None:

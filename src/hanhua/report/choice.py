@@ -29,11 +29,13 @@ def tasks(run: Run) -> Section:
                 "± is one standard error; whiskers are 95 % intervals; the dashed line is chance. "
                 "Difference: accuracy minus that of the untouched base on the same questions, with "
                 "the 95 % interval of the paired difference and the questions gained and lost. No "
-                "evidence: the interval includes zero, or McNemar's exact test gives p > 0.05. "
+                "evidence: the interval includes zero, or p > 0.05 after Holm's correction over "
+                "all that is claimed of the model (McNemar's exact test; subjects drawn whole). "
                 "Scores of other tools use other prompts and cannot be compared with these.",
                 "± 为一个标准误；须线为 95 % 区间；虚线为随机猜测。差值：与原模型在同一批题目上的"
                 "准确率之差，附 95 % 成对区间以及新答对与新答错的题数。无证据：区间含零，或 "
-                "McNemar 精确检验 p > 0.05。其他工具的提示词不同，分数不可与此直接比较。",
+                "对该模型的全部结论作 Holm 校正后 p > 0.05（McNemar 精确检验；按科目整体重抽）。"
+                "其他工具的提示词不同，分数不可与此直接比较。",
             ),
             *_untouched(rows),
             more("How it was asked", "提问方式", _asked(rows)),

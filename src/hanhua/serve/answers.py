@@ -111,13 +111,22 @@ class Exchange:
             while open_:
                 index, event = await self._queue.get()
                 self._tokens[index] = event.tokens
-                _raise_failed(event)
+                self._check(event)
                 open_ -= event.end is not None
                 yield index, event
         finally:
             self.cancel()
             if self.account:
                 self.account.charge(self.usage["total_tokens"])
+
+    def _check(self, event: Event) -> None:
+        """Raise where an event means that there is no answer, by none of the choices."""
+        if event.end == "error":
+            raise ApiError(500, "The server made a mistake.")
+        if event.end == "cancelled":
+            raise stopping()
+        if event.end == "timeout" and not any(self._tokens.values()):
+            raise late()
 
     @property
     def usage(self) -> dict[str, int]:
@@ -199,23 +208,23 @@ class Exchange:
             return None
         if self.kind == "chat":
             return chat_logprobs(chances)
-        logs, self._offsets[index] = text_logprobs(chances, self._offsets.get(index, 0))
+        begun = self._offsets.get(index)
+        offset = self._first_offset(index, chances) if begun is None else begun
+        logs, self._offsets[index] = text_logprobs(chances, offset)
         return logs
+
+    def _first_offset(self, index: int, chances: Sequence[TokenChance]) -> int:
+        """Where a text begins: an echo lacks the space that some tokenizers put in front."""
+        if not self.echoes or self.echoes[index].text.startswith(" "):
+            return 0
+        first = next((chance.data for chance in chances if chance.data), b"")
+        strips: bool = self.engine.served.token_bytes.strips_space
+        return -1 if strips and first.startswith(b" ") else 0
 
 
 def reason(event: Event) -> str | None:
     """The finish reason in OpenAI's words: an answer whose time is over was cut as by length."""
     return "length" if event.end == "timeout" else event.end
-
-
-def _raise_failed(event: Event) -> None:
-    """Raise where an event means that there is no answer."""
-    if event.end == "error":
-        raise ApiError(500, "The server made a mistake.")
-    if event.end == "cancelled":
-        raise stopping()
-    if event.end == "timeout" and not event.tokens:
-        raise late()
 
 
 def _piece(

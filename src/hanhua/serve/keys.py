@@ -141,8 +141,8 @@ def _key(words: list[str], number: int, where: str) -> Key:
     given = {"name": f"key-{number}", "rpm": "0", "tpm": "0"}
     for word in words[1:]:
         name, equals, value = word.partition("=")
-        if name not in given or not equals:
-            raise _bad(where, name)  # never the whole line: it holds a key
+        if name not in given or not equals:  # never the word: it may be the key
+            raise _bad(where, "a word besides the key that is not name=, rpm= or tpm=")
         given[name] = value
     limits = [_limit(given[name], name, where) for name in ("rpm", "tpm")]
     if not _NAME.fullmatch(given["name"]):
@@ -158,6 +158,6 @@ def _limit(value: str, name: str, where: str) -> int:
 
 def _bad(where: str, found: str) -> ServeError:
     return ServeError(
-        "A line of the API key file does not read.", where=where, found=found[:40],
+        "A line of the API key file does not read.", where=where, found=found,
         fix="write KEY, then if you like name=NAME (letters, digits, _ . -) rpm=NUMBER tpm=NUMBER",
     )  # fmt: skip

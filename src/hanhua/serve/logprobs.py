@@ -90,11 +90,11 @@ def text_logprobs(chances: Sequence[TokenChance], offset: int) -> tuple[dict[str
 
     Args:
         chances: one per token.
-        offset: characters of the text before them.
+        offset: characters of the text before them; -1: the text lacks the first one of theirs.
     """
     offsets = []
     for chance in chances:
-        offsets.append(offset)
+        offsets.append(max(offset, 0))
         # the bytes that begin a character count it, those that go on don't
         offset += sum(byte & 0xC0 != 0x80 for byte in chance.data)
     return {

@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+)
 
 MAX_CHOICES = 16
 MAX_STOPS = 16
@@ -18,7 +27,40 @@ MAX_BIASES = 1024
 
 Penalty = Annotated[float, Field(ge=-2.0, le=2.0)]
 Alternatives = Annotated[int, Field(ge=0, le=MAX_ALTERNATIVES)]
-Texts = str | list[str] | list[int] | list[list[int]]
+
+
+def _kind(value: Any) -> str:
+    """Which form a prompt has, by its first item: trying all would judge each item four times."""
+    first = value[0] if isinstance(value, list) and value else value
+    if isinstance(first, list):
+        return "ids of texts"
+    if not isinstance(value, list):
+        return "text"
+    return "texts" if isinstance(first, str) else "ids"
+
+
+def _alike(value: Any) -> Any:
+    """Refuse at the first item of another kind: a long list would make as many errors."""
+    if isinstance(value, list):
+        kind = str if _kind(value) == "texts" else list if _kind(value) == "ids of texts" else int
+        if kind is not int and len(value) > MAX_INPUTS:
+            raise ValueError(f"at most {MAX_INPUTS} texts")
+        inner = (row for row in value if isinstance(row, list)) if kind is list else ()
+        if any(type(item) is not kind for item in value) or any(
+            type(item) is not int for row in inner for item in row
+        ):
+            raise ValueError("it must be a text, texts, token ids, or lists of token ids")
+    return value
+
+
+Texts = Annotated[
+    Annotated[str, Tag("text")]
+    | Annotated[list[str], Tag("texts")]
+    | Annotated[list[int], Tag("ids")]
+    | Annotated[list[list[int]], Tag("ids of texts")],
+    Discriminator(_kind),
+    BeforeValidator(_alike),
+]
 
 
 class StreamOptions(BaseModel):

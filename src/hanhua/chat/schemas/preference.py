@@ -46,7 +46,7 @@ def read(record: Fields) -> Conversation | Drop:
     if len(better.turns) < 2:
         return Drop(WRONG_FIELDS, ", ".join(map(str, record))[:200])
     if isinstance(worse, Drop):  # it is not learnt from, so who says it matters less
-        return replace(better, rejected=_answer(_spoken(record["rejected"])) or "")
+        return replace(better, rejected=_answer(_spoken(record.get("rejected"))) or "")
     if worse.turns[:-1] != better.turns[:-1]:
         return better
     return replace(better, rejected=worse.turns[-1].text)
