@@ -27,7 +27,12 @@ def contents(project) -> dict[str, str]:
 
 
 def test_an_interrupt_says_how_to_go_on(project):
-    running = project.start("run", "recipe.yaml", start_new_session=True)
+    def heeds_interrupts():  # a background job of a shell inherits that they are ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    running = project.start(
+        "run", "recipe.yaml", start_new_session=True, preexec_fn=heeds_interrupts
+    )
     building = project.folder / "runs/small/.building"
     while not building.exists():
         assert running.poll() is None

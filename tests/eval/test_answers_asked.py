@@ -169,7 +169,7 @@ def test_texts_of_the_users_prompts_are_not_copied(measured):
     folder, _, found = measured
     text = (folder / "new" / "items" / "answers-safety.jsonl").read_text("utf-8")
     row = json.loads(text)
-    assert row["id"] == "jade/1-1"
+    assert row["id"] == f"jade/1-1-{row['digest']}"
     assert row["digest"]
     assert "answer" in row
     assert "第一个问题" not in text + json.dumps(found, ensure_ascii=False)

@@ -51,6 +51,17 @@ def test_published_forms_say_what_is_harmful(files: dict[str, str]):
     assert [p.kind for p in safety(files["typical"], kind="harmful")] == ["harmful"] * 2
 
 
+def test_files_of_one_name_have_ids_of_their_own(tmp_path: Path) -> None:
+    paths = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        paths.append(tmp_path / folder / "prompts.jsonl")
+        paths[-1].write_text(f'{{"prompt": "Question {folder}?", "kind": "harmless"}}\n', "utf-8")
+    found = safety(*map(str, paths))
+    assert len({p.id for p in found}) == len(found) == 2
+    assert found == safety(*map(str, reversed(paths)))[::-1]  # ids do not hang on their order
+
+
 def test_files_that_do_not_say_are_refused(files: dict[str, str]):
     with pytest.raises(InputError, match="which of its prompts are harmful"):
         safety(files["typical"])

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import hanhua.cli.compare
 import hanhua.cli.eval  # noqa: F401  both add their commands
 from hanhua.cli import app
-from hanhua.core.errors import ModelError, StorageError, UsageError
+from hanhua.core.errors import InputError, ModelError, StorageError, UsageError
 from hanhua.eval.adapter import load_adapted
 from hanhua.eval.find import find_task, find_texts
 from hanhua.eval.forward import CausalModel
@@ -104,11 +104,16 @@ def test_what_cannot_be_measured_is_said_at_once(
         (("--tasks", "drift", "--data", data), "measured from a base"),
         (("--tasks", "mmlu"), "not known where"),
         (("--text", "nonsense"), "names no text"),
+        (("--tasks", "worlds,mmlu", "--data", data, "--shots", 5), "cannot be asked so"),
+        (("--tasks", "mmlu", "--data", data, "--device", "gpu"), "no such device"),
     ):
         with pytest.raises(UsageError, match=told):
             call("eval", tiny_llama, *more, *out)
     with pytest.raises(UsageError, match="does not tell the probability"):
         call("eval", "http://127.0.0.1:9/v1", "--tasks", "bpb", *out)
+    with pytest.raises(InputError, match="ledger does not read"):
+        call("eval", tiny_llama, "--tasks", "mmlu", "--data", data, *out,
+             "--contamination", tmp_path / "missing.json")  # fmt: skip
     assert not (tmp_path / "x").exists()
 
 
@@ -182,13 +187,17 @@ def server(base: CausalModel, request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def test_a_served_model_is_asked_by_letter(server: str, data: Path, tmp_path: Path) -> None:
-    scores = call("eval", server, "--tasks", "mmlu", "--data", data, "--out", tmp_path / "s",
+    with_login = server.replace("://", "://tom:s3cret@")
+    scores = call("eval", with_login, "--tasks", "mmlu", "--data", data, "--out", tmp_path / "s",
                   "--prompt", "en=Hello", "--quiet")  # fmt: skip
     assert scores["model"] == "tiny"
     task = scores["tasks"][0]
     assert task["n"] + task.get("failed", 0) == 6
     assert task["n"] > 0
     assert json.loads((tmp_path / "s" / "samples.json").read_text())[0]["text"] == "hello"
+    written = [p.read_text() for p in (tmp_path / "s").rglob("*") if p.is_file()]
+    assert len(written) > 3
+    assert not any("s3cret" in text for text in written)
 
 
 @pytest.mark.parametrize("server", [False], indirect=True)
@@ -206,6 +215,8 @@ def test_texts_are_found_by_the_names_of_files_and_folders(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text + "\n", encoding="utf-8")
     (tmp_path / "en.txt").write_text("nearer", encoding="utf-8")
+    two = [f"zh={tmp_path / 'corpora' / 'zh' / name}" for name in ("news.txt", "books.jsonl")]
+    assert {d.text.strip() for d in find_texts(None, two, 10)["zh"]} == {"新闻", "书"}
     found = find_texts(tmp_path, [], 10)
     assert {(d.text.strip(), d.source) for d in found["zh"]} == {
         ("新闻", "news.txt"), ("书", "books.jsonl"),

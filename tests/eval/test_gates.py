@@ -49,6 +49,44 @@ def test_a_gate_closes_where_the_whole_interval_is_beyond(
     assert bool(check(scores(), gates)) is broken
 
 
+@pytest.mark.parametrize(
+    ("change", "gates", "broken"),
+    [
+        ({"n": 1, "low": -0.05, "high": -0.05, "p": 1.0}, {"max_en_drop": 0.02}, False),
+        ({"n": 1, "low": -0.05, "high": -0.05, "p": 1.0}, {"min_en_gain": 0.02}, False),
+        ({"n": 40, "p": 0.06}, {"max_en_drop": 0.02}, False),
+        ({"n": 40, "p": 0.05}, {"max_en_drop": 0.02}, True),
+        ({"n": 40, "p": 0.06}, {"min_en_gain": 0.0}, False),
+        # Nothing changed where a gain was asked for: the gate is there for that.
+        ({"n": 40, "value": 0.0, "low": 0.0, "high": 0.0, "p": 1.0}, {"min_en_gain": 0.02}, True),
+    ],
+)
+def test_what_may_be_chance_closes_no_gate(
+    change: dict[str, Any], gates: dict[str, float], broken: bool
+) -> None:
+    assert bool(check(scores(**change), gates)) is broken
+
+
+def test_drift_of_one_text_closes_no_gate() -> None:
+    for n, broken in ((1, False), (2, True)):
+        found = scores() | {"drift": {"sampled": {"value": 1, "low": 1, "high": 1, "n_docs": n}}}
+        assert bool(check(found, {"max_drift": 0.1})) is broken
+
+
+def test_a_gate_on_drift_needs_drift(tmp_path: Path) -> None:
+    for drift in (None, {"docs": 0, "samples": 0}):
+        with pytest.raises(ValidationError, match="max_drift needs drift"):
+            EvalConfig.model_validate({"drift": drift, "gates": {"max_drift": 0.1}})
+    EvalConfig.model_validate({"drift": {"docs": 0}, "gates": {"max_drift": 0.1}})
+    none = scores() | {"drift": None, "drift_method": {"exact": False, "reason": "other tokens"}}
+    with pytest.raises(RecipeError, match="nothing to judge by") as error:
+        hold({"max_drift": 0.1}, artifact(tmp_path / "p", "eval-pretrain", none))
+    assert "other tokens" in str(error.value.found)
+    one = scores() | {"drift": {"sampled": {"value": 1, "low": 1, "high": 1, "n_docs": 1}}}
+    with pytest.raises(RecipeError, match="nothing to judge by"):
+        hold({"max_drift": 0.1}, artifact(tmp_path / "p", "eval-pretrain", one))
+
+
 def artifact(folder: Path, stage: str, found: dict[str, Any]) -> Artifact:
     folder.mkdir(exist_ok=True)
     (folder / "scores.json").write_text(json.dumps(found))

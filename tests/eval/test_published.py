@@ -54,6 +54,28 @@ def test_logged_samples_of_the_harness_are_paired(tmp_path: Path) -> None:
     assert {s["subject"]: s["verdict"] for s in row["by_subject"]} == {"law": "gained", "art": "even"}  # fmt: skip # noqa: E501
 
 
+def gsm8k(folder: Path, stamp: str, rights: list[bool]) -> Path:
+    """Results of a task with two filters, its samples, and those of one with a longer name."""
+    lenient = [json.dumps({"doc_id": i, "filter": name, "exact_match": float(right)})
+               for name in ("strict-match", "flexible-extract")
+               for i, right in enumerate(rights if name == "strict-match" else [True] * 9)]  # fmt: skip # noqa: E501
+    (folder / f"samples_gsm8k_{stamp}.jsonl").write_text("\n".join(lenient) + "\n")
+    (folder / f"samples_gsm8k_cot_{stamp}.jsonl").write_text('{"no": "sample"}\n')
+    found = {"results": {"gsm8k": {"exact_match,strict-match": sum(rights) / 9,
+                                   "exact_match,flexible-extract": 1.0}}}  # fmt: skip
+    (folder / f"results_{stamp}.json").write_text(json.dumps(found))
+    return folder / f"results_{stamp}.json"
+
+
+def test_samples_are_those_of_the_task_the_run_and_the_filter(tmp_path: Path) -> None:
+    first = [True, False, False] * 3
+    old = gsm8k(tmp_path, "2026-01-01T00-00-00.1", first)
+    new = gsm8k(tmp_path, "2026-02-01T00-00-00.1", [True] * 9)
+    for path, rights in ((old, first), (new, [True] * 9)):
+        items = read_results(path).measured["gsm8k"].items or ()
+        assert [row["right"] for row in items] == rights
+
+
 def test_without_samples_the_interval_is_wider_and_it_is_said(tmp_path: Path) -> None:
     paired = compared(harness(tmp_path / "a", NEW), harness(tmp_path / "b", OLD))
     alone = compared(harness(tmp_path / "c", NEW, samples=False), harness(tmp_path / "d", OLD))

@@ -86,6 +86,14 @@ def test_where_nothing_can_be_measured_it_is_an_error(tmp_path: Path) -> None:
         Journals(tmp_path, {}).measure(work(Maker(bad=range(10))), Silent())
 
 
+def test_two_items_of_one_key_are_refused() -> None:
+    asked = Work(name="x", items=[1, 2, 1], key=str, content=str, pieces=[[0, 1, 2]],
+                 compute=Maker())  # fmt: skip
+    with pytest.raises(InputError, match="one id") as error:
+        Journals(None, {}).measure(asked, Silent())
+    assert error.value.found == "1"
+
+
 def test_a_mistake_of_the_user_is_no_failed_item() -> None:
     def refuse(_: Sequence[int], __: Progress) -> list[dict[str, Any]]:
         raise InputError("No such file.")

@@ -151,6 +151,26 @@ def test_splits_are_found_by_name_and_examples_drawn_as_the_harness_draws(tmp_pa
         load(name="piqa", path=write_only(tmp_path / "x", rows("x", 1)))
 
 
+def test_what_lies_beside_a_set_is_not_asked(tmp_path: Path) -> None:
+    sums = [{**ROWS["gsm8k"][0], "question": f"{i}+1?"} for i in range(3)]
+    write(tmp_path / "gsm8k" / "test.jsonl", sums)
+    write(tmp_path / "gsm8k" / "test_socratic.jsonl", [*sums[:2], {**sums[0], "question": "Why?"}])
+    found = load(name="gsm8k", path=str(tmp_path / "gsm8k")).questions
+    assert [q.text for q in found] == ["0+1?", "1+1?", "2+1?"]
+    said = [{"sentence": f"第{i}句", "label": "Positive", "id": i} for i in range(4)]
+    for name, rows in {"dev_0": said[:2], "dev_1": said[2:3] * 2, "dev_few_all": said}.items():
+        write(tmp_path / "eprstmt" / f"{name}.jsonl", rows)
+    found = load(name="eprstmt", path=str(tmp_path / "eprstmt")).questions
+    assert [q.text for q in found] == ["第0句", "第1句", "第2句", "第2句", "第3句"]
+    assert len({q.id for q in found}) == len(found)
+    for folder in ("data", "data-gmt"):
+        row = {**ROWS["xcopa_zh"][0], "premise": f"{folder}。"}
+        write(tmp_path / "xcopa" / folder / "zh" / "test.zh.jsonl", [row])
+        write(tmp_path / "xcopa" / folder / "zh" / "val.zh.jsonl", [row])
+    found = load(name="xcopa_zh", path=str(tmp_path / "xcopa")).questions
+    assert [q.text for q in found] == ["data 所以"]
+
+
 def write_only(folder: Path, rows: list[Any]) -> str:
     write(folder / "test.jsonl", rows)
     return str(folder)
@@ -320,8 +340,21 @@ def test_bbh_shows_bare_answers_or_steps(tmp_path: Path) -> None:
     assert steps.prompt(steps.questions[0], 1).endswith(
         "So the answer is False.\n\nQ: not False\nA: Let's think step by step.\n"
     )
+    with pytest.raises(InputError, match="Too few solved examples"):
+        load(name="bbh", path=str(tmp_path), shots=2)
     assert written.judge(steps, steps.questions[0], "Hm. So the answer is True.").right
     assert written.judge(short, short.questions[0], " True").right
+
+
+def test_a_set_without_questions_is_refused(tmp_path: Path) -> None:
+    many = {"keywords": "x", "example": [{"question": "多选", "answer": ["A", "B"]}]}
+    (tmp_path / "History.json").write_text(json.dumps(many))
+    (tmp_path / "logic.json").write_text('{"canary": "x", "examples": []}')
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "agronomy.csv").write_text(",Question,A,B,C,D,Answer\n")
+    for name, path in (("gaokao", "History.json"), ("bbh", "logic.json"), ("cmmlu", "")):
+        with pytest.raises(InputError, match=r"[Nn]o question"):
+            load(name=name, path=str(tmp_path / path))
 
 
 def test_translations_are_scored_by_sacrebleu(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,13 +10,16 @@ import pytest
 from pydantic import ValidationError
 
 from hanhua.core.errors import InputError
+from hanhua.core.progress import Progress, Silent
 from hanhua.eval import choose
 from hanhua.eval.config import EvalConfig, TaskConfig, TaskName
 from hanhua.eval.fit import encode, fit, option_room
 from hanhua.eval.forward import CausalModel
+from hanhua.eval.measured import Bench, measure_task
+from hanhua.eval.resume import Journals
 from hanhua.eval.score import Request
 from hanhua.eval.tasks.load import load_tasks, pick
-from hanhua.eval.tasks.question import Question
+from hanhua.eval.tasks.question import Question, Task
 from hanhua.eval.tasks.registry import READERS
 from hanhua.eval.tasks.subjects import CMMLU_SUBJECTS
 
@@ -101,6 +105,28 @@ def test_worlds_split_by_language(tmp_path: Path) -> None:
     assert chinese.prompt(chinese.questions[0], 0) == "问题：谁？\n答案："
     assert chinese.wording.options(chinese.questions[0], "text") == ["安娜", "本"]
     assert (english.chance, chinese.chance) == (pytest.approx(1 / 3), 0.5)
+
+
+def test_a_journal_is_of_its_questions_subjects_and_answers(tmp_path: Path) -> None:
+    """A row has its question's subject, so a changed one makes the journal stale."""
+
+    def ask(task: Task, progress: Progress) -> list[choose.Answer]:
+        return [choose.Answer(q.id, q.subject, q.answer, 0, 0, (0.0,), 0, False)
+                for q in task.questions]  # fmt: skip
+
+    bench = Bench(journals=Journals(tmp_path / "journals", {}), items=tmp_path, base_items=None,
+                  seed=1, draws=200, progress=Silent())  # fmt: skip
+    task = load_tasks([config(name="worlds", path=str(worlds(tmp_path, [question(0)])))])[0]
+    first = task.questions[0]
+    for changed in (first, replace(first, subject="people"), replace(first, also=(1,))):
+        measure_task(ask, replace(task, questions=(changed,)), bench)
+        row = json.loads((tmp_path / f"{task.name}.jsonl").read_text())
+        assert row["subject"] == changed.subject
+    prints = {
+        measure_task(ask, replace(task, questions=(q,)), bench)["fingerprint"]
+        for q in (first, replace(first, subject="people"), replace(first, also=(1,)))
+    }
+    assert len(prints) == 3
 
 
 def test_a_question_may_be_continued(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import random
 import shutil
@@ -217,8 +218,10 @@ def test_contamination_is_dropped_and_stated(tmp_path, raw):
     out, ledger, result = build(tmp_path, [source], contamination=[str(exam)])
     check_accounts(out, ledger)
     assert ledger["totals"]["dropped"]["contamination"] == 1
+    digest = hashlib.sha256(exam.read_bytes()).hexdigest()
     assert ledger["contamination"] == {
         "status": "checked", "questions": 2, "too_short": 1, "touched": {"exam.csv": [0]},
+        "files": {"exam.csv": {"questions": 2, "sha256": digest}},
     }  # fmt: skip
     assert result.metrics["contamination"]["status"] == "checked"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -101,7 +102,7 @@ def _check(names: list[str], data: Path | None, base: str | None, model: str) ->
     if is_endpoint(model) and set(names) & set(TEXT_MEASURES):
         raise UsageError(
             "A server does not tell the probability of every token, so bits per byte and drift "
-            "cannot be measured there.", where=model, found=", ".join(names),
+            "cannot be measured there.", where=_name(model), found=", ".join(names),
             fix="leave bpb and drift out, or evaluate the model's folder",
         )  # fmt: skip
 
@@ -126,8 +127,8 @@ class _Where:
 
             endpoint = Endpoint.find(self.model, self.served)
             identity = f"{endpoint.url} {endpoint.model}"
-            self.claim(identity)
             setting = _setting(names, options, self.out, identity, "")
+            self.claim(identity)
             return evaluate_endpoint(endpoint, setting, self.out)
         digests = Digests()
         target = find_target(self.model, self.adapter_on)
@@ -182,15 +183,17 @@ def find_target(ref: str, adapter_on: str | None = None) -> Target:
 
 
 def _name(model: str) -> str:
-    return model if "://" in model else Path(model).name or model
+    from hanhua.eval.target import split_userinfo
+
+    return split_userinfo(model)[0] if "://" in model else Path(model).name or model
 
 
 def _setting(
     names: list[str], options: dict[str, Any], out: Path, identity: str, base_identity: str
 ) -> Evaluation:
     """What is measured, on what."""
-    from hanhua.core.files import read_json
     from hanhua.eval.config import BitsPerByteConfig, DriftConfig, EvalConfig
+    from hanhua.eval.contaminated import read_account
     from hanhua.eval.evaluate import Evaluation
     from hanhua.eval.find import TEXT_MEASURES, find_task, find_texts
 
@@ -211,7 +214,7 @@ def _setting(
         config=config, documents=texts, source=options["source"], seed=options["seed"],
         device=_device(options["device"]), progress=options["progress"], journals=out / JOURNALS,
         identity=identity, base_identity=base_identity,
-        contamination=read_json(ledger).get("contamination") if ledger else None,
+        contamination=read_account(ledger) if ledger else None,
     )  # fmt: skip
 
 
@@ -229,6 +232,15 @@ def _prompts(given: list[str]) -> dict[str, tuple[str, ...]]:
 def _device(asked: str) -> str:
     import torch
 
+    there = torch.cuda.is_available()
     if asked == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return "cuda" if there else "cpu"
+    number = re.fullmatch(r"cuda(?::(\d+))?", asked)
+    if asked != "cpu" and not (
+        there and number and int(number[1] or 0) < torch.cuda.device_count()
+    ):
+        raise UsageError(
+            "There is no such device.", where="--device", found=asked,
+            fix="choose auto, cpu" + (" or cuda" if there else "; no GPU is found here"),
+        )  # fmt: skip
     return asked

@@ -47,7 +47,12 @@ class Prompt:
     @property
     def digest(self) -> str:
         """What names the text without telling it: the beginning of its SHA-256."""
-        return hashlib.sha256(self.text.encode("utf-8", "replace")).hexdigest()[:16]
+        return digest_of(self.text)
+
+
+def digest_of(text: str) -> str:
+    """The first 16 hex digits of a text's SHA-256."""
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def load_prompts(config: AskedConfig | None) -> list[Prompt]:

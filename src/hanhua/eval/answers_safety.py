@@ -19,7 +19,7 @@ from typing import Any
 from hanhua.core.artifact import outside_files
 from hanhua.core.errors import InputError
 from hanhua.eval.answers_config import SafetyFileConfig
-from hanhua.eval.answers_prompts import Prompt
+from hanhua.eval.answers_prompts import Prompt, digest_of
 from hanhua.text.readers.formats import Broken, read_values
 from hanhua.text.scripts import is_han
 
@@ -59,8 +59,10 @@ def _read_file(path: Path, source: SafetyFileConfig) -> Iterator[Prompt]:
         language = source.language
         if language == "auto":
             language = str(record.get("language") or _language(text))
-        # The row, too: the same number may stand twice in a set.
+        # The row, too: the same number may stand twice in a set. And the text's digest: two files
+        # of different folders may have one name.
         place = f"{name}/{number}" + (f"-{own}" if (own := _first(record, _IDS)) else "")
+        place += f"-{digest_of(text)}"
         yield Prompt(place, "safety", language, text, kind, language, own=False)
     if not count:
         raise InputError(

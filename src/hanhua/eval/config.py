@@ -91,4 +91,7 @@ class EvalConfig(Section):
                     f"unknown gate {name!r}: write max_en_drop, min_zh_gain (accuracy), "
                     "max_en_rise, min_zh_fall (bits per byte) or max_drift, with any language"
                 )
+        drift = self.drift
+        if "max_drift" in self.gates and (drift is None or not (drift.docs or drift.samples)):
+            raise ValueError("the gate max_drift needs drift, with docs or samples above 0")
         return self

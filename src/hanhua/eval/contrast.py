@@ -77,9 +77,11 @@ def _more(new: Measured, old: Measured) -> dict[str, Any]:
     if any("category" in row for row in new.items):
         found["by_category"] = by_group(new.items, old.items, "category")
     if new.touched or old.touched:
-        marked = {str(r["id"]) for rows in (new.items, old.items) for r in rows
-                  if r.get("contaminated")}  # fmt: skip
-        rows = [{**row, "contaminated": str(row["id"]) in marked} for row in new.items]
+        told: dict[str, bool] = {}
+        for row in (*new.items, *old.items):
+            if (held := row.get("contaminated")) is not None:
+                told[str(row["id"])] = held or told.get(str(row["id"]), False)
+        rows = [{**row, "contaminated": told.get(str(row["id"]))} for row in new.items]
         found["untouched"] = untouched(rows, old.items, SEED, DRAWS)
     return found
 

@@ -8,11 +8,14 @@ Reference: https://platform.openai.com/docs/api-reference/completions
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from hanhua.core.progress import Progress
 from hanhua.eval.choose import Answer
 from hanhua.eval.evaluate import FORMAT, Evaluation, add_verdicts
 from hanhua.eval.measured import measure_task
+from hanhua.eval.target import split_userinfo
 from hanhua.eval.tasks.load import load_tasks
 from hanhua.eval.tasks.question import LETTERS, Question, Task
 
@@ -35,7 +39,17 @@ KEY = "OPENAI_API_KEY"
 
 
 class Refused(ModelError):
-    """The server's answer is an error."""
+    """The server's answer is an error, or nothing that can be read."""
+
+
+@contextmanager
+def _readable(url: str) -> Iterator[None]:
+    """What an answer lacks, as a refusal."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise Refused("The server's answer does not read.", where=url, found=repr(error),
+                      fix="see that it is an OpenAI-style server") from error  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -46,12 +60,15 @@ class Endpoint:
         url: up to and with /v1.
         model: as the server calls it.
         top: how many of the likeliest tokens it tells.
+        key: sent as a bearer token.
+        login: ``user:password`` of the address, sent in place of a key and written nowhere.
     """
 
     url: str
     model: str
     top: int = TOP
     key: str = field(default_factory=lambda: os.environ.get(KEY, ""), repr=False)
+    login: str = field(default="", repr=False)
 
     @classmethod
     def find(cls, url: str, model: str | None = None) -> Endpoint:
@@ -60,10 +77,12 @@ class Endpoint:
         Raises:
             ModelError: no server, or no list of models; UsageError: several models.
         """
-        url = url.rstrip("/")
-        found = cls(url if url.endswith("/v1") else f"{url}/v1", model or "")
+        url, login = split_userinfo(url.rstrip("/"))
+        found = cls(url if url.endswith("/v1") else f"{url}/v1", model or "", login=login)
         if not model:
-            names = [str(m["id"]) for m in found.get("models").get("data", ()) if "id" in m]
+            listed = found.get("models").get("data")
+            rows = listed if isinstance(listed, list) else []
+            names = [str(m["id"]) for m in rows if isinstance(m, dict) and "id" in m]
             if len(names) != 1:
                 raise UsageError(
                     "It is not clear which of the server's models is meant.", where=url,
@@ -76,39 +95,60 @@ class Endpoint:
         """Ask the server; with a body it is a POST.
 
         Raises:
-            Refused: an error status; ModelError: nothing answers, or no JSON.
+            Refused: an error status, or an error told with another.
+            ModelError: nothing answers, or no JSON.
         """
         head = {"Content-Type": "application/json"}
-        if self.key:
+        if self.login:
+            head["Authorization"] = f"Basic {b64encode(self.login.encode()).decode()}"
+        elif self.key:
             head["Authorization"] = f"Bearer {self.key}"
         data = None if body is None else json.dumps({"model": self.model, **body}).encode()
         request = urllib.request.Request(f"{self.url}/{path}", data, head)
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-                return dict(json.load(answer))
+                found = dict(json.load(answer))
         except urllib.error.HTTPError as error:
             told = error.read().decode("utf-8", "replace")[:300]
             raise Refused("The server refuses the request.", where=f"{self.url}/{path}",
                           found=f"{error.code}: {told}") from error  # fmt: skip
-        except (OSError, ValueError, TypeError) as error:
-            raise ModelError("No model answers there.", where=self.url, found=error,
+        except (OSError, ValueError, TypeError, http.client.HTTPException) as error:
+            raise ModelError("No model answers there.", where=self.url, found=repr(error),
                              fix="start the server, or mend the address") from error  # fmt: skip
+        if found.get("error"):
+            raise Refused("The server refuses the request.", where=f"{self.url}/{path}",
+                          found=str(found["error"])[:300])  # fmt: skip
+        return found
 
     def next_tokens(self, prompt: str) -> dict[str, float]:
         """Log-probability of the likeliest next tokens, in nats; empty where it is not told."""
         body = {"prompt": prompt, "max_tokens": 1, "temperature": 0, "logprobs": self.top}
-        choice = dict((self.get("completions", body).get("choices") or [{}])[0])
-        told = (choice.get("logprobs") or {}).get("top_logprobs") or []
-        return {str(t): float(v) for t, v in dict(told[0]).items()} if told else {}
+        with _readable(self.url):
+            logprobs = self._first("completions", body).get("logprobs") or {}
+            told = logprobs.get("top_logprobs")
+            if told:
+                return {str(t): float(v) for t, v in told[0].items()}
+            # llama.cpp answers in the form of /chat/completions.
+            pairs = [(str(x["token"]), float(x["logprob"]))
+                     for x in (logprobs.get("content") or [{}])[0].get("top_logprobs") or ()]  # fmt: skip # noqa: E501
+            return dict(sorted(pairs, key=lambda pair: pair[1]))  # of equal texts the likelier
+
+    def _first(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The first of the choices that the server answers with."""
+        return dict(self.get(path, body)["choices"][0])
 
     def complete(self, text: str, chat: bool, max_tokens: int) -> str:
-        """The likeliest continuation of a text, or the answer to it as a user's message."""
+        """The likeliest continuation of a text, or the answer to it as a user's message.
+
+        Raises:
+            Refused: an answer without a text; ModelError: see `get`.
+        """
         body: dict[str, Any] = {"max_tokens": max_tokens, "temperature": 0}
-        if chat:
-            found = self.get("chat/completions",
-                             body | {"messages": [{"role": "user", "content": text}]})  # fmt: skip
-            return str(found["choices"][0]["message"]["content"])
-        return str(self.get("completions", body | {"prompt": text})["choices"][0]["text"])
+        with _readable(self.url):
+            if chat:
+                body["messages"] = [{"role": "user", "content": text}]
+                return str(self._first("chat/completions", body)["message"]["content"] or "")
+            return str(self._first("completions", body | {"prompt": text})["text"] or "")
 
     def probe(self) -> None:
         """Find out whether the server tells log-probabilities.

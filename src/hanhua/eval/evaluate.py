@@ -21,7 +21,7 @@ from hanhua.eval import asked, bits_per_byte, drift
 from hanhua.eval.answers import measure_answers
 from hanhua.eval.answers_prompts import load_prompts
 from hanhua.eval.config import EvalConfig
-from hanhua.eval.contaminated import touched_texts
+from hanhua.eval.contaminated import looked_for
 from hanhua.eval.forward import CausalModel
 from hanhua.eval.items import read_as, write_lines
 from hanhua.eval.measured import Bench, measure_drift, measure_task, measure_texts
@@ -72,13 +72,13 @@ class Evaluation:
     def bench(self, out: Path, base_eval: Path | None) -> Bench:
         """What the parts of the evaluation share."""
         config = self.config
-        touched = touched_texts(self.contamination or {}, config.tasks) if config.tasks else None
+        looked = looked_for(self.contamination or {}, config.tasks) if config.tasks else None
         by = {"method": METHOD, "model": self.identity, "device": self.device,
               "torch": torch.__version__}  # fmt: skip
         return Bench(
             journals=Journals(self.journals, by), items=out / "items",
             base_items=base_eval / "items" if base_eval else None, seed=self.seed,
-            draws=config.intervals, progress=self.progress, touched=touched,
+            draws=config.intervals, progress=self.progress, looked_for=looked,
         )  # fmt: skip
 
 

@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from pydantic import ValidationError
+
 from hanhua.core.errors import InputError, UsageError
 from hanhua.core.files import sha256_text
 from hanhua.eval.config import TaskConfig, TaskName
@@ -66,13 +68,19 @@ def find_task(data: Path, name: str, settings: Mapping[str, Any]) -> TaskConfig:
         settings: shots, limit and the like, as in a recipe.
 
     Raises:
-        InputError: when nothing there has its name.
+        InputError: when nothing there has its name; UsageError: settings that it does not take.
     """
     parts = name.split("_")
     for short in ("_".join(parts[:n]) for n in range(len(parts), 0, -1)):
         for place in _places(data, short):
             path = place / "*.jsonl" if name == "worlds" and place.is_dir() else place
-            return TaskConfig(name=name, path=str(path), **settings)  # type: ignore[arg-type]
+            try:
+                return TaskConfig(name=name, path=str(path), **settings)  # type: ignore[arg-type]
+            except ValidationError as error:
+                raise UsageError(
+                    "This task cannot be asked so.", where=f"--tasks {name}",
+                    found=error.errors()[0]["msg"], fix="measure it by itself, with another --out",
+                ) from error  # fmt: skip
     raise InputError(
         "The data of this task are not there.", where=data, found=f"no {name}/ and no {name}.jsonl",
         fix=f"put them into {data / name}, as published, or name the folder above with --data",
@@ -92,14 +100,16 @@ def find_texts(data: Path | None, named: Sequence[str], max_docs: int) -> dict[s
 
     Args:
         data: the folder of --data.
-        named: ``zh=FILE``, as given to --text.
+        named: ``zh=FILE``, as given to --text; a language may have several.
         max_docs: the most that are kept of a language, chosen by a hash of their text, so that
             two models are measured on the same.
 
     Raises:
         UsageError: a --text of another form; InputError: no text at all, or a file of none.
     """
-    files = {code: [file] for code, file in map(_named, named)}
+    files: dict[str, list[Path]] = {}
+    for code, file in map(_named, named):
+        files.setdefault(code, []).append(file)
     if data is not None:
         for place in (data / p for p in PLACES):
             for code, found in _texts(place).items():

@@ -9,8 +9,9 @@
 - ``max_drift: 0.1``: drift from the base, in bits per byte.
 
 A gate closes only where the whole 95 % interval of the paired difference from the base lies beyond
-the limit: what may be chance ends no run. Judged are the models that were trained (pretrain,
-finetune, prefer); an expanded one has not learnt its new rows yet.
+the limit: what may be chance ends no run. One text or question has no interval, so it closes none;
+nor does a change whose own test (p, uncorrected) says that it may be none. Judged are the models
+that were trained (pretrain, finetune, prefer); an expanded one has not learnt its new rows yet.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from hanhua.core.artifact import Artifact
 from hanhua.core.errors import GateError, RecipeError
 from hanhua.core.files import read_json
 from hanhua.eval.config import GATE
+from hanhua.eval.many import ALPHA
 
+AT_LEAST = 2
+"""Texts or questions; the interval of one has no width."""
 JUDGED = ("eval-pretrain", "eval-finetune", "eval-prefer")
 
 
@@ -64,7 +68,7 @@ def check(scores: Mapping[str, Any], gates: Mapping[str, float]) -> list[Broken]
     """
     return [
         broken for gate, limit in gates.items()
-        for broken in (Broken(gate, limit, *found) for found in _facing(scores, gate))
+        for broken in (Broken(gate, limit, *found) for found in _facing(scores, gate, limit))
         if (broken.low > limit if gate.startswith("max") else broken.high < limit)
     ]  # fmt: skip
 
@@ -77,7 +81,7 @@ def blind(scores: Mapping[str, Any], gates: Mapping[str, float]) -> list[str]:
 def _has(scores: Mapping[str, Any], gate: str) -> bool:
     language, what = _parts(gate)
     if what == "drift":
-        return True  # the base has none; measured by default
+        return True  # the base has none; see `hold`
     if what in ("rise", "fall"):
         return language in scores.get("bits_per_byte", {})
     return any(task.get("language") == language for task in scores.get("tasks", ()))
@@ -90,27 +94,45 @@ def _parts(gate: str) -> tuple[str, str]:
     return most or least or "", how_most or how_least or drift
 
 
-def _facing(scores: Mapping[str, Any], gate: str) -> Iterator[tuple[str, float, float, float, str]]:
+def _facing(
+    scores: Mapping[str, Any], gate: str, limit: float
+) -> Iterator[tuple[str, float, float, float, str]]:
     """What a gate judges: claim, value and interval in its direction, unit."""
     language, what = _parts(gate)
     if what == "drift":
         for place, found in dict(scores.get("drift") or {}).items():
+            if found.get("n_docs", AT_LEAST) < AT_LEAST:
+                continue
             yield f"drift, {place}", found["value"], found["low"], found["high"], "bits per byte"
         return
     unit = "bits per byte" if what in ("rise", "fall") else "accuracy"
     for row in scores.get("verdicts", ()):
-        if row["language"] == language and row["unit"] == unit and row["difference"]:
-            value, low, high = (row["difference"][key] for key in ("value", "low", "high"))
+        found = row["difference"]
+        if row["language"] == language and row["unit"] == unit and _tells(found, gate, limit):
+            value, low, high = (found[key] for key in ("value", "low", "high"))
             if what in ("drop", "fall"):
                 value, low, high = -value, -high, -low
             yield row["claim"], value, low, high, unit
+
+
+def _tells(difference: Mapping[str, Any] | None, gate: str, limit: float) -> bool:
+    """Whether a difference has an interval, and a test that does not speak against it.
+
+    The test is of "nothing changed". A gate that asks for a gain closes where nothing changed, so
+    there it has no say.
+    """
+    if not difference or difference.get("n", AT_LEAST) < AT_LEAST:
+        return False
+    asks_for_change = limit < 0 if gate.startswith("max") else limit > 0
+    return asks_for_change or (difference.get("p") or 0.0) <= ALPHA
 
 
 def hold(gates: Mapping[str, float], artifact: Artifact) -> None:
     """Let a finished evaluation pass, or end the run.
 
     Raises:
-        RecipeError: behind the base's, for a gate that has nothing to judge by.
+        RecipeError: for a gate that has nothing to judge by: behind the base's, and for drift
+            behind a trained model's.
         GateError: when a limit is broken; the artifact stays.
     """
     if not gates:
@@ -119,6 +141,8 @@ def hold(gates: Mapping[str, float], artifact: Artifact) -> None:
         _refuse_blind(read_json(artifact.path / "scores.json"), gates)
     elif artifact.stage in JUDGED:
         scores = read_json(artifact.path / "scores.json")
+        if "max_drift" in gates:
+            _refuse_no_drift(scores, artifact.path.name)
         if broken := check(scores, gates):
             raise GateError(
                 f"The run ends here: the {scores['model']} model breaks "
@@ -127,6 +151,17 @@ def hold(gates: Mapping[str, float], artifact: Artifact) -> None:
                 fix="model and scores are kept: look at the report, then change the training or "
                 "the limit",
             )  # fmt: skip
+
+
+def _refuse_no_drift(scores: Mapping[str, Any], name: str) -> None:
+    if any(_facing(scores, "max_drift", 0.0)):
+        return
+    reason = (scores.get("drift_method") or {}).get("reason")
+    raise RecipeError(
+        "This gate has nothing to judge by.", where=f"eval.gates.max_drift, {name}",
+        found=f"no drift was measured: {reason or f'fewer than {AT_LEAST} texts'}",
+        fix="give it text (eval.drift, held-out text of the source), or take the gate out",
+    )  # fmt: skip
 
 
 def _refuse_blind(scores: Mapping[str, Any], gates: Mapping[str, float]) -> None:

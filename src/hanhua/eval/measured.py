@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from hanhua.core.progress import Progress
 from hanhua.eval import asked, bits_per_byte, drift
 from hanhua.eval.compare import tidy
-from hanhua.eval.contaminated import is_touched
+from hanhua.eval.contaminated import LookedFor
 from hanhua.eval.forward import CausalModel
 from hanhua.eval.items import read_lines, write_lines
 from hanhua.eval.paired import Row, accuracy_change, bits_change, by_group, untouched
@@ -37,7 +37,7 @@ class Bench:
         base_items: that of the model compared with; None: no comparison.
         seed, draws: of the bootstraps.
         progress: bars.
-        touched: questions that training documents held; None: nothing is known of that.
+        looked_for: in training documents; None: nothing is known of that.
     """
 
     journals: Journals
@@ -46,7 +46,7 @@ class Bench:
     seed: int
     draws: int
     progress: Progress
-    touched: set[str] | None = None
+    looked_for: LookedFor | None = None
 
     def old(self, name: str) -> list[dict[str, Any]] | None:
         """Rows of the model compared with.
@@ -95,13 +95,14 @@ def measure_task(
             answer.as_item() for answer in ask(_only(task, some), progress)
         ],
         means={"version": task.version, "wording": task.wording.name, "answers": task.answers,
-               "shots": task.shots, "answer": [q.answer for q in task.questions],
+               "shots": task.shots,
+               "answer": [[q.answer, list(q.also), q.subject] for q in task.questions],
                "written": [task.metric, task.rule, list(task.until), task.max_new_tokens]},
         unit="questions",
     )  # fmt: skip
     rows = _with_category(task, bench.journals.measure(work, bench.progress))
-    if bench.touched is not None:
-        rows = [_marked(row, q, bench.touched) for row, q in zip(rows, task.questions, strict=True)]
+    if looked := bench.looked_for:
+        rows = [_marked(row, q, looked) for row, q in zip(rows, task.questions, strict=True)]
     write_lines(bench.items / f"{task.name}.jsonl", rows)
     old = bench.old(f"{task.name}.jsonl")
     answers = asked.from_rows(task, rows)
@@ -113,7 +114,7 @@ def measure_task(
         found["change_by_subject"] = by_group(rows, old)
         if any("category" in row for row in rows):
             found["change_by_category"] = by_group(rows, old, "category")
-    if bench.touched is not None and asked.is_binary(task):
+    if asked.is_binary(task) and any("contaminated" in row for row in rows):
         found["untouched"] = untouched(rows, old, bench.seed, bench.draws)
     return found | _account(rows, bench.journals.fingerprint(work))
 
@@ -158,8 +159,10 @@ def _options(task: Task, question: Question) -> list[str]:
     return task.wording.options(question, task.answers)
 
 
-def _marked(row: Row, question: Question, touched: set[str]) -> dict[str, Any]:
-    return {**row, "contaminated": is_touched(question.text, question.choices, touched)}
+def _marked(row: Row, question: Question, looked: LookedFor) -> Row:
+    """The row with ``contaminated``; without it where the question was never looked for."""
+    held = looked.held(question.text, question.choices)
+    return row if held is None else {**row, "contaminated": held}
 
 
 def _account(rows: Sequence[Row], print_: str) -> dict[str, Any]:

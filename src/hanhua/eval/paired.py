@@ -121,18 +121,23 @@ def untouched(
     """The score on the questions that no training document held.
 
     Args:
-        rows: of questions, those that a document held with ``contaminated`` true.
+        rows: of questions, those that a document held with ``contaminated`` true, those that were
+            looked for and not found with false; the others are left out.
         old: the other model's, for the paired difference on the same questions.
         seed: of the bootstrap.
         draws: of the bootstrap.
 
     Returns:
-        touched, n, and where n is above 0 accuracy with interval, error and difference.
+        touched, n, unknown where some were never looked for, and where n is above 0 accuracy with
+        interval, error and difference.
     """
     measured = [row for row in rows if "error" not in row]
-    clean = [row for row in measured if not row.get("contaminated")]
+    clean = [row for row in measured if row.get("contaminated") is False]
     n, scores = len(clean), [score(row) for row in clean]
-    found: dict[str, Any] = {"touched": len(measured) - n, "n": n}
+    touched = sum(row.get("contaminated") is True for row in measured)
+    found: dict[str, Any] = {"touched": touched, "n": n}
+    if unknown := len(measured) - n - touched:
+        found["unknown"] = unknown
     if not n:
         return found
     binary = is_binary(clean)

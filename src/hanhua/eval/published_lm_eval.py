@@ -65,7 +65,7 @@ def _task(path: Path, found: Mapping[str, Any], name: str, leaves: list[str]) ->
     n = sum(c for c in counts if c) if all(counts) else None
     weights = [c or 1 for c in counts]
     value = sum(v * w for v, w in zip(values, weights, strict=True)) / sum(weights) if key else None
-    items = [row for leaf in leaves for row in _samples(path, name, leaf, metric)]
+    items = [row for leaf in leaves for row in _samples(path, name, leaf, key)]
     own = found["results"].get(name, {}).get(f"{metric}_stderr,{key.partition(',')[2]}")
     if not isinstance(own, (int, float)):
         own = (value * (1 - value) / (n - 1)) ** 0.5 if value is not None and n and n > 1 else None
@@ -101,25 +101,30 @@ def _facts(found: Mapping[str, Any], leaf: str, metric: str) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if value is not None}
 
 
-def _samples(path: Path, group: str, leaf: str, metric: str) -> list[Row]:
-    """Rows of a leaf's newest samples file; none where nothing was logged."""
-    files = sorted(path.parent.glob(f"samples_{leaf}_*.jsonl"))
-    files += [file for file in [path.parent / f"samples_{leaf}.jsonl"] if file.is_file()]
-    if not files:
+def _samples(path: Path, group: str, leaf: str, key: str) -> list[Row]:
+    """Rows of a leaf that were logged beside this results file, of the key's filter."""
+    stamp = path.stem.removeprefix("results_")
+    names = (f"samples_{leaf}_{stamp}.jsonl", f"samples_{leaf}.jsonl")
+    file = next((f for name in names if (f := path.parent / name).is_file()), None)
+    if file is None:
         return []
     subject = leaf.removeprefix(f"{group}_") if leaf != group else ""
     rows = []
-    for number, line in enumerate(files[-1].read_text(encoding="utf-8").split("\n"), 1):
-        if line.strip():
-            rows.append(_sample(line, f"{files[-1]}:{number}", subject, metric))
+    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), 1):
+        if line.strip() and (row := _sample(line, f"{file}:{number}", subject, key)):
+            rows.append(row)
     return rows
 
 
-def _sample(line: str, where: str, subject: str, metric: str) -> Row:
+def _sample(line: str, where: str, subject: str, key: str) -> Row | None:
+    """A logged sample; None for one of another filter, as each sample is logged once for each."""
+    metric, _, filter_ = key.partition(",")
     try:
         row = json.loads(line)
+        if str(row.get("filter") or filter_) != filter_:
+            return None
         doc, right = int(row["doc_id"]), float(row[metric]) > 0.5
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError("This line is no logged sample.", where=where, found=repr(error),
                          fix="log the samples again") from error  # fmt: skip
     found = {"id": f"{subject}/{doc:04d}" if subject else f"{doc:04d}", "subject": subject,

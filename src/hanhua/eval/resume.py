@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from hanhua.core.errors import HanhuaError, ModelError
+from hanhua.core.errors import HanhuaError, InputError, ModelError
 from hanhua.core.files import canonical_json, sha256_text, storage_errors
 from hanhua.core.progress import Bar, Progress
 
@@ -70,12 +71,14 @@ class Journals:
         again by the next go.
 
         Raises:
+            InputError: when two items have one key: rows are told apart by it alone.
             ModelError: when no item could be computed.
         """
+        keys = [work.key(item) for item in work.items]
+        _refuse_doubled(work.name, keys)
         print_ = self.fingerprint(work)
         path = self.folder / f"{work.name}.jsonl" if self.folder else None
         done = _begin(path, print_) if path else {}
-        keys = [work.key(item) for item in work.items]
         total = len(keys)
         kept = sum(k in done and "error" not in done[k] for k in keys)
         with progress.bar(work.name, total, work.unit, done=kept) as bar:
@@ -122,6 +125,15 @@ def _compute(work: Work[ItemT], items: Sequence[ItemT], bar: Bar) -> list[Row]:
             told = f"{type(error).__name__}: {error}"[:400]
             return [{"id": work.key(items[0]), "error": told}]
         return [row for item in items for row in _compute(work, [item], bar)]
+
+
+def _refuse_doubled(name: str, keys: Sequence[str]) -> None:
+    doubled = [key for key, n in Counter(keys).items() if n > 1]
+    if doubled:
+        raise InputError(
+            "Two items have one id, so their rows could not be told apart.", where=name,
+            found=", ".join(doubled[:5]), fix="give each item an id of its own",
+        )  # fmt: skip
 
 
 def _refuse_if_all_failed(name: str, rows: Sequence[Row]) -> None:

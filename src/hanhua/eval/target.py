@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import unquote
 
 from hanhua.core.artifact import Digests
 from hanhua.core.errors import UsageError
@@ -18,6 +19,17 @@ DECIDES = (".safetensors", ".json", ".model", ".jinja", ".tiktoken", ".txt")
 def is_endpoint(model: str) -> bool:
     """Whether a model is named by the address of a server."""
     return model.startswith(("http://", "https://"))
+
+
+def split_userinfo(url: str) -> tuple[str, str]:
+    """An address without its ``user:password@``, and that; for what is written and shown.
+
+    https://www.rfc-editor.org/rfc/rfc3986#section-3.2.1
+    """
+    scheme, mark, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    userinfo, at, host = authority.rpartition("@")
+    return (f"{scheme}://{host}{slash}{path}", unquote(userinfo)) if mark and at else (url, "")
 
 
 class Target:

@@ -37,7 +37,7 @@ def read_bbh(path: str, subjects: Sequence[str], shots: int, wording: str) -> Ta
         wording: "default", "harness" or "original".
 
     Raises:
-        InputError: no such files, no prompts, a broken row.
+        InputError: no such files, no prompts or too few, a broken row.
     """
     questions: list[Question] = []
     heads: dict[str, str] = {}
@@ -53,6 +53,11 @@ def read_bbh(path: str, subjects: Sequence[str], shots: int, wording: str) -> Ta
         questions += questions_of(values_of(file), parse, subject, form)
         if shots:
             heads[subject], solved = _prompts(file, subject)
+            if len(solved) < shots:
+                raise InputError(
+                    "Too few solved examples.", where=f"cot-prompts/{subject}.txt",
+                    found=f"{len(solved)}, {shots} asked for", fix="lower shots",
+                )  # fmt: skip
             examples[subject] = solved if steps else tuple(map(_short, solved))
     made = wording_of("bbh", _wordings(heads), wording)
     return Task(

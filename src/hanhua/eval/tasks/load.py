@@ -35,6 +35,12 @@ def load_tasks(configs: Sequence[TaskConfig]) -> list[Task]:
 def _load(config: TaskConfig) -> list[Task]:
     tasks = READERS[config.name](config)
     for task in tasks:
+        if not task.questions:
+            raise InputError(
+                "No questions here.", where=config.path or config.dataset,
+                found=f"none of {task.name}",
+                fix="give the set as published, or name subjects that have questions",
+            )  # fmt: skip
         check(task)
     return [dataclasses.replace(t, questions=pick(t.questions, config.limit)) for t in tasks]
 

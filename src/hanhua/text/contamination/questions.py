@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hanhua.core.errors import InputError
+from hanhua.core.files import sha256_file
 from hanhua.text.contamination.overlap import gram_length
 from hanhua.text.copies.minhash import canonical_points
 from hanhua.text.readers.formats import Broken, file_format, read_values
@@ -32,26 +33,35 @@ class Questions:
         files: (name, items) of each file; its items follow on those of the file before. Names
             are the last parts of paths, as many as tell the files apart.
         too_short: items that cannot be told from common phrases.
+        digests: SHA-256 of each file, in the order of `files`.
     """
 
     texts: Sequence[str]
     files: Sequence[tuple[str, int]]
     too_short: int
+    digests: Sequence[str]
 
     def account(self, touched: Iterable[int]) -> dict[str, Any]:
         """What was looked for, and by file the items (from 0) that some document held.
 
-        A score can then be given with and without them.
+        A score can then be given with and without them. All files are named with their SHA-256,
+        for what was looked for and not found is an answer too.
         """
         if not self.files:
             return {"status": "not checked", "questions": 0, "too_short": 0}
-        hit, start, found = sorted(set(touched)), 0, {}
+        hit, start = sorted(set(touched)), 0
+        found: dict[str, list[int]] = {}
         for name, count in self.files:
-            found[name] = [item - start for item in hit if start <= item < start + count]
+            here = {item - start for item in hit if start <= item < start + count}
+            found[name] = sorted(here.union(found.get(name, ())))
             start += count
         return {
             "status": "checked", "questions": len(self.texts), "too_short": self.too_short,
             "touched": {name: items for name, items in found.items() if items},
+            "files": {
+                name: {"questions": count, "sha256": digest}
+                for (name, count), digest in zip(self.files, self.digests, strict=True)
+            },
         }  # fmt: skip
 
 
@@ -69,7 +79,8 @@ def read_question_files(paths: Sequence[Path]) -> Questions:
     for text in texts:
         points = canonical_points(text)
         too_short += len(points) < gram_length(points)
-    return Questions(texts, list(zip(_names(paths), files, strict=True)), too_short)
+    named = list(zip(_names(paths), files, strict=True))
+    return Questions(texts, named, too_short, list(map(sha256_file, paths)))
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
