@@ -169,7 +169,8 @@ def proportion(right: int, n: int) -> Interval:
     share = right / n
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
+    low = max(0.0, middle - half) if right else 0.0  # exactly, which the rounding would not give
+    return Interval(share, low, min(1.0, middle + half) if right < n else 1.0)
 
 
 def standard_error(right: int, n: int) -> float:
