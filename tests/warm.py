@@ -1,9 +1,9 @@
 """The ``hanhua`` command from a process that has its libraries loaded already.
 
-Loading torch and transformers takes over two seconds of each call, and there are some two hundred
-calls. A process that has done so waits here and forks for each: the child is a process of its own
-(its directory, environment, output, exit code, and death), which a call of ``main`` in the test's
-own process would not be. The library's threads must not be there before the fork, so one thread.
+Loading torch and transformers takes over two seconds of each call, and there are more than a
+hundred calls. A process that has done so waits here and forks for each: the child is a process of
+its own (its directory, environment, output, exit code, and death), which a call of ``main`` in the
+test's own process would not be. Threads of a library would not survive the fork, so there is one.
 
     python warm.py      # reads a JSON line for each call, answers with the exit code
 """

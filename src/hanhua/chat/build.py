@@ -13,22 +13,19 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from hanhua.chat.asked import find_asked
 from hanhua.chat.balance import cell_of, wishes
 from hanhua.chat.config import ChatDataConfig
 from hanhua.chat.conversation import Conversation, write_conversations
 from hanhua.chat.intake import Item, read_sources, shown
 from hanhua.chat.ledger import Account, ledger_dict
-from hanhua.chat.near import near_copies
 from hanhua.chat.quality import quality
 from hanhua.chat.select import Selection, fill_shares, hold_out, question_key, rank
+from hanhua.chat.sift import drop_asked, drop_near
 from hanhua.core.files import write_json, write_text
 from hanhua.core.stage import Context, Result
 from hanhua.text.verdict import Drop
 
 DUPLICATE = "duplicate"
-NEAR_COPY = "near_copy"
-CONTAMINATION = "contamination"
 OVER_LIMIT = "over_limit"
 HELD_OUT_COPY = "held_out_copy"
 SHARE = "share"
@@ -53,8 +50,12 @@ def build_chatdata(context: Context[ChatDataConfig]) -> Result:
     if config.dedup != "none":
         items = _drop_copies(items)
     if config.dedup == "near":
-        items = _drop_near(items, config.near_similarity)
-    items, touched = _drop_questions(items, config)
+        talks = [item.conversation for item in items]
+        items = drop_near(items, talks, config.near_similarity)
+    items, touched = drop_asked(
+        items, lambda item: shown(item.conversation), config.contamination,
+        "chatdata.contamination",
+    )  # fmt: skip
     items = _limit(items, config, accounts, context.seed)
     held, selection, at = _split(items, config, context.seed)
     train = [_tagged(c) if config.domain_tag else c for c in selection.kept]
@@ -107,29 +108,6 @@ def _drop_copies(items: Sequence[Item]) -> list[Item]:
             first[key] = item.conversation.id
             kept.append(item)
     return kept
-
-
-def _drop_near(items: Sequence[Item], min_agreement: float) -> list[Item]:
-    copies = near_copies([item.conversation for item in items], min_agreement)
-    for number, (kept, share) in copies.items():
-        item, first = items[number], items[kept].conversation
-        item.account.drop(
-            item.where, Drop(NEAR_COPY, f"{share} as {first.id}"),
-            f"{item.conversation.user_text[:190]}\n--\n{first.user_text[:190]}",
-        )  # fmt: skip
-    return [item for number, item in enumerate(items) if number not in copies]
-
-
-def _drop_questions(
-    items: Sequence[Item], config: ChatDataConfig
-) -> tuple[list[Item], dict[str, Any]]:
-    """Drop what holds an evaluation question; also what was looked for and found, by file."""
-    texts = (shown(item.conversation) for item in items)
-    found, account = find_asked(texts, config.contamination, "chatdata.contamination")
-    for number, what in found.items():
-        item = items[number]
-        item.account.drop(item.where, Drop(CONTAMINATION, what), shown(item.conversation))
-    return [item for number, item in enumerate(items) if number not in found], account
 
 
 def _limit(

@@ -16,7 +16,7 @@ from hanhua.chat.clean import identity_of
 from hanhua.chat.ledger import Account, ledger_dict
 from hanhua.chat.load import load_records
 from hanhua.chat.pair_config import PairDataConfig, PairSourceConfig
-from hanhua.chat.pair_copies import PairItem, drop_asked, drop_near, first_of_each
+from hanhua.chat.pair_copies import PairItem, first_of_each, shown, whole
 from hanhua.chat.pairs import Pair, own_pair, read_pair
 from hanhua.chat.select import (
     Selection,
@@ -27,6 +27,7 @@ from hanhua.chat.select import (
     question_key,
     rank,
 )
+from hanhua.chat.sift import drop_asked, drop_near
 from hanhua.core.artifact import outside_files
 from hanhua.core.errors import InputError, MixtureError
 from hanhua.core.files import sha256_file
@@ -73,8 +74,11 @@ def gather_pairs(config: PairDataConfig, fallback: str, seed: int, progress: Pro
     accounts, items = _read_sources(config, fallback, progress)
     items = first_of_each(items)
     if config.dedup == "near":
-        items = drop_near(items, config.near_similarity)
-    items, touched = drop_asked(items, config.contamination)
+        talks = [whole(item.pair) for item in items]
+        items = drop_near(items, talks, config.near_similarity)
+    items, touched = drop_asked(
+        items, lambda item: shown(item.pair), config.contamination, "prefer.contamination"
+    )
     items = _limited(items, config, accounts, seed)
     held, selection = _split(items, config, seed)
     at = {item.pair.chosen.id: item for item in items}

@@ -1,4 +1,4 @@
-"""Pairs that came before, and pairs that a benchmark asks.
+"""Pairs that came before, and what of a pair is compared with others.
 
 Of equal pairs, and of two that say the opposite of each other, the first is kept. Many sets have
 several pairs of answers to one question, and each teaches something else: so near copies are those
@@ -11,20 +11,15 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any
 
-from hanhua.chat.asked import find_asked
-from hanhua.chat.conversation import Turn
+from hanhua.chat.conversation import Conversation, Turn
 from hanhua.chat.ledger import Account
-from hanhua.chat.near import near_copies
 from hanhua.chat.pairs import Pair
 from hanhua.chat.select import question_key
 from hanhua.text.verdict import Drop
 
 DUPLICATE = "duplicate"
 CONTRADICTION = "contradiction"
-NEAR_COPY = "near_copy"
-CONTAMINATION = "contamination"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,29 +54,9 @@ def _key(text: str) -> bytes:
     return blake2b(plain.encode(), digest_size=16).digest()
 
 
-def drop_near(items: Sequence[PairItem], min_agreement: float) -> list[PairItem]:
-    """Without pairs that an earlier one has in nearly the same words."""
-    whole = [replace(item.pair.chosen, turns=(Turn("user", shown(item.pair)),)) for item in items]
-    copies = near_copies(whole, min_agreement)
-    for number, (kept, share) in copies.items():
-        item, first = items[number], items[kept].pair
-        item.account.drop(
-            item.where, Drop(NEAR_COPY, f"{share} as {first.chosen.id}"),
-            f"{item.pair.chosen.user_text[:190]}\n--\n{first.chosen.user_text[:190]}",
-        )  # fmt: skip
-    return [item for number, item in enumerate(items) if number not in copies]
-
-
-def drop_asked(
-    items: Sequence[PairItem], patterns: Sequence[str]
-) -> tuple[list[PairItem], dict[str, Any]]:
-    """Without pairs that hold an evaluation question; also what was looked for and found."""
-    texts = (shown(item.pair) for item in items)
-    found, account = find_asked(texts, patterns, "prefer.contamination")
-    for number, what in found.items():
-        item = items[number]
-        item.account.drop(item.where, Drop(CONTAMINATION, what), shown(item.pair))
-    return [item for number, item in enumerate(items) if number not in found], account
+def whole(pair: Pair) -> Conversation:
+    """A pair as one text to compare: its questions and both answers."""
+    return replace(pair.chosen, turns=(Turn("user", shown(pair)),))
 
 
 def shown(pair: Pair) -> str:

@@ -22,8 +22,6 @@ from hanhua.export.gguf_vocab import VocabMetadata, vocab_metadata
 from hanhua.model.load import load_tokenizer, quiet_transformers, read_config
 from hanhua.vocab.tokenizer import read_tokenizer
 
-_UNUSED = 5
-
 
 def load_gguf(path: Path, folder: Path, device: str = "cpu") -> CausalModel:
     """The model of a GGUF file in float32, ready to be measured.

@@ -28,7 +28,6 @@ from hanhua.vocab.tokenizer import read_tokenizer
 BITS = 4
 GROUPS = (128, 64, 32)
 """Weights that share a scale; the first that fills every row."""
-_PER_INT = 32 // BITS
 
 
 def write_gptq(folder: Path, out: Path, rows: Rows, iterations: int = 0) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from hanhua.eval.bits_per_byte import TextScore
-from hanhua.eval.compare import proportion, tidy
+from hanhua.eval.compare import proportion
 from hanhua.mix.knowledge import ARMS, BASE, CONTROL, INSTRUCTIONS, MIXED, TEXT
 from hanhua.mix.knowledge_ask import AS_QUESTION, AS_TEXT, KNOWN, NEW, Answer
 from hanhua.mix.knowledge_intervals import gap, interval, known
 from hanhua.mix.laws import Floats
+from hanhua.mix.plain import plain
 
 TOLD, OTHER = "told", "other"
 """Asked in the language in which the fact was injected, and in the other one."""
@@ -93,8 +94,8 @@ def as_result(
         "lost": [table.lost(arm, name) for name in (target, source) for arm in ARMS],
         "notes": list(notes),
     }  # fmt: skip
-    plain: dict[str, Any] = _plain(found)
-    return plain
+    as_json: dict[str, Any] = plain(found)
+    return as_json
 
 
 class _Table:
@@ -192,13 +193,3 @@ class _Table:
         told = {key: float(np.mean([run.exposures[key] for run in runs]))
                 for key in ("mean", "least", "most")}  # fmt: skip
         return {"told": told, "read_tokens": of["read"], "seconds": of["seconds"]}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return tidy(round(value, 6)) if isinstance(value, float) else value

@@ -10,6 +10,7 @@ import numpy as np
 
 from hanhua.mix.curves import Overtaking, ahead, overtaking, tokens_to_reach
 from hanhua.mix.laws import Floats
+from hanhua.mix.plain import plain
 from hanhua.mix.scratch import ARMS, LOCALISED, SCRATCH, Run
 
 BOTH = "both"
@@ -54,7 +55,7 @@ def as_result(
         ],
         "compute": dict(compute), "notes": list(notes),
     }  # fmt: skip
-    return {key: _plain(value) for key, value in found.items()}
+    return {key: plain(value) for key, value in found.items()}
 
 
 def _start(runs: Sequence[Run], arm: str, language: str) -> float:
@@ -125,16 +126,6 @@ def _why(found: Overtaking, draws: int) -> str:
     if found.sure:
         return how
     return f"the curves lie too near each other where it matters ({how})"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return round(value, 6) if isinstance(value, float) else value
 
 
 def text(result: Mapping[str, Any]) -> str:

@@ -9,8 +9,7 @@ from typing import Any
 
 from hanhua.core.artifact import outside_files
 from hanhua.core.errors import InputError
-from hanhua.eval.tasks.rows import WHERE
-from hanhua.text.readers.formats import Broken, Mended, read_values
+from hanhua.eval.tasks.rows import WHERE, placed, sound
 
 _DATA = (".jsonl", ".json", ".parquet")
 
@@ -60,12 +59,4 @@ def values_of(path: Path) -> Iterator[tuple[str, Any]]:
     Raises:
         InputError: for a value that does not read.
     """
-    for place, value in read_values(path):
-        where = f"{path.parent}/{place}"
-        plain = value.value if isinstance(value, Mended) else value
-        if isinstance(plain, Broken):
-            raise InputError(
-                "This row does not read.", where=where, found=f"{plain.reason}: {plain.found}",
-                fix="fetch the file again",
-            )  # fmt: skip
-        yield where, plain
+    yield from sound(placed(path))

@@ -56,7 +56,15 @@ def rows_of(place: Place, split: str) -> Iterator[tuple[str, Any]]:
         InputError: no such split or file, or a row that does not read.
         DependencyError: a dataset without the ``datasets`` extra.
     """
-    values = _hub(place, split) if place.dataset else _local(place, split)
+    yield from sound(_hub(place, split) if place.dataset else _local(place, split))
+
+
+def sound(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """(file:line, value) without the marks of the reader.
+
+    Raises:
+        InputError: for a value that does not read.
+    """
     for where, value in values:
         plain = value.value if isinstance(value, Mended) else value
         if isinstance(plain, Broken):
@@ -117,9 +125,13 @@ def _hub(place: Place, split: str) -> Iterator[tuple[str, Any]]:
 
 def _local(place: Place, split: str) -> Iterator[tuple[str, Any]]:
     for path in files_of(place, split):
-        folder = str(path.parent)
-        for where, value in read_values(path):
-            yield f"{folder}/{where}", value
+        yield from placed(path)
+
+
+def placed(path: Path) -> Iterator[tuple[str, Any]]:
+    """(folder/file:line, value) of a file, as its reader gives it."""
+    for where, value in read_values(path):
+        yield f"{path.parent}/{where}", value
 
 
 def files_of(place: Place, split: str) -> list[Path]:

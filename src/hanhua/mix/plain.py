@@ -1,0 +1,22 @@
+"""Numbers of a study as JSON: no type of numpy, and no digits that mean nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON takes it, with six decimals.
+
+    Args:
+        value: numbers, also numpy's, in dicts, lists and tuples.
+    """
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(inner) for inner in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return round(value, 6) if isinstance(value, float) else value
