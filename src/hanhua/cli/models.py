@@ -34,6 +34,15 @@ def serve(
     compat: Annotated[
         bool, typer.Option("--compat", help="also POST / /generate /chat, as older projects had")
     ] = False,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--beside",
+            metavar="WHAT",
+            help="one more model to serve and compare: a stage of the run (base, pretrain, "
+            "quantise/q4_0, …) or a path; may be repeated",
+        ),
+    ] = None,
     engine: Annotated[
         EngineName,
         typer.Option(
@@ -50,13 +59,13 @@ def serve(
     ] = 600.0,
     json_: Json = False,
 ) -> None:
-    """Serve a model: an OpenAI-style API under /v1 and a chat page at /."""
+    """Serve models: an OpenAI-style API under /v1 and a chat page at /."""
     from hanhua.serve.external import choose_engine, refuse_ours, serve_external
 
     chosen = choose_engine(engine, model)
     if chosen != "hanhua":
         refuse_ours({"--max-seconds": max_seconds, "--block-words": block_words,
-                     "--compat": compat})  # fmt: skip
+                     "--compat": compat, "--beside": beside})  # fmt: skip
         serve_external(
             chosen, model, host=host, port=port, api_key_file=api_key_file,
             engine_command=engine_command, engine_args=engine_args, wait_seconds=engine_wait,
@@ -67,7 +76,7 @@ def serve(
 
     start(
         model, host=host, port=port, api_key_file=api_key_file, max_seconds=max_seconds,
-        block_words=block_words, compat=compat,
+        block_words=block_words, compat=compat, beside=beside or (),
     )  # fmt: skip
     emit({"stopped": True}, json_)
 

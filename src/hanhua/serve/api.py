@@ -20,22 +20,23 @@ from starlette.exceptions import HTTPException
 from hanhua import __version__
 from hanhua.serve import compat
 from hanhua.serve.body import refusal
-from hanhua.serve.engine import Engine
 from hanhua.serve.errors import ApiError
 from hanhua.serve.guard import Guard
 from hanhua.serve.keys import Account
 from hanhua.serve.metrics import Traffic, exposition
+from hanhua.serve.models import Models
 from hanhua.serve.policy import Policy
-from hanhua.serve.routes import add_completions, add_embeddings, check_model
+from hanhua.serve.routes import add_completions, add_embeddings
+from hanhua.serve.tokenize import TOKENIZE, add_tokenize
 
 PAGE = Path(__file__).parent / "page"
 
 
-def create_app(engine: Engine, policy: Policy | None = None) -> FastAPI:
-    """The application over a running engine, which it closes when it stops.
+def create_app(models: Models, policy: Policy | None = None) -> FastAPI:
+    """The application over running engines, which it closes when it stops.
 
     Args:
-        engine: serves the requests.
+        models: serve the requests.
         policy: who may ask, how long, what is not said; None: everyone, everything.
     """
     policy = policy or Policy()
@@ -43,7 +44,7 @@ def create_app(engine: Engine, policy: Policy | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        await run_in_threadpool(engine.close)
+        await run_in_threadpool(models.close)
 
     # FastAPI's own documentation pages load scripts from a CDN; /openapi.json stays.
     app = FastAPI(
@@ -51,16 +52,17 @@ def create_app(engine: Engine, policy: Policy | None = None) -> FastAPI:
     )
     traffic = Traffic()
     accounts = tuple(Account(key) for key in policy.keys)
-    more = frozenset(compat.PATHS if policy.compat else ())
+    more = frozenset({TOKENIZE, *(compat.PATHS if policy.compat else ())})
     app.add_middleware(Guard, accounts=accounts, traffic=traffic, more=more)
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(HTTPException, _http_error)
-    _add_models(app, engine)
-    add_completions(app, engine, policy)
-    add_embeddings(app, engine, policy)
+    _add_models(app, models)
+    add_completions(app, models, policy)
+    add_embeddings(app, models, policy)
+    add_tokenize(app, models)
     if policy.compat:
-        compat.add_old_endpoints(app, engine, policy)
-    _add_health(app, engine, traffic, accounts)
+        compat.add_old_endpoints(app, models.main, policy)
+    _add_health(app, models, traffic, accounts)
     _add_page(app)
     return app
 
@@ -77,25 +79,33 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return JSONResponse(body, status_code=error.status_code, headers=error.headers)
 
 
-def _add_models(app: FastAPI, engine: Engine) -> None:
-    served, created = engine.served, int(time.time())
-    facts: dict[str, Any] = {
-        "id": served.name,
-        "object": "model",
-        "created": created,
-        "owned_by": "hanhua",
-        "context_tokens": served.context_tokens,
-        "chats": served.chats,
-        "temperature": served.temperature,
-        "top_p": served.top_p,
-        "embeddings": {"dimensions": served.width, "pooling": "mean of the last hidden states",
-                       "normalised": True, "trained_for_it": False},
+def _facts(models: Models, created: int) -> dict[str, dict[str, Any]]:
+    """What /v1/models says of each, by name."""
+    return {
+        served.name: {
+            "id": served.name,
+            "object": "model",
+            "created": created,
+            "owned_by": "hanhua",
+            "context_tokens": served.context_tokens,
+            "chats": served.chats,
+            "temperature": served.temperature,
+            "top_p": served.top_p,
+            "base_tokenizer": served.name in models.bases,
+            "embeddings": {"dimensions": served.width, "pooling": "mean of the last hidden states",
+                           "normalised": True, "trained_for_it": False},
+        }
+        for served in (engine.served for engine in models.engines)
     }  # fmt: skip
 
+
+def _add_models(app: FastAPI, models: Models) -> None:
+    facts = _facts(models, int(time.time()))
+
     @app.get("/v1/models", responses={401: refusal("The API key is missing or wrong")})
-    async def models() -> dict[str, Any]:
-        """The one model that is served."""
-        return {"object": "list", "data": [facts]}
+    async def listed() -> dict[str, Any]:
+        """The models that are served, the one that answers unnamed requests first."""
+        return {"object": "list", "data": list(facts.values())}
 
     @app.get(
         "/v1/models/{name:path}",
@@ -105,13 +115,12 @@ def _add_models(app: FastAPI, engine: Engine) -> None:
         },
     )
     async def model(name: str) -> dict[str, Any]:
-        """The served model by name."""
-        check_model(engine, name)
-        return facts
+        """A served model by name."""
+        return facts[models.get(name).served.name]
 
 
 def _add_health(
-    app: FastAPI, engine: Engine, traffic: Traffic, accounts: tuple[Account, ...]
+    app: FastAPI, models: Models, traffic: Traffic, accounts: tuple[Account, ...]
 ) -> None:
     @app.get("/health")
     async def health() -> dict[str, str]:
@@ -120,14 +129,15 @@ def _add_health(
 
     @app.get("/ready", responses={503: {"description": "The server is stopping"}})
     async def ready() -> Response:
-        """Whether a request would be served now."""
-        status = "ready" if engine.alive else "stopped"
-        return JSONResponse({"status": status}, status_code=200 if engine.alive else 503)
+        """Whether a request would be served now, by whichever model."""
+        alive = models.alive
+        status = "ready" if alive else "stopped"
+        return JSONResponse({"status": status}, status_code=200 if alive else 503)
 
     @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Counts for Prometheus."""
-        text = exposition(engine, traffic, accounts)
+        text = exposition(models, traffic, accounts)
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

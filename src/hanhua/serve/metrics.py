@@ -6,13 +6,15 @@ Format: https://prometheus.io/docs/instrumenting/exposition_formats/
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from hanhua.serve.engine import Engine
 from hanhua.serve.keys import Account
+from hanhua.serve.models import Models
 
 ROUTES = frozenset({"/", "/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/embeddings",
-                    "/generate", "/chat", "/health", "/ready", "/metrics"})  # fmt: skip
+                    "/tokenize", "/generate", "/chat", "/health", "/ready",
+                    "/metrics"})  # fmt: skip
 """Paths that are counted by name; every other is "other", so that callers can't grow the list."""
 
 
@@ -27,29 +29,56 @@ class Traffic:
         self.answers[path if path in ROUTES else "other", status] += 1
 
 
-def exposition(engine: Engine, traffic: Traffic, accounts: Sequence[Account] = ()) -> str:
-    """All series as text."""
-    return "\n".join([*_lines(engine, traffic), *_by_key(accounts)]) + "\n"
+def exposition(models: Models, traffic: Traffic, accounts: Sequence[Account] = ()) -> str:
+    """All series as text; those of models have the label ``model`` where there are several."""
+    return "\n".join([*_answers(traffic), *_by_model(models), *_by_key(accounts)]) + "\n"
 
 
-def _lines(engine: Engine, traffic: Traffic) -> Iterator[str]:
-    stats = engine.stats
+def _answers(traffic: Traffic) -> Iterator[str]:
     yield from _head("hanhua_http_responses_total", "counter", "HTTP answers by path and status.")
     for (path, status), count in sorted(traffic.answers.items()):
         yield f'hanhua_http_responses_total{{path="{path}",status="{status}"}} {count}'
+
+
+def _by_model(models: Models) -> Iterator[str]:
+    several = len(models.engines) > 1
+    rows = [(f'model="{_escaped(e.served.name)}"' if several else "", e) for e in models.engines]
     yield from _head("hanhua_answers_total", "counter", "Finished answers by how they ended.")
-    for end, count in sorted(stats.ended.items()):
-        yield f'hanhua_answers_total{{end="{end}"}} {count}'
-    yield from _one("hanhua_prompt_tokens_total", "counter", stats.prompt_tokens, "Prompt tokens.")
-    yield from _one("hanhua_completion_tokens_total", "counter", stats.completion_tokens,
-                    "Tokens produced.")  # fmt: skip
-    yield from _one("hanhua_steps_total", "counter", stats.steps, "Forward passes.")
-    yield from _head("hanhua_first_token_seconds", "summary", "From arrival to the first token.")
-    yield f"hanhua_first_token_seconds_sum {stats.first_token_seconds:.6f}"
-    yield f"hanhua_first_token_seconds_count {stats.first_tokens}"
-    yield from _one("hanhua_running", "gauge", engine.running, "Requests that hold a slot.")
-    yield from _one("hanhua_waiting", "gauge", engine.waiting, "Requests that wait for a slot.")
-    yield from _one("hanhua_cache_bytes", "gauge", engine.cache_bytes, "Attention cache held.")
+    for label, engine in rows:
+        for end, count in sorted(engine.stats.ended.items()):
+            yield _row("hanhua_answers_total", label, f'end="{end}"', count)
+    for name, kind, help_, value in _SERIES:
+        yield from _head(name, kind, help_)
+        for label, engine in rows:
+            if kind == "summary":
+                stats = engine.stats
+                yield _row(f"{name}_sum", label, "", f"{stats.first_token_seconds:.6f}")
+                yield _row(f"{name}_count", label, "", stats.first_tokens)
+            else:
+                yield _row(name, label, "", value(engine))
+
+
+_SERIES: tuple[tuple[str, str, str, Callable[[Engine], int]], ...] = (
+    ("hanhua_prompt_tokens_total", "counter", "Prompt tokens.", lambda e: e.stats.prompt_tokens),
+    ("hanhua_completion_tokens_total", "counter", "Tokens produced.",
+     lambda e: e.stats.completion_tokens),
+    ("hanhua_steps_total", "counter", "Forward passes.", lambda e: e.stats.steps),
+    ("hanhua_first_token_seconds", "summary", "From arrival to the first token.",
+     lambda e: e.stats.first_tokens),
+    ("hanhua_running", "gauge", "Requests that hold a slot.", lambda e: e.running),
+    ("hanhua_waiting", "gauge", "Requests that wait for a slot.", lambda e: e.waiting),
+    ("hanhua_cache_bytes", "gauge", "Attention cache held.", lambda e: e.cache_bytes),
+)  # fmt: skip
+"""Name, kind, help and value of what each engine counts."""
+
+
+def _row(name: str, model: str, label: str, value: object) -> str:
+    labels = ",".join(part for part in (model, label) if part)
+    return f"{name}{{{labels}}} {value}" if labels else f"{name} {value}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def _by_key(accounts: Sequence[Account]) -> Iterator[str]:
@@ -70,8 +99,3 @@ def _by_key(accounts: Sequence[Account]) -> Iterator[str]:
 def _head(name: str, kind: str, help_: str) -> Iterator[str]:
     yield f"# HELP {name} {help_}"
     yield f"# TYPE {name} {kind}"
-
-
-def _one(name: str, kind: str, value: int, help_: str) -> Iterator[str]:
-    yield from _head(name, kind, help_)
-    yield f"{name} {value}"

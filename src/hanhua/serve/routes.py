@@ -21,6 +21,7 @@ from hanhua.serve.errand import Errand, embed, score
 from hanhua.serve.errors import ApiError
 from hanhua.serve.guard import ACCOUNT
 from hanhua.serve.keys import Account
+from hanhua.serve.models import Models
 from hanhua.serve.policy import Policy
 from hanhua.serve.protocol import (
     MAX_INPUTS,
@@ -31,14 +32,14 @@ from hanhua.serve.protocol import (
 )
 
 
-def add_completions(app: FastAPI, engine: Engine, policy: Policy) -> None:
+def add_completions(app: FastAPI, models: Models, policy: Policy) -> None:
     """Add /v1/chat/completions and /v1/completions."""
 
     @app.post("/v1/chat/completions", openapi_extra=documented(ChatRequest))
     async def chat(request: Request) -> Response:
         """The next answer of a conversation."""
         asked = await read(request, ChatRequest)
-        check_model(engine, asked.model)
+        engine = models.get(asked.model)
         messages = [message.plain() for message in asked.messages]
         prompt = await run_in_threadpool(chat_prompt, engine.served, policy, messages)
         exchange = begin(engine, policy, request, asked, [prompt])
@@ -48,7 +49,7 @@ def add_completions(app: FastAPI, engine: Engine, policy: Policy) -> None:
     async def completions(request: Request) -> Response:
         """What follows a raw prompt."""
         asked = await read(request, CompletionRequest)
-        check_model(engine, asked.model)
+        engine = models.get(asked.model)
         given = asked.prompts()
         prompts = await run_in_threadpool(raw_prompts, engine.served, policy, given)
         make_jobs(engine.served, policy, asked, prompts, "prompt")  # refused before any work
@@ -57,15 +58,15 @@ def add_completions(app: FastAPI, engine: Engine, policy: Policy) -> None:
         return await _answer(exchange, request, asked)
 
 
-def add_embeddings(app: FastAPI, engine: Engine, policy: Policy) -> None:
+def add_embeddings(app: FastAPI, models: Models, policy: Policy) -> None:
     """Add /v1/embeddings."""
 
     @app.post("/v1/embeddings", openapi_extra=documented(EmbeddingRequest))
     async def embeddings(request: Request) -> Response:
         """The mean of a text's last hidden states, of length one."""
         asked = await read(request, EmbeddingRequest)
+        engine = models.get(asked.model)
         served = engine.served
-        check_model(engine, asked.model)
         if asked.dimensions not in (None, served.width):
             raise ApiError(400, f"This model's embeddings have {served.width} dimensions.",
                            param="dimensions", code="invalid_value")  # fmt: skip
@@ -98,19 +99,6 @@ def _packed(numbers: Sequence[float]) -> str:
     if sys.byteorder == "big":
         data.byteswap()
     return base64.b64encode(data.tobytes()).decode("ascii")
-
-
-def check_model(engine: Engine, name: str | None) -> None:
-    """Refuse a model that is not the served one.
-
-    Raises:
-        ApiError: 404.
-    """
-    if name is not None and name != engine.served.name:
-        raise ApiError(
-            404, f"The model '{name[:200]}' does not exist; this server has "
-            f"'{engine.served.name}'.", param="model", code="model_not_found",
-        )  # fmt: skip
 
 
 async def run_errand(engine: Engine, policy: Policy, request: Request, errand: Errand) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import ipaddress
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 from hanhua.core.errors import ArtifactError, DependencyError, ModelError, ServeError
@@ -82,9 +83,10 @@ def serve(
     max_seconds: float = 0.0,
     block_words: Path | None = None,
     compat: bool = False,
+    beside: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> None:
-    """Serve a model until the process is told to stop.
+    """Serve a model, and others beside it, until the process is told to stop.
 
     Args:
         model: see :func:`resolve_run`.
@@ -101,25 +103,28 @@ def serve(
         max_seconds: longest time for a request, waiting included; 0: no limit.
         block_words: see :func:`hanhua.serve.words.read_words`.
         compat: also serve the endpoints of older Chinese LLaMA projects.
+        beside: more models, see :func:`hanhua.serve.beside.find_places`.
         progress: where to say what happens.
 
     Raises:
         DependencyError: without the ``serve`` extra.
         ServeError: when the port is taken, the address is not ours, or a file is no good.
-        ModelError: when the model cannot be loaded.
+        ModelError: when a model cannot be loaded.
+        UsageError: when one is named twice.
     """
     _check_extra()
     import uvicorn
 
     from hanhua.serve.api import create_app
+    from hanhua.serve.beside import base_tokenizers, find_places, load_all
     from hanhua.serve.engine import Engine
     from hanhua.serve.keys import read_keys
+    from hanhua.serve.models import Models
     from hanhua.serve.policy import Policy
-    from hanhua.serve.served import load_served
     from hanhua.serve.words import read_words
 
     say = (progress or default_progress()).say
-    folder = resolve_run(model)
+    places = find_places(model, beside, name)
     keys = read_keys(api_key_file)
     policy = Policy(
         keys=keys, max_seconds=max_seconds, block=read_words(block_words), compat=compat
@@ -130,23 +135,25 @@ def serve(
         if not keys and not _is_loopback(host):
             say(f"warning: {host} can be reached from other machines and no key is set: everyone "
                 "who reaches it may use the model; set --api-key-file")  # fmt: skip
-        served = load_served(
-            folder, name=name or model_name(model), device=device, dtype=dtype, threads=threads
-        )
-        engine = Engine(served, max_running=max_running, max_waiting=max_waiting)
-        page = "chat page" if served.chats else "page (a base model: /v1/completions only)"
-        say(f"serving {served.name} from {folder}")
-        if served.notice:
-            say(served.notice)
+        found = load_all(places, device=device, dtype=dtype, threads=threads)
+        bases = base_tokenizers(places, say)
+        engines = [Engine(one, max_running=max_running, max_waiting=max_waiting) for one in found]
+        models = Models(engines, bases)
+        for served, place in zip(found, places, strict=True):
+            say(f"serving {served.name} from {place.file or place.folder}")
+            if served.notice:
+                say(served.notice)
+        chats = any(served.chats for served in found)
+        page = "chat page" if chats else "page (a base model: /v1/completions only)"
         say(f"{page}: {url}/   API: {url}/v1   stop: Ctrl-C")
         config = uvicorn.Config(
-            create_app(engine, policy), log_level="warning", access_log=False, server_header=False,
+            create_app(models, policy), log_level="warning", access_log=False, server_header=False,
             timeout_graceful_shutdown=_STOP_SECONDS,
         )  # fmt: skip
         try:
             uvicorn.Server(config).run(sockets=[listener])
         finally:
-            engine.close()
+            models.close()
 
 
 def _check_extra() -> None:

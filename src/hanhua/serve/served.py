@@ -6,7 +6,6 @@ tokens that it was trained and exported with.
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,13 +14,15 @@ from typing import Any
 
 import torch
 
-from hanhua.chat.encode import encode_prompt, template_of
+from hanhua.chat.encode import template_of
 from hanhua.chat.guess import give_template
 from hanhua.core.errors import ModelError
 from hanhua.model.generate import stop_ids
-from hanhua.model.load import load_model, load_tokenizer
+from hanhua.model.load import load_tokenizer
 from hanhua.model.stream import TokenBytes, decode
+from hanhua.serve.encoder import Encoder
 from hanhua.serve.jsonmask import JsonMasks
+from hanhua.serve.weights import load_weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +58,13 @@ class Served:
     temperature: float = 1.0
     top_p: float = 1.0
     longest_token_bytes: int
-    _encoder: Any = field(init=False, repr=False)
+    encoder: Encoder = field(init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
     _json_masks: list[JsonMasks] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Give encoding its own tokenizer: it changes settings that decoding reads meanwhile."""
-        object.__setattr__(self, "_encoder", copy.deepcopy(self.tokenizer))
+        """Give encoding its own tokenizer."""
+        object.__setattr__(self, "encoder", Encoder(self.tokenizer))
 
     def hopeless(self, text_bytes: int) -> bool:
         """Whether so much text cannot fit the context however well it is tokenised."""
@@ -94,17 +95,14 @@ class Served:
             InputError: when the template refuses the order of the messages.
             ModelError: when the model has no template.
         """
-        with self._lock:
-            return encode_prompt(self._encoder, None, messages)
+        return self.encoder.chat(messages)
 
     def encode_text(self, text: str) -> list[int]:
         """The ids of a raw prompt, begun as the tokenizer begins a text.
 
         The strings of special tokens are read as text: a prompt cannot end itself.
         """
-        with self._lock:
-            coded = self._encoder(text, split_special_tokens=True, verbose=False)
-        return [int(token) for token in coded["input_ids"]]
+        return self.encoder.text(text)
 
 
 SMALL_PARAMETERS = 50_000_000
@@ -119,6 +117,7 @@ def load_served(
     device: str = "auto",
     dtype: str = "auto",
     threads: int = 0,
+    file: Path | None = None,
 ) -> Served:
     """Load a model folder for serving.
 
@@ -129,6 +128,7 @@ def load_served(
         dtype: auto, float32, bfloat16 or float16; auto is float32 on a CPU, where an answer is
             then the same alone and among others, and the stored type on a GPU.
         threads: of a CPU; 0 takes one for a small model and torch's own choice for others.
+        file: a GGUF file with the weights, where they are not in the folder.
 
     Raises:
         ModelError: when it cannot be loaded, or its layers don't fit this engine.
@@ -138,7 +138,7 @@ def load_served(
     if dtype == "auto":
         dtype = _stored_dtype(folder) if device == "cuda" else "float32"
     tokenizer = load_tokenizer(str(folder))
-    model: Any = load_model(str(folder), dtype=getattr(torch, dtype)).to(device).eval()
+    model: Any = load_weights(folder, getattr(torch, dtype), file).to(device).eval()
     if not threads and sum(p.numel() for p in model.parameters()) < SMALL_PARAMETERS:
         threads = 1
     if threads:
