@@ -1,4 +1,4 @@
-// The two calls that the page makes, with server-sent events read as they come.
+// The three calls that the page makes, with server-sent events read as they come.
 
 export class Refused extends Error {
   constructor(status, message, code = null) {
@@ -13,11 +13,18 @@ const headers = (key) => ({
   ...(key ? { Authorization: `Bearer ${key}` } : {}),
 });
 
-/** The served model: id, context_tokens, chats, temperature, top_p. */
-export async function model(key) {
+/** The served models: id, context_tokens, chats, temperature, top_p, base_tokenizer; the main one first. */
+export async function models(key) {
   const answer = await fetch("v1/models", { headers: headers(key) });
   await check(answer);
-  return (await answer.json()).data[0];
+  return (await answer.json()).data;
+}
+
+/** The tokens of a text: count, tokens, token_strs. */
+export async function tokenize(body, key) {
+  const answer = await fetch("tokenize", { method: "POST", headers: headers(key), body: JSON.stringify(body) });
+  await check(answer);
+  return answer.json();
 }
 
 /** Ask, and call onText with each piece. Resolves to {usage, end}; aborting rejects. */

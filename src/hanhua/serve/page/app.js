@@ -1,76 +1,74 @@
-// The chat page: state, drawing and events. No library, no build, nothing from other hosts.
+// The chat page: drawing and events. No library, no build, nothing from other hosts.
 
-import { ask, model, Refused } from "./api.js";
-import { render } from "./markdown.js";
-import { loadChats, loadKey, loadSettings, saveChats, saveKey, saveSettings } from "./store.js";
-import { WORDS } from "./words.js";
-
-const $ = (id) => document.getElementById(id);
-const settings = { language: navigator.language.startsWith("zh") ? "zh" : "en", ...loadSettings() };
-const chats = loadChats();
-let key = loadKey();
-let served = null;
-let chat = null; // the open conversation
-let running = null; // AbortController of the answer under way
-let editing = null; // index of the message being edited
-let follow = true; // scroll along with the answer
-
-const say = (word) => (WORDS[settings.language] ?? WORDS.en)[word];
-
-function element(tag, properties = {}, ...children) {
-  const node = Object.assign(document.createElement(tag), properties);
-  node.append(...children);
-  return node;
-}
-
-const button = (word, act, className = "quiet") =>
-  element("button", { type: "button", className, textContent: say(word), onclick: act });
+import { answerInto, describe, drawBody, explain, isLive, request } from "./answer.js";
+import { models } from "./api.js";
+import { askAll, chosen, drawAnswers, drawChoice } from "./compare.js";
+import { $, button, copy, copyButton, element } from "./dom.js";
+import { find, option, say, served, set, several, state } from "./state.js";
+import { saveChats, saveKey, saveSettings } from "./store.js";
+import { tokensButton, tokensPanel } from "./tokens.js";
 
 // Language, theme, settings
 
 function translate() {
-  document.documentElement.lang = settings.language === "zh" ? "zh-CN" : "en";
+  document.documentElement.lang = state.settings.language === "zh" ? "zh-CN" : "en";
   for (const node of document.querySelectorAll("[data-text]")) node.textContent = say(node.dataset.text);
   for (const node of document.querySelectorAll("[data-placeholder]")) node.placeholder = say(node.dataset.placeholder);
   for (const node of document.querySelectorAll("[data-label]")) {
     node.setAttribute("aria-label", say(node.dataset.label));
     if (node.tagName === "BUTTON") node.title = say(node.dataset.label);
   }
-  $("language").textContent = settings.language === "zh" ? "EN" : "中";
-  if (served && !served.chats) $("input").placeholder = say("askBase");
+  $("language").textContent = state.settings.language === "zh" ? "EN" : "中";
   draw();
 }
 
 function applyTheme() {
-  if (settings.theme) document.documentElement.dataset.theme = settings.theme;
+  if (state.settings.theme) document.documentElement.dataset.theme = state.settings.theme;
   else delete document.documentElement.dataset.theme;
 }
 
-function set(name, value) {
-  settings[name] = value;
-  saveSettings(settings);
-}
-
-const option = (name) => settings[name] ?? served?.[name] ?? 1;
-
 function showSettings() {
-  $("system").value = chat.system ?? "";
-  $("key").value = key;
-  $("max_tokens").value = settings.max_tokens ?? "";
-  $("max_tokens").max = served?.context_tokens ?? "";
+  const model = served();
+  $("system").value = state.chat.system ?? "";
+  $("key").value = state.key;
+  $("max_tokens").value = state.settings.max_tokens ?? "";
+  $("max_tokens").max = model?.context_tokens ?? "";
   for (const name of ["temperature", "top_p"]) {
     $(name).value = option(name);
     $(`${name}-now`).textContent = Number(option(name)).toFixed(2);
   }
-  $("system-field").hidden = served !== null && !served.chats;
+  const asked = comparing() ? chosen() : [model];
+  $("system-field").hidden = model !== null && asked.every((one) => !one.chats);
+}
+
+/** Name or choice of models in the header, and what a side by side asks. */
+function drawModels() {
+  const choose = several() && !comparing();
+  $("choose-model").hidden = !choose;
+  $("model").hidden = choose;
+  $("compare").hidden = !several() && !comparing();
+  $("compare").setAttribute("aria-pressed", comparing());
+  document.body.classList.toggle("comparing", comparing());
+  $("choice").hidden = !comparing();
+  if (comparing()) $("choice").replaceChildren(...drawChoice());
+  if (!served()) return;
+  $("model").textContent = comparing() ? say("compareTitle") : served().id;
+  document.title = `${comparing() ? say("compareTitle") : served().id} · hanhua 汉化`;
+  $("choose-model").replaceChildren(...state.models.map(({ id }) => element("option", { value: id, textContent: id })));
+  $("choose-model").value = served().id;
+  const base = !comparing() && !served().chats;
+  $("input").placeholder = say(comparing() ? "askAll" : base ? "askBase" : "ask");
 }
 
 // Conversations
 
-function newChat() {
+const comparing = () => Boolean(state.chat?.compare);
+
+function newChat(compare = comparing()) {
   stop();
-  chat = { id: crypto.randomUUID?.() ?? String(Date.now()), system: chat?.system ?? "", messages: [] };
-  editing = null;
+  const id = crypto.randomUUID?.() ?? String(Date.now());
+  state.chat = { id, system: state.chat?.system ?? "", messages: [], ...(compare ? { compare } : {}) };
+  state.editing = null;
   closeDrawer();
   draw();
   $("input").focus();
@@ -78,14 +76,15 @@ function newChat() {
 
 function openChat(found) {
   stop();
-  chat = found;
-  editing = null;
-  follow = true;
+  state.chat = found;
+  state.editing = null;
+  state.follow = true;
   closeDrawer();
   draw();
 }
 
-function keep() {
+function keep(chat = state.chat) {
+  const { chats } = state;
   const at = chats.indexOf(chat);
   if (at > 0) chats.splice(at, 1);
   if (at !== 0) chats.unshift(chat);
@@ -93,9 +92,9 @@ function keep() {
 }
 
 function removeChat(found) {
-  chats.splice(chats.indexOf(found), 1);
-  saveChats(chats);
-  if (found === chat) newChat();
+  state.chats.splice(state.chats.indexOf(found), 1);
+  saveChats(state.chats);
+  if (found === state.chat) newChat();
   else drawList();
 }
 
@@ -107,18 +106,21 @@ function closeDrawer() {
 // Drawing
 
 function draw() {
+  const { messages } = state.chat;
+  drawModels();
   drawList();
-  $("messages").replaceChildren(...(chat.messages.length ? chat.messages.map(drawMessage) : [drawWelcome()]));
-  $("stop").hidden = !running;
-  $("send").hidden = Boolean(running);
+  $("messages").replaceChildren(...(messages.length ? messages.map(drawMessage) : [drawWelcome()]));
+  $("stop").hidden = !state.running;
+  $("send").hidden = Boolean(state.running);
   scroll();
 }
 
 function drawList() {
-  const rows = chats.map((found) => {
+  const rows = state.chats.map((found) => {
     const title = found.messages.find((message) => message.role === "user")?.content ?? "";
     const open = element("button", { type: "button", className: "title", textContent: title.slice(0, 60), onclick: () => openChat(found) });
-    if (found === chat) open.setAttribute("aria-current", "true");
+    if (found.compare) open.prepend(element("span", { className: "mark", textContent: "⇄ ", title: say("compareTitle") }));
+    if (found === state.chat) open.setAttribute("aria-current", "true");
     const remove = element("button", { type: "button", className: "icon", textContent: "×", title: say("remove"), onclick: () => removeChat(found) });
     remove.setAttribute("aria-label", say("remove"));
     return element("div", { className: "row" }, open, remove);
@@ -127,53 +129,50 @@ function drawList() {
 }
 
 function drawWelcome() {
-  const base = served !== null && !served.chats;
+  const base = served() !== null && (comparing() ? chosen() : [served()]).every((model) => !model.chats);
   const examples = say(base ? "examplesBase" : "examples").map((text) =>
     element("button", { type: "button", className: "example", textContent: text, onclick: () => submit(text) }));
-  return element("div", { className: "welcome" },
-    element("p", { textContent: say(base ? "welcomeBase" : "welcome") }), element("div", { className: "examples" }, ...examples));
+  const word = comparing() ? "welcomeCompare" : base ? "welcomeBase" : "welcome";
+  const box = element("div", { className: "welcome" }, element("p", { textContent: say(word) }));
+  if (comparing()) box.append(element("span", { className: "note", textContent: say("compareHint") }));
+  box.append(element("div", { className: "examples" }, ...examples));
+  return box;
 }
 
 function drawMessage(message, index) {
+  const last = index === state.chat.messages.length - 1;
+  if (message.role === "assistants") return drawAnswers(message, last, hooks(state.chat));
   const article = element("article", { className: message.role });
-  if (editing === index) return article.append(drawEditor(message, index)), article;
-  const body = element("div", { className: "body" });
-  if (message.role === "user") body.textContent = message.content;
-  else fill(body, message);
-  article.append(body);
+  if (state.editing === index) return article.append(drawEditor(message, index)), article;
+  if (message.role === "user") article.append(element("div", { className: "body", textContent: message.content }));
+  else article.append(drawBody(message));
   if (message.error) article.append(element("p", { className: "error", role: "alert", textContent: message.error }));
-  const last = index === chat.messages.length - 1;
-  const live = running && last;
-  if (!live) article.append(drawTools(message, index, last));
+  if (isLive(message)) return article;
+  article.append(drawTools(message, index, last));
+  const panel = tokensPanel(message, tokenizers(message, index));
+  if (panel) article.append(panel);
   return article;
 }
 
-function fill(body, message) {
-  body.replaceChildren(render(message.content, say("copy")));
-  if (!message.content && !message.error) {
-    const waiting = running && message === chat.messages.at(-1);
-    body.replaceChildren(waiting ? element("span", { className: "dots", ariaLabel: say("thinking") }) : say("empty"));
-  }
+/** The models whose tokenizers a message is shown with. */
+function tokenizers(message, index) {
+  const next = state.chat.messages[index + 1];
+  const ids = next?.role === "assistants" ? next.answers.map(({ model }) => model) : [message.model];
+  const found = ids.map(find).filter(Boolean);
+  return found.length ? found : [served()];
 }
 
 function drawTools(message, index, last) {
   const tools = element("div", { className: "tools" });
-  if (message.content) tools.append(button("copy", (event) => copy(message.content, event.target)));
-  if (message.role === "user") tools.append(button("edit", () => { stop(); editing = index; draw(); }));
+  if (message.content) tools.append(copyButton(message.content));
+  if (message.role === "user") tools.append(button("edit", () => { stop(); state.editing = index; draw(); }));
   if (message.role === "assistant" && last) tools.append(button(message.error ? "retry" : "regenerate", regenerate));
-  if (message.facts) tools.append(element("span", { className: "facts", textContent: describe(message.facts) }));
+  if (message.content && served()) tools.append(tokensButton(message, tokenizers(message, index)));
+  if (message.facts) {
+    const who = message.model && several() ? `${message.model} · ` : "";
+    tools.append(element("span", { className: "facts", textContent: who + describe(message.facts) }));
+  }
   return tools;
-}
-
-function describe(facts) {
-  const parts = [];
-  if (facts.tokens) parts.push(`${facts.about ? "≈" : ""}${facts.tokens} ${say("tokens")}`);
-  if (facts.rate) parts.push(`${facts.rate.toFixed(1)} ${say("perSecond")}`);
-  if (facts.prompt) parts.push(`${say("prompt")} ${facts.prompt}`);
-  if (facts.skipped) parts.push(say("left"));
-  if (facts.end === "length") parts.push(say("cut"));
-  if (facts.end === "stopped") parts.push(say("stopped"));
-  return parts.join(" · ");
 }
 
 function drawEditor(message, index) {
@@ -181,11 +180,11 @@ function drawEditor(message, index) {
   area.setAttribute("aria-label", say("edit"));
   const save = () => {
     if (!area.value.trim()) return;
-    editing = null;
-    chat.messages.length = index;
+    state.editing = null;
+    state.chat.messages.length = index;
     submit(area.value);
   };
-  const cancel = () => { editing = null; draw(); };
+  const cancel = () => { state.editing = null; draw(); };
   area.onkeydown = (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); save(); }
     if (event.key === "Escape") cancel();
@@ -196,129 +195,63 @@ function drawEditor(message, index) {
 }
 
 function scroll() {
-  if (follow) $("messages").scrollTop = $("messages").scrollHeight;
-}
-
-async function copy(text, target) {
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch { // no clipboard without https: the old way
-    const area = element("textarea", { value: text, className: "offscreen" });
-    document.body.append(area);
-    area.select();
-    document.execCommand("copy");
-    area.remove();
-  }
-  target.textContent = say("copied");
-  setTimeout(() => { target.textContent = say("copy"); }, 1200);
+  if (state.follow) $("messages").scrollTop = $("messages").scrollHeight;
 }
 
 // Asking
 
+/** What an answer under way calls: it may end after another conversation was opened. */
+const hooks = (chat) => ({
+  keep: () => keep(chat),
+  draw: () => { if (chat === state.chat) draw(); },
+  drawn: scroll,
+});
+
 function submit(text) {
-  if (running || !text.trim()) return;
-  chat.messages.push({ role: "user", content: text.trim() });
-  answer();
+  if (state.running || !text.trim() || (comparing() && !several())) return;
+  state.chat.messages.push({ role: "user", content: text.trim() });
+  if (comparing()) askAll(text.trim(), hooks(state.chat));
+  else answer();
 }
 
 function regenerate() {
-  if (running) return;
-  chat.messages.pop();
+  if (state.running) return;
+  state.chat.messages.pop();
   answer();
 }
 
 function stop() {
-  running?.abort();
-  running = null;
-}
-
-/** Path and body of the request, without the first exchanges of a long conversation. */
-function request(skipped) {
-  const common = { temperature: Number(option("temperature")), top_p: Number(option("top_p")) };
-  if (settings.max_tokens) common.max_tokens = settings.max_tokens;
-  if (served && !served.chats) {
-    const prompt = chat.messages.at(-2).content;
-    return ["v1/completions", { max_tokens: 128, ...common, prompt }];
-  }
-  // An exchange that failed is shown but not sent: it has no answer.
-  const turns = chat.messages.slice(0, -1)
-    .filter((message, i, all) => message.content && (message.role === "assistant" || i === all.length - 1 || all[i + 1].content))
-    .map(({ role, content }) => ({ role, content }));
-  const head = chat.system?.trim() ? [{ role: "system", content: chat.system }] : [];
-  return ["v1/chat/completions", { ...common, messages: [...head, ...turns.slice(2 * skipped)] }];
-}
-
-/** Ask; where the conversation has outgrown the context, leave out its oldest exchanges. */
-async function askWithRoom(signal, onText) {
-  for (let skipped = 0; ; skipped += 1) {
-    const [path, body] = request(skipped);
-    try {
-      return { ...await ask(path, body, key, signal, onText), skipped };
-    } catch (error) {
-      const turns = body.messages?.filter((turn) => turn.role !== "system").length ?? 1;
-      if (error.code !== "context_length_exceeded" || turns < 3) throw error;
-    }
-  }
+  state.running?.abort();
+  state.running = null;
 }
 
 async function answer() {
-  const message = { role: "assistant", content: "" };
-  const mine = chat;
+  const { chat } = state;
+  const { keep: remember, draw: show, drawn } = hooks(chat);
   const control = new AbortController();
-  const clock = { first: 0, pieces: 0 };
-  mine.messages.push(message);
-  running = control;
-  follow = true;
-  keep();
-  draw();
-  let drawn = true;
-  const onText = (text) => {
-    clock.first ||= performance.now();
-    clock.pieces += 1;
-    message.content += text;
-    // Drawing competes with a model on the same machine, so it is done 20 times a second at most.
-    if (drawn) { drawn = false; setTimeout(() => { drawn = true; redraw(mine, message); }, 50); }
-  };
-  try {
-    const { usage, end, skipped } = await askWithRoom(control.signal, onText);
-    message.facts = { ...measure(clock, usage?.completion_tokens ?? clock.pieces, usage, end), skipped };
-  } catch (error) {
-    if (control.signal.aborted) message.facts = { ...measure(clock, clock.pieces, null, "stopped"), about: true };
-    else message.error = explain(error);
-  }
-  if (running === control) running = null;
-  keep();
-  if (mine === chat) draw();
-}
-
-function redraw(mine, message) {
-  const article = $("messages").lastElementChild;
-  if (mine !== chat || message !== chat.messages.at(-1) || !article) return;
-  if (running) fill(article.querySelector(".body"), message);
-  scroll();
-}
-
-function measure(clock, tokens, usage, end) {
-  const seconds = (performance.now() - clock.first) / 1000;
-  const rate = clock.first && tokens > 1 && seconds > 0 ? (tokens - 1) / seconds : null;
-  return { tokens, rate, prompt: usage?.prompt_tokens, end };
-}
-
-function explain(error) {
-  if (error instanceof Refused && error.status === 401) return say("needKey");
-  if (error.code === "context_length_exceeded") return say("tooLong");
-  if (error instanceof Refused) return error.message;
-  if (error instanceof TypeError) return say("offline");
-  return `${say("failed")}: ${error.message}`;
+  const model = served();
+  const message = { role: "assistant", content: "", ...(several() ? { model: model.id } : {}) };
+  chat.messages.push(message);
+  state.running = control;
+  state.follow = true;
+  // An exchange that failed is shown but not sent: it has no answer.
+  const turns = chat.messages.slice(0, -1)
+    .filter((one, i, all) => one.content && (one.role === "assistant" || i === all.length - 1 || all[i + 1].content))
+    .map(({ role, content }) => ({ role, content }));
+  const done = answerInto(message, (skipped) => request(model, turns.slice(2 * skipped), chat.system), control.signal, drawn);
+  remember();
+  show();
+  await done;
+  if (state.running === control) state.running = null;
+  remember();
+  show();
 }
 
 async function connect() {
   try {
-    served = await model(key);
-    $("model").textContent = served.id;
-    document.title = `${served.id} · hanhua 汉化`;
+    state.models = await models(state.key);
   } catch (error) {
-    served = null;
+    state.models = [];
     $("model").textContent = explain(error);
     if (error.status === 401) { showSettings(); $("settings").showModal(); $("key").focus(); }
   }
@@ -329,7 +262,7 @@ async function connect() {
 
 $("composer").onsubmit = (event) => {
   event.preventDefault();
-  if (running || !$("input").value.trim()) return;
+  if (state.running || !$("input").value.trim()) return;
   const text = $("input").value;
   $("input").value = "";
   grow();
@@ -348,51 +281,53 @@ function grow() {
 }
 $("input").oninput = grow;
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && running && !$("settings").open) { event.preventDefault(); stop(); }
+  if (event.key === "Escape" && state.running && !$("settings").open) { event.preventDefault(); stop(); }
   if (event.key === "Escape") closeDrawer();
 });
 $("stop").onclick = stop;
-$("new").onclick = newChat;
+$("new").onclick = () => newChat();
+$("compare").onclick = () => newChat(!comparing());
+$("choose-model").onchange = () => { set("model", $("choose-model").value); draw(); };
 $("menu").onclick = () => {
   document.body.classList.toggle("drawer-open");
   $("shade").hidden = !document.body.classList.contains("drawer-open");
 };
 $("shade").onclick = closeDrawer;
-$("language").onclick = () => { set("language", settings.language === "zh" ? "en" : "zh"); translate(); };
+$("language").onclick = () => { set("language", state.settings.language === "zh" ? "en" : "zh"); translate(); };
 $("theme").onclick = () => {
-  const dark = settings.theme ? settings.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  const { theme } = state.settings;
+  const dark = theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   set("theme", dark ? "light" : "dark");
   applyTheme();
 };
 $("open-settings").onclick = () => { showSettings(); $("settings").showModal(); };
-$("settings").onclose = () => { if (!served) connect(); };
+$("settings").onclose = () => { if (!served()) connect(); };
 $("settings").onclick = (event) => { if (event.target === $("settings")) $("settings").close(); };
-$("system").oninput = () => { chat.system = $("system").value; if (chat.messages.length) keep(); };
-$("key").oninput = () => { key = $("key").value.trim(); saveKey(key); };
+$("system").oninput = () => { state.chat.system = $("system").value; if (state.chat.messages.length) keep(); };
+$("key").oninput = () => { state.key = $("key").value.trim(); saveKey(state.key); };
 $("max_tokens").oninput = () => set("max_tokens", Math.floor(Number($("max_tokens").value)) || undefined);
 for (const name of ["temperature", "top_p"]) {
   $(name).oninput = () => { set(name, Number($(name).value)); $(`${name}-now`).textContent = Number($(name).value).toFixed(2); };
 }
 $("defaults").onclick = () => {
-  for (const name of ["temperature", "top_p", "max_tokens"]) delete settings[name];
-  saveSettings(settings);
+  for (const name of ["temperature", "top_p", "max_tokens"]) delete state.settings[name];
+  saveSettings(state.settings);
   showSettings();
 };
 $("export").onclick = () => {
-  const file = new Blob([JSON.stringify(chats, null, 2)], { type: "application/json" });
+  const file = new Blob([JSON.stringify(state.chats, null, 2)], { type: "application/json" });
   const anchor = element("a", { href: URL.createObjectURL(file), download: "hanhua-chats.json" });
   anchor.click();
   URL.revokeObjectURL(anchor.href);
 };
 $("messages").onscroll = () => {
   const { scrollTop, scrollHeight, clientHeight } = $("messages");
-  follow = scrollHeight - scrollTop - clientHeight < 40;
+  state.follow = scrollHeight - scrollTop - clientHeight < 40;
 };
 $("messages").onclick = (event) => {
   if (event.target.className === "copy-code") copy(event.target.closest(".code").querySelector("code").textContent, event.target);
 };
 
 applyTheme();
-chat = { id: "first", system: "", messages: [] };
 newChat();
 connect();
