@@ -122,20 +122,21 @@ def test_which_addresses_are_this_machine_only():
 
 
 @pytest.mark.slow
-def test_the_process_serves_warns_and_stops_on_a_signal(chat_folder):
+def test_the_process_serves_warns_and_stops_on_a_signal(chat_folder, base_folder):
     code = ("import sys; from pathlib import Path; from hanhua.core.progress import Lines; "
             "from hanhua.serve.run import serve; "
-            "serve(Path(sys.argv[1]), host=sys.argv[2], port=0, progress=Lines(sys.stdout))")  # fmt: skip # noqa: E501
-    command = [sys.executable, "-c", code, str(chat_folder), "0.0.0.0"]
+            "serve(Path(sys.argv[1]), host=sys.argv[2], port=0, beside=sys.argv[3:], "
+            "progress=Lines(sys.stdout))")  # fmt: skip
+    command = [sys.executable, "-c", code, str(chat_folder), "0.0.0.0", str(base_folder)]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
         try:
             assert process.stdout
-            lines = [process.stdout.readline() for _ in range(3)]
+            lines = [process.stdout.readline() for _ in range(4)]
             assert "no key is set" in lines[0]
-            port = lines[2].split("/v1")[0].rsplit(":", 1)[1]
+            port = lines[3].split("/v1")[0].rsplit(":", 1)[1]
             answer = httpx.get(f"http://127.0.0.1:{port}/v1/models", timeout=30).json()
-            assert answer["data"][0]["id"] == "tiny-chat"
+            assert [model["id"] for model in answer["data"]] == ["tiny-chat", "tiny"]
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) in (0, -signal.SIGTERM)
         finally:

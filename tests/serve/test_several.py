@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from hanhua.core.errors import HanhuaError, ModelError, UsageError
 from hanhua.model.load import load_tokenizer
@@ -206,9 +207,17 @@ def test_several_quantised_models_must_be_named(small_run, tmp_path):
 
 def test_a_gguf_file_of_another_model_is_refused(small_run, chat_folder, tmp_path):
     file = small_run / "quantise-01" / "q8_0" / "model-q8_0.gguf"
-    with pytest.raises(ModelError) as caught:
-        load_all(find_places(chat_folder, [str(file)]))
-    assert f"serve it alone: hanhua serve {file}" in str(caught.value)
+    wider = tmp_path / "wider"  # the same tokenizer, heads of another size
+    shutil.copytree(small_run / "finetune-01" / "model", wider)
+    config = LlamaConfig.from_pretrained(wider)
+    config.num_attention_heads, config.num_key_value_heads, config.head_dim = 2, 1, 48
+    LlamaForCausalLM(config).save_pretrained(wider)
+    for folder, told in ((chat_folder, "the tokenizer of another model"),
+                         (wider, "GGUF file is of another model")):  # fmt: skip
+        with pytest.raises(ModelError) as caught:
+            load_all(find_places(folder, [str(file)]))
+        assert told in str(caught.value)
+        assert f"serve it alone: hanhua serve {file}" in str(caught.value)
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(file.read_bytes()[:5000])
     with pytest.raises(ModelError, match="no whole GGUF file"):

@@ -67,7 +67,12 @@ def read_weights(path: Path, folder: Path) -> dict[str, torch.Tensor]:
         name = theirs[tensor.name]
         values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
         values = values.reshape(tuple(int(n) for n in reversed(tensor.shape)))
-        values = laid.to_ours(name, values.astype(np.float32, copy=False))
+        try:
+            values = laid.to_ours(name, values.astype(np.float32, copy=False))
+        except ValueError as error:  # heads of another number or size
+            raise ModelError("This GGUF file is of another model.", where=path,
+                             found=f"{tensor.name}: {error}",
+                             fix="name the folder that it was made from") from error  # fmt: skip
         found[name] = torch.from_numpy(np.array(values, order="C"))  # the file is read-only
     return found
 

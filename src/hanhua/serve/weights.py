@@ -55,8 +55,8 @@ def _load_gguf(file: Path, folder: Path) -> Any:
 
     alone = f"serve it alone: hanhua serve {file}"
     try:
-        model = load_gguf(file, folder).model
         check_vocab(file, folder)
+        return load_gguf(file, folder).model
     except ArtifactError as error:  # its own words are for whoever exports
         raise ModelError(
             "This GGUF file has the tokenizer of another model.", where=file,
@@ -66,4 +66,3 @@ def _load_gguf(file: Path, folder: Path) -> Any:
         raise ModelError(
             error.what, where=file, found=f"{error.found}; read as one of {folder}", fix=alone
         ) from error
-    return model
