@@ -202,8 +202,8 @@ def _stage(stage: str, method: str, main: Place) -> Place:
     name = f"{main.name}-{stage}"
     if stage == "quantise" and stage in stages:
         source = str(dict(stages[stage].get("inputs") or {}).get("model"))
-        folder = _stage_model(run, stages, source) or main.folder
-        return _quantised(run / str(stages[stage].get("path")), method, main.name, folder)
+        made_from = _stage_model(run, stages, source) or main.folder
+        return _quantised(run / str(stages[stage].get("path")), method, main.name, made_from)
     folder = _stage_model(run, stages, stage)
     if folder is None:
         there = [s for s in STAGES if (s == "quantise" and s in stages)
