@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from hanhua.core.errors import InputError
 from hanhua.serve.engine import Job
@@ -10,7 +11,11 @@ from hanhua.serve.errors import ApiError
 from hanhua.serve.policy import Policy
 from hanhua.serve.protocol import MAX_PROMPTS, ChatRequest, Options
 from hanhua.serve.sampling import Sampling
+from hanhua.serve.schema import check_schema, refused
 from hanhua.serve.served import Served
+
+if TYPE_CHECKING:
+    from hanhua.serve.grammar import Grammar
 
 DEFAULT_COMPLETION_TOKENS = 16
 """What OpenAI's /v1/completions gives where no max_tokens is asked."""
@@ -97,12 +102,33 @@ def too_long(served: Served, reason: str, param: str) -> ApiError:
     )  # fmt: skip
 
 
+def answer_grammar(served: Served, request: ChatRequest) -> Grammar | None:
+    """What the answer is held to; the first request of a kind takes a while.
+
+    Raises:
+        ApiError: 400 when the schema is not one that can be carried out.
+    """
+    asked = request.response_format
+    if asked is None or asked.type == "text":
+        return None
+    from hanhua.serve.grammar import NoGrammar
+
+    if asked.json_schema is None:
+        return served.grammars.json_object()
+    check_schema(asked.json_schema.content)
+    try:
+        return served.grammars.by_schema(asked.json_schema.content)
+    except NoGrammar as error:
+        raise refused("#", str(error)) from None
+
+
 def make_jobs(
     served: Served,
     policy: Policy,
     request: Options,
     prompts: Sequence[Sequence[int]],
     param: str,
+    grammar: Grammar | None = None,
 ) -> list[Job]:
     """One job per prompt and choice, prompt by prompt.
 
@@ -128,7 +154,7 @@ def make_jobs(
                     stop=request.stops,
                     trim=chats,
                     chances=request.alternatives,
-                    json=request.wants_json,
+                    grammar=grammar,
                     block=policy.block,
                     max_seconds=policy.max_seconds,
                 )

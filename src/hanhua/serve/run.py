@@ -150,7 +150,11 @@ def serve(
 
 
 def _check_extra() -> None:
-    missing = [name for name in ("fastapi", "uvicorn") if importlib.util.find_spec(name) is None]
+    missing = [
+        name
+        for name in ("fastapi", "uvicorn", "llguidance")
+        if importlib.util.find_spec(name) is None
+    ]
     if missing:
         raise DependencyError(
             "The server needs packages that are not installed.", found=", ".join(missing),
