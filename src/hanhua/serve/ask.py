@@ -26,7 +26,7 @@ def chat_prompt(served: Served, policy: Policy, messages: Sequence[Mapping[str, 
 
     Raises:
         ApiError: 400 when the model does not chat, the roles don't take turns, it is too long,
-            or a blocked word is in it.
+            a blocked word is in it, or it is flagged; 503 when it cannot be judged.
     """
     if not served.chats:
         raise ApiError(
@@ -38,12 +38,14 @@ def chat_prompt(served: Served, policy: Policy, messages: Sequence[Mapping[str, 
     for message in messages:
         _check_words(policy, message["content"], "messages")
     try:
-        return served.encode_chat(messages)
+        ids = served.encode_chat(messages)
     except InputError as error:
         found = f" ({error.found})" if error.found else ""
         raise ApiError(
             400, f"{error.what}{found}", param="messages", code="invalid_value"
         ) from None
+    _check_flags(policy, [message["content"] for message in messages], "messages")
+    return ids
 
 
 def raw_prompts(
@@ -57,7 +59,7 @@ def raw_prompts(
 
     Raises:
         ApiError: 400 when one is too long, empty, holds ids that the model doesn't know or a
-            blocked word.
+            blocked word, or is flagged; 503 when they cannot be judged.
     """
     if not 1 <= len(given) <= most:
         raise ApiError(400, f"'{param}' must hold 1 to {most} texts.", param=param)
@@ -78,6 +80,9 @@ def raw_prompts(
         if not isinstance(prompt, str) and policy.block:
             _check_words(policy, served.text_of(ids), param)
         found.append(ids)
+    if policy.moderation:
+        said = [text if isinstance(text, str) else served.text_of(text) for text in given]
+        _check_flags(policy, said, param)
     return found
 
 
@@ -85,6 +90,14 @@ def _check_words(policy: Policy, text: str, param: str) -> None:
     if policy.block and policy.block.find(text) is not None:
         raise ApiError(
             400, "The prompt holds a word that this server does not take.",
+            param=param, code="content_filter",
+        )  # fmt: skip
+
+
+def _check_flags(policy: Policy, texts: Sequence[str], param: str) -> None:
+    if policy.moderation and policy.moderation.flags(texts):
+        raise ApiError(
+            400, "The prompt was flagged by this server's moderation.",
             param=param, code="content_filter",
         )  # fmt: skip
 

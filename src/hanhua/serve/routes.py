@@ -183,6 +183,7 @@ def begin(
         prompt_tokens=sum(map(len, prompts)),
         account=request.scope.get(ACCOUNT),
         echoes=echoes,
+        moderation=policy.moderation,
     )
     exchange.start()
     return exchange

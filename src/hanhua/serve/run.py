@@ -6,10 +6,14 @@ import importlib.util
 import ipaddress
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hanhua.core.errors import ArtifactError, DependencyError, ModelError, ServeError
 from hanhua.core.files import read_json
 from hanhua.core.progress import Progress, default_progress
+
+if TYPE_CHECKING:
+    from hanhua.serve.moderation import Moderation
 
 RUNS = Path("runs")
 _PREFERRED = ("export", "prefer", "finetune", "pretrain", "expand", "base")
@@ -81,6 +85,7 @@ def serve(
     max_waiting: int = 64,
     max_seconds: float = 0.0,
     block_words: Path | None = None,
+    moderation: Moderation | None = None,
     compat: bool = False,
     progress: Progress | None = None,
 ) -> None:
@@ -100,6 +105,7 @@ def serve(
         max_waiting: requests that wait beyond those before 429.
         max_seconds: longest time for a request, waiting included; 0: no limit.
         block_words: see :func:`hanhua.serve.words.read_words`.
+        moderation: see :func:`hanhua.serve.moderation.read_moderation`; None: nobody judges.
         compat: also serve the endpoints of older Chinese LLaMA projects.
         progress: where to say what happens.
 
@@ -122,7 +128,8 @@ def serve(
     folder = resolve_run(model)
     keys = read_keys(api_key_file)
     policy = Policy(
-        keys=keys, max_seconds=max_seconds, block=read_words(block_words), compat=compat
+        keys=keys, max_seconds=max_seconds, block=read_words(block_words), moderation=moderation,
+        compat=compat,
     )  # fmt: skip
     with _listen(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
@@ -138,6 +145,8 @@ def serve(
         say(f"serving {served.name} from {folder}")
         if served.notice:
             say(served.notice)
+        if moderation:
+            say(moderation.notice)
         say(f"{page}: {url}/   API: {url}/v1   stop: Ctrl-C")
         config = uvicorn.Config(
             create_app(engine, policy), log_level="warning", access_log=False, server_header=False,
