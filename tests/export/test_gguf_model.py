@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import stat
@@ -15,6 +14,7 @@ import pytest
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
@@ -35,6 +35,7 @@ from hanhua.export.llama_cpp import LlamaCpp
 from hanhua.export.methods import DIRECT
 from hanhua.model.load import load_model
 from hanhua.vocab.tokenizer import read_tokenizer
+from hard_texts import HARD_LINES, byte_level
 
 gguf = pytest.importorskip("gguf", reason='needs the extra: pip install "hanhua[gguf]"')
 
@@ -64,16 +65,6 @@ KINDS: dict[str, Callable[[int], torch.nn.Module]] = {
         Qwen3Config(vocab_size=512, tie_word_embeddings=True, head_dim=32, **SIZES)
     ),
 }
-
-
-def byte_level(folder: Path, sentences: dict[str, list[str]]) -> Path:
-    """The byte-level tokenizer of test_gguf_vocab.py."""
-    place = importlib.util.spec_from_file_location(
-        "gguf_vocab_tests", Path(__file__).with_name("test_gguf_vocab.py")
-    )
-    module = importlib.util.module_from_spec(place)
-    place.loader.exec_module(module)
-    return module.byte_level(folder, sentences)
 
 
 @dataclass
@@ -242,6 +233,9 @@ def test_llama_cpp_gives_the_same_ids_and_answers(kind: str, llama, folders, tmp
     found = prove_gguf(folders[kind], path, "f32", llama)["llama_cpp"]
     assert found["lines_same"] == found["lines"] > len(HARD_TEXTS)
     assert found["greedy_same"] > 90
+    tokenizer = AutoTokenizer.from_pretrained(folders[kind])
+    ids = llama.answers(path, HARD_LINES)["ids"]
+    assert ids == [tokenizer(line)["input_ids"] for line in HARD_LINES]
 
 
 def test_llama_cpp_rounds_the_same_way(llama, folders, tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, processors
 
 from hanhua.core.errors import DependencyError, ModelError
 from hanhua.export.gguf_split import pre_tokenizer, unmerged_words
@@ -22,47 +22,15 @@ from hanhua.vocab.extend import Extended, extend, gather
 from hanhua.vocab.family import Family, family_of
 from hanhua.vocab.script import script_of
 from hanhua.vocab.tokenizer import TokenizerFiles, read_tokenizer
+from hard_texts import BYTES, HARD_LINES, LLAMA3, QWEN2, byte_level, split
 
 gguf = pytest.importorskip("gguf", reason='needs the extra: pip install "hanhua[gguf]"')
 
 REPOSITORY = Path(__file__).parents[2]
-WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*|"
-    r"\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-LLAMA3, QWEN2 = WORDS % "{1,3}", WORDS % ""
 QWEN35 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+"
     r"[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
-
-
-def split(expression: str, behavior: str = "Isolated", *, invert: bool = False) -> dict[str, Any]:
-    cut = {"type": "Split", "pattern": {"Regex": expression}, "behavior": behavior}
-    return {"type": "Sequence", "pretokenizers": [cut | {"invert": invert}, BYTES]}
-
-
-def byte_level(folder: Path, sentences: dict[str, list[str]], **changes: Any) -> Path:
-    """A base as Llama 3 is: a BOS, words by its expression, tokens behind the vocabulary."""
-    tokenizer = Tokenizer(models.BPE(ignore_merges=True))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
-    )
-    tokenizer.train_from_iterator(sentences["en"] + ["小明，学校。"] * 40 + ["市长"] * 9, trainer)
-    tokenizer.add_special_tokens(["<|begin|>", "<|end|>"])
-    tokenizer.add_tokens(["<tool>"])
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<|begin|> $A", special_tokens=[("<|begin|>", 400)]
-    )
-    raw = json.loads(tokenizer.to_str()) | {"pre_tokenizer": split(LLAMA3)} | changes
-    folder.mkdir(exist_ok=True)
-    (folder / "tokenizer.json").write_text(json.dumps(raw), encoding="utf-8")
-    named = {"bos_token": "<|begin|>", "eos_token": "<|end|>", "chat_template": "{{ messages }}"}
-    (folder / "tokenizer_config.json").write_text(json.dumps(named), encoding="utf-8")
-    return folder
 
 
 def extended(base: Path, sentences: dict[str, list[str]], add: int) -> tuple[Family, Extended]:
@@ -258,8 +226,8 @@ def test_llama_cpp_gives_the_same_ids(kind: str, tiny_llama, sentences, tmp_path
     texts = [
         *sentences["zh"],
         *sentences["en"],
+        *HARD_LINES,
         "",
-        " a  b\n\n中文\t2026 𠮷👩‍👩‍👧 ",
         "我们 we’re <tool>",
     ]
     ids, _ = benchmark.llama_ids(Path(python), path, [(text, True) for text in texts])

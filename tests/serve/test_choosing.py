@@ -156,19 +156,22 @@ def test_a_vocabulary_that_cannot_write_json_fails_alone(served):
     braces = [i for i in range(served.n_tokens) if b"{" in served.token_bytes[i]]
     engine = Engine(replace(served, stop_ids=served.stop_ids | set(braces)))
     try:
-        asked = [Job(prompt=(5, 6), max_tokens=99, json=json) for json in (True, False)]
+        held = engine.served.grammars.json_object()
+        asked = [Job(prompt=(5, 6), max_tokens=99, grammar=g, sampling=Sampling(temperature=t))
+                 for g, t in ((held, 0), (held, 1), (None, 0))]  # fmt: skip
         ends = [sink.events[-1].end for sink in run_all(engine, asked)]
     finally:
         engine.close()
     assert braces
-    assert ends[0] == "error"
-    assert ends[1] in ("length", "stop")
+    assert ends[:2] == ["error", "error"]
+    assert ends[2] in ("length", "stop")
 
 
 def test_json_penalties_and_logprobs_batched_equal_alone(served):
     todo = [
         Job(
-            prompt=tuple(served.encode_text(text)), max_tokens=30, json=i % 2 == 0, chances=2,
+            prompt=tuple(served.encode_text(text)), max_tokens=30, chances=2,
+            grammar=None if i % 2 else served.grammars.json_object(),
             sampling=Sampling(temperature=0.8 * (i % 3), seed=i, frequency_penalty=i / 4,
                               presence_penalty=0.5, bias=((40 + i, 3.0),)),
         )

@@ -31,6 +31,18 @@ def serve(
     block_words: Annotated[
         Path | None, typer.Option(help="one word a line that is neither taken nor said")
     ] = None,
+    moderation: Annotated[
+        str | None, typer.Option(help="address of a /v1/moderations that judges all text")
+    ] = None,
+    moderation_open: Annotated[
+        bool, typer.Option("--moderation-open", help="let pass what it does not judge (else 503)")
+    ] = False,
+    moderation_key_file: Annotated[
+        Path | None, typer.Option(help="its key; else the variable HANHUA_MODERATION_KEY")
+    ] = None,
+    moderation_seconds: Annotated[
+        float, typer.Option(min=0.1, help="longest time for a judgement")
+    ] = 5.0,
     compat: Annotated[
         bool, typer.Option("--compat", help="also POST / /generate /chat, as older projects had")
     ] = False,
@@ -65,18 +77,23 @@ def serve(
     chosen = choose_engine(engine, model)
     if chosen != "hanhua":
         refuse_ours({"--max-seconds": max_seconds, "--block-words": block_words,
-                     "--compat": compat, "--beside": beside})  # fmt: skip
+                     "--moderation": moderation, "--compat": compat,
+                     "--beside": beside})  # fmt: skip
         serve_external(
             chosen, model, host=host, port=port, api_key_file=api_key_file,
             engine_command=engine_command, engine_args=engine_args, wait_seconds=engine_wait,
         )  # fmt: skip
         emit({"stopped": True}, json_)
         return
+    from hanhua.serve.moderation import read_moderation
     from hanhua.serve.run import serve as start
 
+    judge = read_moderation(
+        moderation, moderation_key_file, open_=moderation_open, seconds=moderation_seconds
+    )  # fmt: skip
     start(
         model, host=host, port=port, api_key_file=api_key_file, max_seconds=max_seconds,
-        block_words=block_words, compat=compat, beside=beside or (),
+        block_words=block_words, moderation=judge, compat=compat, beside=beside or (),
     )  # fmt: skip
     emit({"stopped": True}, json_)
 

@@ -14,6 +14,7 @@ from hanhua.serve.engine import Engine, EngineClosed, Event, Job, QueueFull, Tic
 from hanhua.serve.errors import ApiError
 from hanhua.serve.keys import Account
 from hanhua.serve.logprobs import TokenChance, chat_logprobs, text_logprobs
+from hanhua.serve.moderation import Judge, Moderation
 
 
 def full(engine: Engine) -> ApiError:
@@ -63,6 +64,7 @@ class Exchange:
         prompt_tokens: of all prompts, each counted once.
         account: of the key that asked; its tokens are counted.
         echoes: one per choice, or none.
+        moderation: who judges the answers before they go out; None: nobody.
     """
 
     engine: Engine
@@ -72,6 +74,7 @@ class Exchange:
     prompt_tokens: int
     account: Account | None = None
     echoes: Sequence[Echo] = ()
+    moderation: Moderation | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(12))
     created: int = field(default_factory=lambda: int(time.time()))
     _tickets: list[Ticket] = field(default_factory=list)
@@ -102,18 +105,30 @@ class Exchange:
         for ticket in self._tickets:
             ticket.cancel()
 
-    async def events(self) -> AsyncIterator[tuple[int, Event]]:
-        """(choice, event) until every choice has ended; leaving early cancels them."""
-        open_ = len(self.jobs)
+    async def events(self, in_pieces: bool = False) -> AsyncIterator[tuple[int, Event]]:
+        """(choice, event) until every choice has ended; leaving early cancels them.
+
+        Args:
+            in_pieces: judge an answer by the sentence and not at its end, where it is judged.
+        """
+        judges = [Judge(self.moderation, in_pieces) for _ in self.jobs if self.moderation]
+        open_ = set(range(len(self.jobs)))
         try:
             for index, echo in enumerate(self.echoes):
                 yield index, Event(echo.text, 0, None, echo.chances)
             while open_:
                 index, event = await self._queue.get()
+                if index not in open_:
+                    continue  # what came of an answer after it was flagged
                 self._tokens[index] = event.tokens
                 self._check(event)
-                open_ -= event.end is not None
-                yield index, event
+                judged = await judges[index].judged(event) if judges else event
+                if judged is None:
+                    continue
+                if judged.end:
+                    open_.remove(index)
+                    self._tickets[index].cancel()
+                yield index, judged
         finally:
             self.cancel()
             if self.account:
@@ -168,7 +183,7 @@ class Exchange:
                 for index in range(len(self.jobs)):
                     delta = {"role": "assistant", "content": ""}
                     yield _sse({**head, "choices": [_piece(index, {"delta": delta}, None)]})
-            async for index, event in self.events():
+            async for index, event in self.events(in_pieces=True):
                 if event.text or event.chances:
                     said = self._said(event.text)
                     logs = self._logprobs(index, event.chances)

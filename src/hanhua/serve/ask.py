@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from hanhua.core.errors import InputError
 from hanhua.serve.engine import Job
@@ -10,7 +11,11 @@ from hanhua.serve.errors import ApiError
 from hanhua.serve.policy import Policy
 from hanhua.serve.protocol import MAX_PROMPTS, ChatRequest, Options
 from hanhua.serve.sampling import Sampling
+from hanhua.serve.schema import check_schema, refused
 from hanhua.serve.served import Served
+
+if TYPE_CHECKING:
+    from hanhua.serve.grammar import Grammar
 
 DEFAULT_COMPLETION_TOKENS = 16
 """What OpenAI's /v1/completions gives where no max_tokens is asked."""
@@ -21,7 +26,7 @@ def chat_prompt(served: Served, policy: Policy, messages: Sequence[Mapping[str, 
 
     Raises:
         ApiError: 400 when the model does not chat, the roles don't take turns, it is too long,
-            or a blocked word is in it.
+            a blocked word is in it, or it is flagged; 503 when it cannot be judged.
     """
     if not served.chats:
         raise ApiError(
@@ -33,12 +38,14 @@ def chat_prompt(served: Served, policy: Policy, messages: Sequence[Mapping[str, 
     for message in messages:
         _check_words(policy, message["content"], "messages")
     try:
-        return served.encode_chat(messages)
+        ids = served.encode_chat(messages)
     except InputError as error:
         found = f" ({error.found})" if error.found else ""
         raise ApiError(
             400, f"{error.what}{found}", param="messages", code="invalid_value"
         ) from None
+    _check_flags(policy, [message["content"] for message in messages], "messages")
+    return ids
 
 
 def raw_prompts(
@@ -52,7 +59,7 @@ def raw_prompts(
 
     Raises:
         ApiError: 400 when one is too long, empty, holds ids that the model doesn't know or a
-            blocked word.
+            blocked word, or is flagged; 503 when they cannot be judged.
     """
     if not 1 <= len(given) <= most:
         raise ApiError(400, f"'{param}' must hold 1 to {most} texts.", param=param)
@@ -73,6 +80,9 @@ def raw_prompts(
         if not isinstance(prompt, str) and policy.block:
             _check_words(policy, served.text_of(ids), param)
         found.append(ids)
+    if policy.moderation:
+        said = [text if isinstance(text, str) else served.text_of(text) for text in given]
+        _check_flags(policy, said, param)
     return found
 
 
@@ -80,6 +90,14 @@ def _check_words(policy: Policy, text: str, param: str) -> None:
     if policy.block and policy.block.find(text) is not None:
         raise ApiError(
             400, "The prompt holds a word that this server does not take.",
+            param=param, code="content_filter",
+        )  # fmt: skip
+
+
+def _check_flags(policy: Policy, texts: Sequence[str], param: str) -> None:
+    if policy.moderation and policy.moderation.flags(texts):
+        raise ApiError(
+            400, "The prompt was flagged by this server's moderation.",
             param=param, code="content_filter",
         )  # fmt: skip
 
@@ -97,12 +115,33 @@ def too_long(served: Served, reason: str, param: str) -> ApiError:
     )  # fmt: skip
 
 
+def answer_grammar(served: Served, request: ChatRequest) -> Grammar | None:
+    """What the answer is held to; the first request of a kind takes a while.
+
+    Raises:
+        ApiError: 400 when the schema is not one that can be carried out.
+    """
+    asked = request.response_format
+    if asked is None or asked.type == "text":
+        return None
+    from hanhua.serve.grammar import NoGrammar
+
+    if asked.json_schema is None:
+        return served.grammars.json_object()
+    check_schema(asked.json_schema.content)
+    try:
+        return served.grammars.by_schema(asked.json_schema.content)
+    except NoGrammar as error:
+        raise refused("#", str(error)) from None
+
+
 def make_jobs(
     served: Served,
     policy: Policy,
     request: Options,
     prompts: Sequence[Sequence[int]],
     param: str,
+    grammar: Grammar | None = None,
 ) -> list[Job]:
     """One job per prompt and choice, prompt by prompt.
 
@@ -128,7 +167,7 @@ def make_jobs(
                     stop=request.stops,
                     trim=chats,
                     chances=request.alternatives,
-                    json=request.wants_json,
+                    grammar=grammar,
                     block=policy.block,
                     max_seconds=policy.max_seconds,
                 )

@@ -208,7 +208,7 @@ async def _raw(
 async def _growing(exchange: Exchange, prompt: str) -> AsyncIterator[bytes]:
     texts = [prompt for _ in exchange.jobs]
     try:
-        async for index, event in exchange.events():
+        async for index, event in exchange.events(in_pieces=True):
             if event.text:
                 texts[index] += event.text
                 yield json.dumps({"text": texts}).encode() + b"\0"

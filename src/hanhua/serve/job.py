@@ -6,11 +6,14 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from hanhua.serve.logprobs import TokenChance
 from hanhua.serve.sampling import Sampling
 from hanhua.serve.words import BlockWords
+
+if TYPE_CHECKING:
+    from hanhua.serve.grammar import Grammar
 
 End = Literal["stop", "length", "content_filter", "timeout", "cancelled", "error"]
 
@@ -34,7 +37,7 @@ class Job:
         stop: strings that end the answer.
         trim: leave out white space before the answer, which belongs to a chat template.
         chances: report each token's log probability and so many alternatives'; None: don't.
-        json: let the answer be one JSON object and end when it is closed.
+        grammar: of the answer, which ends when nothing can follow; None: free text.
         block: words that end the answer; None: none.
         max_seconds: end after so long, waiting included; 0: never.
     """
@@ -45,7 +48,7 @@ class Job:
     stop: tuple[str, ...] = ()
     trim: bool = False
     chances: int | None = None
-    json: bool = False
+    grammar: Grammar | None = None
     block: BlockWords | None = None
     max_seconds: float = 0.0
 

@@ -80,17 +80,6 @@ def _refuse_unknown(data: Mapping[str, Any], known: Set[str]) -> None:
                 400, f"'{name}' is not supported by this server.",
                 param=name, code="unsupported_parameter",
             )  # fmt: skip
-    _refuse_schema(data)
-
-
-def _refuse_schema(data: Mapping[str, Any]) -> None:
-    """Say by name that JSON comes without a schema, rather than that a word is unknown."""
-    asked = data.get("response_format")
-    if isinstance(asked, dict) and asked.get("type") == "json_schema":
-        raise ApiError(
-            400, "'response_format' of type 'json_schema' is not supported by this server; "
-            "'json_object' is.", param="response_format", code="unsupported_parameter",
-        )  # fmt: skip
 
 
 def _json(body: bytes) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hanhua.serve.keys import Key
+from hanhua.serve.moderation import Moderation
 from hanhua.serve.words import BlockWords
 
 
@@ -16,10 +17,12 @@ class Policy:
         keys: valid API keys; none means that everyone may ask.
         max_seconds: longest time for a request, waiting included; 0: no limit.
         block: words that refuse a prompt and end an answer; None: none.
+        moderation: who judges prompts and answers; None: nobody.
         compat: also serve the endpoints of older Chinese LLaMA projects.
     """
 
     keys: tuple[Key, ...] = ()
     max_seconds: float = 0.0
     block: BlockWords | None = None
+    moderation: Moderation | None = None
     compat: bool = False

@@ -16,6 +16,7 @@ from pydantic import (
     Tag,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 MAX_CHOICES = 16
@@ -72,12 +73,30 @@ class StreamOptions(BaseModel):
     include_obfuscation: bool | None = None
 
 
+class JsonSchema(BaseModel):
+    """A schema that the answer is held to; it always is, whether strict is asked or not."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    description: str | None = None
+    content: Annotated[dict[str, Any], Field(alias="schema")]
+    strict: bool | None = None
+
+
 class ResponseFormat(BaseModel):
     """What form the answer takes."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    type: Literal["text", "json_object"]
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @model_validator(mode="after")
+    def _together(self) -> ResponseFormat:
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise ValueError("'json_schema' goes with the type 'json_schema'")
+        return self
 
 
 class Options(BaseModel):
@@ -130,11 +149,6 @@ class Options(BaseModel):
         """How many alternatives to report for each token; None: no log probabilities."""
         return None
 
-    @property
-    def wants_json(self) -> bool:
-        """Whether the answer must be JSON."""
-        return False
-
 
 class TextPart(BaseModel):
     """One part of a message's content."""
@@ -182,11 +196,6 @@ class ChatRequest(Options):
     def alternatives(self) -> int | None:
         """How many alternatives to report for each token; None: no log probabilities."""
         return (self.top_logprobs or 0) if self.logprobs else None
-
-    @property
-    def wants_json(self) -> bool:
-        """Whether the answer must be JSON."""
-        return self.response_format is not None and self.response_format.type == "json_object"
 
 
 class CompletionRequest(Options):

@@ -7,14 +7,14 @@ import asyncio
 import base64
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from hanhua.serve.answers import Echo, Exchange, full, late, stopping
-from hanhua.serve.ask import chat_prompt, make_jobs, raw_prompts
+from hanhua.serve.ask import answer_grammar, chat_prompt, make_jobs, raw_prompts
 from hanhua.serve.body import documented, read, unless_left
 from hanhua.serve.engine import Engine, EngineClosed, QueueFull
 from hanhua.serve.errand import Errand, embed, score
@@ -31,6 +31,9 @@ from hanhua.serve.protocol import (
     Options,
 )
 
+if TYPE_CHECKING:
+    from hanhua.serve.grammar import Grammar
+
 
 def add_completions(app: FastAPI, models: Models, policy: Policy) -> None:
     """Add /v1/chat/completions and /v1/completions."""
@@ -42,7 +45,8 @@ def add_completions(app: FastAPI, models: Models, policy: Policy) -> None:
         engine = models.get(asked.model)
         messages = [message.plain() for message in asked.messages]
         prompt = await run_in_threadpool(chat_prompt, engine.served, policy, messages)
-        exchange = begin(engine, policy, request, asked, [prompt])
+        grammar = await run_in_threadpool(answer_grammar, engine.served, asked)
+        exchange = begin(engine, policy, request, asked, [prompt], grammar=grammar)
         return await _answer(exchange, request, asked)
 
     @app.post("/v1/completions", openapi_extra=documented(CompletionRequest))
@@ -150,6 +154,7 @@ def begin(
     asked: Options,
     prompts: list[list[int]],
     echoes: Sequence[Echo] = (),
+    grammar: Grammar | None = None,
 ) -> Exchange:
     """Hand a request to the engine.
 
@@ -162,10 +167,11 @@ def begin(
         engine=engine,
         model=engine.served.name,
         kind="chat" if chat else "text",
-        jobs=make_jobs(engine.served, policy, asked, prompts, param),
+        jobs=make_jobs(engine.served, policy, asked, prompts, param, grammar),
         prompt_tokens=sum(map(len, prompts)),
         account=request.scope.get(ACCOUNT),
         echoes=echoes,
+        moderation=policy.moderation,
     )
     exchange.start()
     return exchange

@@ -7,10 +7,14 @@ import ipaddress
 import socket
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hanhua.core.errors import ArtifactError, DependencyError, ModelError, ServeError
 from hanhua.core.files import read_json
 from hanhua.core.progress import Progress, default_progress
+
+if TYPE_CHECKING:
+    from hanhua.serve.moderation import Moderation
 
 RUNS = Path("runs")
 _PREFERRED = ("export", "prefer", "finetune", "pretrain", "expand", "base")
@@ -82,6 +86,7 @@ def serve(
     max_waiting: int = 64,
     max_seconds: float = 0.0,
     block_words: Path | None = None,
+    moderation: Moderation | None = None,
     compat: bool = False,
     beside: Sequence[str] = (),
     progress: Progress | None = None,
@@ -102,6 +107,7 @@ def serve(
         max_waiting: requests that wait beyond those before 429.
         max_seconds: longest time for a request, waiting included; 0: no limit.
         block_words: see :func:`hanhua.serve.words.read_words`.
+        moderation: see :func:`hanhua.serve.moderation.read_moderation`; None: nobody judges.
         compat: also serve the endpoints of older Chinese LLaMA projects.
         beside: more models, see :func:`hanhua.serve.beside.find_places`.
         progress: where to say what happens.
@@ -127,7 +133,8 @@ def serve(
     places = find_places(model, beside, name)
     keys = read_keys(api_key_file)
     policy = Policy(
-        keys=keys, max_seconds=max_seconds, block=read_words(block_words), compat=compat
+        keys=keys, max_seconds=max_seconds, block=read_words(block_words), moderation=moderation,
+        compat=compat,
     )  # fmt: skip
     with _listen(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
@@ -143,6 +150,8 @@ def serve(
             say(f"serving {served.name} from {place.file or place.folder}")
             if served.notice:
                 say(served.notice)
+        if moderation:
+            say(moderation.notice)
         chats = any(served.chats for served in found)
         page = "chat page" if chats else "page (a base model: /v1/completions only)"
         say(f"{page}: {url}/   API: {url}/v1   stop: Ctrl-C")
@@ -157,7 +166,11 @@ def serve(
 
 
 def _check_extra() -> None:
-    missing = [name for name in ("fastapi", "uvicorn") if importlib.util.find_spec(name) is None]
+    missing = [
+        name
+        for name in ("fastapi", "uvicorn", "llguidance")
+        if importlib.util.find_spec(name) is None
+    ]
     if missing:
         raise DependencyError(
             "The server needs packages that are not installed.", found=", ".join(missing),

@@ -8,7 +8,6 @@ import torch
 
 from hanhua.model.stream import TextStream
 from hanhua.serve.job import End, Event, Ticket
-from hanhua.serve.jsontext import State, feed
 from hanhua.serve.logprobs import Chances, TokenChance
 from hanhua.serve.served import Served
 from hanhua.serve.words import WordFilter
@@ -34,7 +33,7 @@ class Run:
         self.text = TextStream(served.token_bytes, job.prompt, stop, job.trim)
         self.end: End | None = None
         self._counts: Counter[int] = Counter()
-        self._json = State()
+        self._grammar = job.grammar.fresh() if job.grammar else None
         self._filter = WordFilter(job.block) if job.block else None
         self._bytes = b""
         self._chances: list[tuple[int, TokenChance]] = []
@@ -59,8 +58,11 @@ class Run:
         job = self.ticket.job
         if job.sampling.shapes:
             job.sampling.shape(logits_V, self._counts)
-        if job.json:
-            logits_V[~self.served.json_masks.allowed(self._json)] = -torch.inf
+        if self._grammar:
+            mask_V = self._grammar.allowed()
+            if not mask_V.any():  # any choice will do: `accept` ends an answer that cannot go on
+                mask_V[0] = True
+            logits_V[~mask_V] = -torch.inf
 
     def note(self, logits_V: torch.Tensor, token: int) -> None:
         """Remember the chance of the token about to be accepted, where the job wants it."""
@@ -75,13 +77,14 @@ class Run:
         self.pending = [token]
         self._counts[token] += 1
         if token in self.served.stop_ids:
-            return self.finish("stop")
+            whole = self._grammar is None or self._grammar.whole
+            return self.finish("stop" if whole else "error")
         if not self._record(token):
             return self.finish("error")
         text = self._filtered(self.text.push(token))
         if self.blocked:
             return self.finish("content_filter", text)
-        if self.text.stopped or (job.json and self._json.done):
+        if self.text.stopped or (self._grammar and self._grammar.done):
             return self.finish("stop", text)
         if self.produced >= job.max_tokens:
             return self.finish("length", text)
@@ -108,11 +111,8 @@ class Run:
     def _record(self, token: int) -> bool:
         """Note a token; False where it breaks the grammar, since no token of the model fits it."""
         data = self.served.token_bytes[token]
-        if self.ticket.job.json:
-            state = feed(self._json, data) if data else None
-            if state is None:
-                return False
-            self._json = state
+        if self._grammar and not self._grammar.take(token):
+            return False
         if self._chance is not None:
             self._chances.append((len(self._bytes), self._chance))
             self._bytes += data

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -21,8 +21,10 @@ from hanhua.model.generate import stop_ids
 from hanhua.model.load import load_tokenizer
 from hanhua.model.stream import TokenBytes, decode
 from hanhua.serve.encoder import Encoder
-from hanhua.serve.jsonmask import JsonMasks
 from hanhua.serve.weights import load_weights
+
+if TYPE_CHECKING:  # of the serve extra, which talking in a terminal does without
+    from hanhua.serve.grammar import Grammars
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,8 @@ class Served:
     longest_token_bytes: int
     encoder: Encoder = field(init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
-    _json_masks: list[JsonMasks] = field(default_factory=list, init=False, repr=False)
+    _making: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+    _grammars: list[Grammars] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Give encoding its own tokenizer."""
@@ -71,13 +74,17 @@ class Served:
         return text_bytes > self.context_tokens * self.longest_token_bytes
 
     @property
-    def json_masks(self) -> JsonMasks:
-        """Which tokens keep an answer within JSON; made at the first request that needs it."""
-        with self._lock:
-            if not self._json_masks:
-                never = self.stop_ids | frozenset(self.silent_ids)
-                self._json_masks.append(JsonMasks(self.token_bytes, self.n_tokens, never))
-            return self._json_masks[0]
+    def grammars(self) -> Grammars:
+        """What holds an answer to a form; made at the first request that needs it."""
+        from hanhua.serve.grammar import Grammars
+
+        with self._making:
+            if not self._grammars:
+                never = frozenset(self.silent_ids)
+                self._grammars.append(
+                    Grammars(self.token_bytes, self.n_tokens, self.stop_ids, never)
+                )
+            return self._grammars[0]
 
     @property
     def width(self) -> int:
