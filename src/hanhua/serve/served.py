@@ -21,6 +21,7 @@ from hanhua.core.errors import ModelError
 from hanhua.model.generate import stop_ids
 from hanhua.model.load import load_model, load_tokenizer
 from hanhua.model.stream import TokenBytes, decode
+from hanhua.serve.few_rows import cut_large_weights
 from hanhua.serve.jsonmask import JsonMasks
 
 
@@ -143,6 +144,8 @@ def load_served(
         threads = 1
     if threads:
         torch.set_num_threads(threads)
+    if device == "cpu":
+        cut_large_weights(model)
     context_tokens = _context_tokens(model.config, folder)
     notice = give_template(model.config, tokenizer)
     defaults = model.generation_config
