@@ -183,6 +183,7 @@ class Engine:
             self._step(decoding, 1)
             self._settle()
 
+    @torch.inference_mode()
     def _step(self, runs: list[Run], limit_tokens: int) -> None:
         """Feed up to so many pending tokens of each; those with none left get their next one."""
         fed = [run.pending[:limit_tokens] for run in runs]
@@ -192,19 +193,22 @@ class Engine:
             run.cached += len(tokens)
             run.pending = run.pending[len(tokens) :]
         ready = [i for i, run in enumerate(runs) if not run.pending]
-        if not ready:
-            return
-        rows = [(runs[i].ticket.job.sampling, runs[i].stream) for i in ready]
+        if len(ready) < len(runs):  # a copy of what is megabytes in a large vocabulary
+            logits_BV, runs = logits_BV[ready], [runs[i] for i in ready]
         # Rows beyond the tokenizer are padding of the matrix and mean nothing.
-        own_BV = logits_BV[ready, : self.served.n_tokens].cpu()
-        may_BV = own_BV.clone() if any(runs[i].watched for i in ready) else own_BV
+        if runs:
+            self._choose(runs, logits_BV[:, : self.served.n_tokens].cpu())
+
+    def _choose(self, runs: list[Run], own_BV: torch.Tensor) -> None:
+        """Give each its next token by the model's logits, which may change in place."""
+        may_BV = own_BV.clone() if any(run.watched for run in runs) else own_BV
         may_BV[:, self.served.silent_ids] = -torch.inf
-        for i, row_V in zip(ready, may_BV, strict=True):
-            runs[i].shape(row_V)
-        chosen = choose(may_BV, rows)
-        for i, row_V, token in zip(ready, own_BV, chosen, strict=True):
-            runs[i].note(row_V, token)
-            self._accept(runs[i], token)
+        for run, row_V in zip(runs, may_BV, strict=True):
+            run.shape(row_V)
+        chosen = choose(may_BV, [(run.ticket.job.sampling, run.stream) for run in runs])
+        for run, row_V, token in zip(runs, own_BV, chosen, strict=True):
+            run.note(row_V, token)
+            self._accept(run, token)
 
     def _accept(self, run: Run, token: int) -> None:
         if not run.produced:

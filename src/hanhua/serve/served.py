@@ -21,6 +21,7 @@ from hanhua.model.generate import stop_ids
 from hanhua.model.load import load_tokenizer
 from hanhua.model.stream import TokenBytes, decode
 from hanhua.serve.encoder import Encoder
+from hanhua.serve.few_rows import cut_large_weights
 from hanhua.serve.weights import load_weights
 
 if TYPE_CHECKING:  # of the serve extra, which talking in a terminal does without
@@ -150,6 +151,8 @@ def load_served(
         threads = 1
     if threads:
         torch.set_num_threads(threads)
+    if device == "cpu":
+        cut_large_weights(model)
     context_tokens = _context_tokens(model.config, folder)
     notice = give_template(model.config, tokenizer)
     defaults = model.generation_config

@@ -119,8 +119,6 @@ class SlotPool:
         self.cache = Cache(layers=self.layers)
         first = next(model.parameters())
         self.device, self.dtype = first.device, first.dtype
-        # attention in plain products (Gemma 2) adds the mask to its scores
-        self.adds_mask: bool = model.config._attn_implementation == "eager"  # type: ignore[union-attr]
 
     def forward(
         self, first: int, tokens: Sequence[Sequence[int]], starts: Sequence[int]
@@ -135,14 +133,11 @@ class SlotPool:
         Returns:
             The logits after each row's last token, float32, ``[B, vocabulary]``.
         """
-        counts = [len(row) for row in tokens]
-        last = sorted({count - 1 for count in counts})
         given = self._inputs(first, tokens, starts)
         with torch.inference_mode():
-            keep = torch.tensor(last, device=self.device)
-            out = self.model(**given, logits_to_keep=keep, **cached(self.model, self.cache))
-            column = torch.tensor([last.index(count - 1) for count in counts])
-            logits: torch.Tensor = out.logits[torch.arange(len(counts)), column]
+            out = self.model(**given, logits_to_keep=1, **cached(self.model, self.cache))
+            # padding repeats a row's last token, so the last column holds it in every row
+            logits: torch.Tensor = out.logits[:, -1]
             return logits.float()
 
     def every(self, tokens: Sequence[int], start: int) -> torch.Tensor:
@@ -181,10 +176,11 @@ class SlotPool:
         positions_BT = torch.tensor(where, device=self.device)
         length = max(start + count for start, count in zip(starts, counts, strict=True))
         read_L = torch.arange(length, device=self.device)
-        mask_B1TL = (read_L[None, None, :] <= positions_BT[:, :, None])[:, None]
-        if self.adds_mask:
-            zeros = torch.zeros(mask_B1TL.shape, dtype=self.dtype, device=self.device)
-            mask_B1TL = zeros.masked_fill(~mask_B1TL, -torch.inf)
+        hidden_BTL = read_L > positions_BT[:, :, None]
+        # What is added to the scores: attention in plain products (Gemma 2) takes nothing else,
+        # and the fused one would make the same of true and false anew in every layer.
+        mask_BTL = torch.zeros(hidden_BTL.shape, dtype=self.dtype, device=self.device)
+        mask_B1TL = mask_BTL.masked_fill_(hidden_BTL, -torch.inf)[:, None]
         rows_B1 = torch.arange(first, first + len(counts), device=self.device)[:, None]
         step = Step(first, rows_B1, positions_BT, length)
         for layer in self.layers:
