@@ -4,9 +4,9 @@ A weight that no core's cache holds is read from memory again and again when it 
 rows in float32: the product with 8 rows took three times that with 2, and longer than that with
 16. In blocks that fit a cache it is read once. The numbers are the same.
 
-Measured on one core of an Intel Xeon with AVX-512, PyTorch 2.13 with MKL, in ms of CPU time, whole
-and in blocks: 32,000 x 288 with 4 rows 6.2 and 4.5, with 8 rows 9.5 and 4.5, with 16 rows 6.5 and
-7.5; 4,096 x 2,048 with 8 rows 7.2 and 4.6.
+Measured on one core of a busy Intel Xeon with AVX-512, PyTorch 2.13 with MKL, ms of CPU time, lower
+quartile of 25, whole and in blocks of 1 MiB: 32,000 x 288 with 4 rows 6.2 and 4.9, with 8 rows 9.5
+and 4.5, with 16 rows 6.5 and 7.5; 4,096 x 2,048 with 8 rows 7.2 and 4.8.
 """
 
 from __future__ import annotations
