@@ -10,7 +10,14 @@ import pytest
 import torch
 from pydantic import ValidationError
 from safetensors import safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LlamaForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
 from hanhua.chat.template import get_template
 from hanhua.core.artifact import Artifact
@@ -22,6 +29,7 @@ from hanhua.export import huggingface
 from hanhua.export.config import ExportConfig
 from hanhua.stages.export import STAGE
 from hanhua.vocab.tokenizer import read_tokenizer
+from hard_texts import QWEN2, byte_level, split
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -121,8 +129,7 @@ def spoil_template(folder: Path) -> None:
 
 def spoil_weights(folder: Path) -> None:
     model = LlamaForCausalLM.from_pretrained(folder)
-    model.model.layers[0].mlp.up_proj.weight.data.normal_()
-    model.model.embed_tokens.weight.data = model.model.embed_tokens.weight.data.flip(0)
+    model.model.norm.weight.data.neg_()  # what was most probable is now least
     model.save_pretrained(folder)
 
 
@@ -149,6 +156,17 @@ def test_a_folder_that_differs_is_not_exported(model_artifact, exported, tmp_pat
     spoil(folder)
     with pytest.raises(ArtifactError, match=what):
         huggingface._compare(before, huggingface._reload(folder, torch.float32), folder)
+
+
+def test_what_transformers_would_compose_is_not_exported(sentences, tmp_path):
+    """AutoTokenizer reads a Qwen2 folder with a normalizer that its tokenizer.json lacks."""
+    base = byte_level(tmp_path / "base", sentences, pre_tokenizer=split(QWEN2))
+    config = Qwen2Config(vocab_size=403, hidden_size=16, intermediate_size=16, num_hidden_layers=1,
+                         num_attention_heads=2, num_key_value_heads=2)  # fmt: skip
+    Qwen2ForCausalLM(config).save_pretrained(tmp_path / "model")
+    read_tokenizer(base).save(tmp_path / "model")
+    with pytest.raises(ArtifactError, match="token ids of 'cafe"):
+        huggingface.export_hf(tmp_path / "model", tmp_path / "out", ExportConfig())
 
 
 def test_a_base_model_exports_without_a_template(tiny_llama, tmp_path):
