@@ -84,7 +84,8 @@ def test_the_official_client_understands_refusals(official):
     with pytest.raises(openai.BadRequestError, match="at '#': 'not' is not"):
         official.chat.completions.create(
             model="tiny", messages=HELLO,
-            response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": {"not": {}}}},
+            response_format={"type": "json_schema",
+                             "json_schema": {"name": "x", "schema": {"not": {}}}},
         )  # fmt: skip
 
 
