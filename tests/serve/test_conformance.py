@@ -81,10 +81,11 @@ def test_the_official_client_understands_refusals(official):
     with pytest.raises(openai.NotFoundError) as absent:
         official.chat.completions.create(model="gpt-9", messages=HELLO)
     assert absent.value.code == "model_not_found"
-    with pytest.raises(openai.BadRequestError, match="json_schema"):
+    with pytest.raises(openai.BadRequestError, match="at '#': 'not' is not"):
         official.chat.completions.create(
             model="tiny", messages=HELLO,
-            response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": {}}},
+            response_format={"type": "json_schema",
+                             "json_schema": {"name": "x", "schema": {"not": {}}}},
         )  # fmt: skip
 
 
