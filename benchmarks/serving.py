@@ -143,10 +143,10 @@ def _programs(options: argparse.Namespace, model: Path, place: Path, context: in
 
 
 def _never_ending(config: dict[str, Any]) -> dict[str, Any]:
-    """A bias that all three servers know, against the end of an answer."""
-    ends = config["eos_token_id"]
-    ends = ends if isinstance(ends, list) else [ends]
-    return {"logit_bias": {str(token): -100 for token in ends}}
+    """A bias that all three servers know, against what ends an answer in one of them."""
+    found: list[Any] = [config["eos_token_id"], config.get("bos_token_id")]
+    ends = [token for item in found for token in (item if isinstance(item, list) else [item])]
+    return {"logit_bias": {str(token): -100.0 for token in ends if token is not None}}
 
 
 def serve_round(
