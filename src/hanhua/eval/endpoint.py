@@ -2,7 +2,8 @@
 
 Multiple choice by letter needs the log-probabilities of the next token (``logprobs`` of
 ``/completions``), which vLLM and llama.cpp offer and many others do not. Bits per byte and drift
-need every token's, which none offers. What is not offered is said, not guessed.
+need every token's, which none offers. Answers need ``/chat/completions`` alone. What is not offered
+is said, not guessed.
 Reference: https://platform.openai.com/docs/api-reference/completions
 """
 
@@ -14,20 +15,17 @@ import os
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from hanhua.core.errors import HanhuaError, InputError, ModelError, UsageError
-from hanhua.core.files import write_json
+from hanhua.core.errors import ModelError, UsageError
 from hanhua.core.progress import Progress
+from hanhua.eval.answers import Asker
 from hanhua.eval.choose import Answer
-from hanhua.eval.evaluate import FORMAT, Evaluation, add_verdicts
-from hanhua.eval.measured import measure_task
+from hanhua.eval.samples import Asked
 from hanhua.eval.target import split_userinfo
-from hanhua.eval.tasks.load import load_tasks
 from hanhua.eval.tasks.question import LETTERS, Question, Task
 
 TOP, FEWER = 20, 5
@@ -137,18 +135,34 @@ class Endpoint:
         """The first of the choices that the server answers with."""
         return dict(self.get(path, body)["choices"][0])
 
-    def complete(self, text: str, chat: bool, max_tokens: int) -> str:
-        """The likeliest continuation of a text, or the answer to it as a user's message.
+    def answer(self, text: str, max_tokens: int) -> Asked:
+        """The likeliest answer to a text as a user's message, in the server's template.
 
         Raises:
             Refused: an answer without a text; ModelError: see `get`.
         """
-        body: dict[str, Any] = {"max_tokens": max_tokens, "temperature": 0}
+        body = {"max_tokens": max_tokens, "temperature": 0,
+                "messages": [{"role": "user", "content": text}]}  # fmt: skip
         with _readable(self.url):
-            if chat:
-                body["messages"] = [{"role": "user", "content": text}]
-                return str(self._first("chat/completions", body)["message"]["content"] or "")
-            return str(self._first("completions", body | {"prompt": text})["text"] or "")
+            found = self.get("chat/completions", body)
+            first, used = found["choices"][0], found.get("usage") or {}
+            said = str(first["message"]["content"] or "").strip()
+            finish = str(first.get("finish_reason") or "")
+            return Asked(said, finish, int(used.get("completion_tokens") or 0))
+
+    def asker(self, max_tokens: int) -> Asker:
+        """How it is asked for answers; one that it refuses fails by itself."""
+
+        def answer(texts: Sequence[str]) -> list[Asked]:
+            try:
+                return [self.answer(text, max_tokens) for text in texts]
+            except Refused as error:
+                raise ValueError(error.found) from error
+
+        return Asker(
+            answer=answer, template="the server's", at_once=AT_ONCE,
+            means={"server": True, "max_new_tokens": max_tokens},
+        )  # fmt: skip
 
     def probe(self) -> None:
         """Find out whether the server tells log-probabilities.
@@ -192,49 +206,3 @@ class Endpoint:
         choice = max(range(len(scores)), key=lambda i: (seen[i] is not None, scores[i], -i))
         return Answer(question.id, question.subject, question.answer, choice, choice, scores,
                       task.shots, False)  # fmt: skip
-
-
-def evaluate_endpoint(endpoint: Endpoint, setting: Evaluation, out: Path) -> dict[str, Any]:
-    """Measure a served model; what is written is what `evaluate` writes.
-
-    Raises:
-        InputError: a task whose options are whole texts; ModelError: see `Endpoint`.
-    """
-    tasks = load_tasks(setting.config.tasks)
-    for task in tasks:
-        if task.answers != "letter":
-            raise InputError(
-                "A server can be asked only tasks that are answered by a letter.",
-                where=task.name, found=f"answers: {task.answers}",
-                fix="leave the task out, or evaluate the model's folder",
-            )  # fmt: skip
-    if tasks:
-        endpoint.probe()
-    bench = setting.bench(out, None)
-    found: dict[str, Any] = {
-        "format": FORMAT, "model": endpoint.model, "compared_with": None,
-        "method": {"endpoint": endpoint.url, "likeliest_tokens": endpoint.top,
-                   "interval": "95 %, Wilson"},
-        "bits_per_byte": {}, "drift": None, "answers": None,
-        "drift_method": {"exact": False, "reason": "a server tells no token's distribution"},
-        "tasks": [measure_task(endpoint.ask, task, bench, AT_ONCE) for task in tasks],
-    }  # fmt: skip
-    samples = _samples(endpoint, setting)
-    write_json(out / "samples.json", samples)
-    found["samples"] = len(samples)
-    found["verdicts"] = add_verdicts(found)
-    write_json(out / "scores.json", found)
-    return found
-
-
-def _samples(endpoint: Endpoint, setting: Evaluation) -> list[dict[str, Any]]:
-    rows = []
-    for language, prompts in setting.config.prompts.items():
-        for prompt in prompts:
-            row: dict[str, Any] = {"language": language, "prompt": prompt}
-            try:
-                text = endpoint.complete(prompt, True, setting.config.sample.max_new_tokens)
-                rows.append(row | {"text": text, "template": "the server's"})
-            except HanhuaError as error:
-                rows.append(row | {"text": "", "error": str(error.found), "template": None})
-    return rows
