@@ -20,7 +20,7 @@ ASKED = "model.json"
 def eval_(
     model: Annotated[
         str, typer.Argument(help="a model or adapter folder, a run, a stage of it, org/name, or "
-                            "http://… of an OpenAI-style server")
+                            "http://… of an OpenAI-style server, or a GGUF file")
     ],
     out: Annotated[Path, typer.Option(help="the folder to write; the same one goes on after a kill")],  # noqa: E501
     tasks: Annotated[
@@ -69,6 +69,14 @@ def eval_(
     served_model: Annotated[
         str | None, typer.Option(help="of a server with several models")
     ] = None,
+    engine_command: Annotated[
+        str | None,
+        typer.Option(help="for a GGUF file: a Python that has llama-cpp-python[server], or the "
+                     "path of llama-server; left out: $HANHUA_LLAMA_PYTHON, else looked for"),
+    ] = None,
+    engine_args: Annotated[
+        str, typer.Option(help='more options of it, as "--n_gpu_layers 99"')
+    ] = "",
     source: Annotated[str, typer.Option(help="language that drift is measured in")] = "en",
     seed: Annotated[int, typer.Option(min=0, help="of bootstraps and samples")] = 17,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
@@ -93,7 +101,7 @@ def eval_(
                "safety": safety or [], "model_name": model_name, "model_maker": model_maker,
                "answer_tokens": answer_tokens,
                "seed": seed, "device": device, "progress": default_progress(quiet)}  # fmt: skip
-    where = _Where(model, base, adapter_on, served_model, out)
+    where = _Where(model, base, adapter_on, served_model, out, engine_command, engine_args)
     scores = where.measure(names, options)
     if not json_:
         typer.echo(scores_text(scores))
@@ -119,11 +127,13 @@ def _check(
     if data is None and set(names) - {*TEXT_MEASURES, *ANSWER_SETS}:
         raise UsageError("It is not known where the tasks lie.", where="--tasks",
                          found=", ".join(names), fix="name their folder with --data")  # fmt: skip
-    if is_endpoint(model) and set(names) & set(TEXT_MEASURES):
+    if (is_endpoint(model) or _gguf(model)) and set(names) & set(TEXT_MEASURES):
         raise UsageError(
             "A server does not tell the probability of every token, so bits per byte and drift "
             "cannot be measured there.", where=_name(model), found=", ".join(names),
-            fix="leave bpb and drift out, or evaluate the model's folder",
+            fix="leave bpb and drift out, or evaluate the model's folder"
+            + ("; `hanhua quantise` measures them of the GGUF files that it writes"
+               if _gguf(model) else ""),
         )  # fmt: skip
 
 
@@ -131,13 +141,15 @@ class _Where:
     """The model, what it is compared with, and the folder to write."""
 
     def __init__(
-        self, model: str, base: str | None, adapter_on: str | None, served: str | None, out: Path
-    ) -> None:
+        self, model: str, base: str | None, adapter_on: str | None, served: str | None, out: Path,
+        engine_command: str | None, engine_args: str,
+    ) -> None:  # fmt: skip
         self.model, self.base, self.adapter_on = model, base, adapter_on
         self.served, self.out = served, out
+        self.engine_command, self.engine_args = engine_command, engine_args
 
     def measure(self, names: list[str], options: dict[str, Any]) -> dict[str, Any]:
-        """Measure a folder or a server."""
+        """Measure a folder, a server or a GGUF file."""
         from hanhua.cli.eval_setting import setting_of
         from hanhua.core.artifact import Digests
         from hanhua.eval.evaluate import evaluate
@@ -152,6 +164,14 @@ class _Where:
             setting = setting_of(names, options, self.out, identity, "")
             self.claim(identity)
             return evaluate_endpoint(endpoint, setting, self.out)
+        if file := _gguf(self.model):
+            from hanhua.cli.eval_gguf import measure_gguf
+
+            return measure_gguf(
+                file, lambda it: setting_of(names, options, self.out, it, ""), self.out,
+                claim=self.claim, program=self.engine_command, more=self.engine_args,
+                say=options["progress"].say,
+            )  # fmt: skip
         digests = Digests()
         target = find_target(self.model, self.adapter_on)
         from_ = find_target(self.base) if self.base and "drift" in names else None
@@ -202,6 +222,12 @@ def find_target(ref: str, adapter_on: str | None = None) -> Target:
     if not path.exists() and is_hub_id(ref):
         return Target(ref)
     return Target(resolve_run(path))
+
+
+def _gguf(model: str) -> Path | None:
+    from hanhua.serve.llama_cpp import find_gguf
+
+    return None if "://" in model else find_gguf(Path(model))
 
 
 def _name(model: str) -> str:

@@ -13,6 +13,7 @@ import http.client
 import json
 import os
 import urllib.error
+import urllib.parse
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ from hanhua.eval.samples import Asked
 from hanhua.eval.target import split_userinfo
 from hanhua.eval.tasks.question import LETTERS, Question, Task
 
-TOP, FEWER = 20, 5
+TOPS = (20, 5)
 """Likeliest tokens asked for; of servers that refuse so many, fewer."""
 AT_ONCE = 8
 """Questions that are asked again when one of them is refused."""
@@ -50,6 +51,12 @@ def _readable(url: str) -> Iterator[None]:
                       fix="see that it is an OpenAI-style server") from error  # fmt: skip
 
 
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    """By the environment's proxy, which has no business on the way to this machine itself."""
+    here = urllib.parse.urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if here else ()))
+
+
 @dataclass(slots=True)
 class Endpoint:
     """One model of one server.
@@ -60,13 +67,19 @@ class Endpoint:
         top: how many of the likeliest tokens it tells.
         key: sent as a bearer token.
         login: ``user:password`` of the address, sent in place of a key and written nowhere.
+        tops: numbers of likeliest tokens to ask for, the first that is not refused.
+        more: said besides where one token is asked for.
+        chats: whether it is asked for answers in a chat template; else it continues the text.
     """
 
     url: str
     model: str
-    top: int = TOP
+    top: int = TOPS[0]
     key: str = field(default_factory=lambda: os.environ.get(KEY, ""), repr=False)
     login: str = field(default="", repr=False)
+    tops: tuple[int, ...] = TOPS
+    more: Mapping[str, Any] = field(default_factory=dict)
+    chats: bool = True
 
     @classmethod
     def find(cls, url: str, model: str | None = None) -> Endpoint:
@@ -104,7 +117,7 @@ class Endpoint:
         data = None if body is None else json.dumps({"model": self.model, **body}).encode()
         request = urllib.request.Request(f"{self.url}/{path}", data, head)
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+            with _opener(self.url).open(request, timeout=TIMEOUT_S) as answer:
                 found = dict(json.load(answer))
         except urllib.error.HTTPError as error:
             told = error.read().decode("utf-8", "replace")[:300]
@@ -120,7 +133,8 @@ class Endpoint:
 
     def next_tokens(self, prompt: str) -> dict[str, float]:
         """Log-probability of the likeliest next tokens, in nats; empty where it is not told."""
-        body = {"prompt": prompt, "max_tokens": 1, "temperature": 0, "logprobs": self.top}
+        body = {"prompt": prompt, "max_tokens": 1, "temperature": 0, "logprobs": self.top,
+                **self.more}  # fmt: skip
         with _readable(self.url):
             logprobs = self._first("completions", body).get("logprobs") or {}
             told = logprobs.get("top_logprobs")
@@ -136,19 +150,26 @@ class Endpoint:
         return dict(self.get(path, body)["choices"][0])
 
     def answer(self, text: str, max_tokens: int) -> Asked:
-        """The likeliest answer to a text as a user's message, in the server's template.
+        """The likeliest answer to a text as a user's message; its continuation without a template.
 
         Raises:
             Refused: an answer without a text; ModelError: see `get`.
         """
-        body = {"max_tokens": max_tokens, "temperature": 0,
-                "messages": [{"role": "user", "content": text}]}  # fmt: skip
+        path, asked = "completions", {"prompt": text}
+        if self.chats:
+            path, asked = "chat/completions", {"messages": [{"role": "user", "content": text}]}
         with _readable(self.url):
-            found = self.get("chat/completions", body)
+            found = self.get(path, {"max_tokens": max_tokens, "temperature": 0, **asked})
             first, used = found["choices"][0], found.get("usage") or {}
-            said = str(first["message"]["content"] or "").strip()
+            told = first["message"]["content"] if self.chats else first["text"]
+            said = str(told or "").strip()
             finish = str(first.get("finish_reason") or "")
             return Asked(said, finish, int(used.get("completion_tokens") or 0))
+
+    @property
+    def template(self) -> str | None:
+        """What texts are asked in, as far as it is known here."""
+        return "the server's" if self.chats else None
 
     def asker(self, max_tokens: int) -> Asker:
         """How it is asked for answers; one that it refuses fails by itself."""
@@ -160,8 +181,8 @@ class Endpoint:
                 raise ValueError(error.found) from error
 
         return Asker(
-            answer=answer, template="the server's", at_once=AT_ONCE,
-            means={"server": True, "max_new_tokens": max_tokens},
+            answer=answer, template=self.template, at_once=AT_ONCE,
+            means={"template": self.template, "max_new_tokens": max_tokens},
         )  # fmt: skip
 
     def probe(self) -> None:
@@ -171,7 +192,8 @@ class Endpoint:
             ModelError: when it does not.
         """
         reason: object = "an answer without logprobs"
-        for self.top in (TOP, FEWER):
+        for top in self.tops:
+            self.top = top
             try:
                 if self.next_tokens("1 + 1 ="):
                     return
