@@ -2,8 +2,8 @@
 
 Read are: a folder of ``hanhua eval`` or of an eval stage (scores.json, items/); a results file of
 lm-evaluation-harness (``results_*.json``, with ``samples_*.jsonl`` beside it where logged), or its
-folder; an OpenCompass summary (csv) or result (json). They become one form, with what decides
-whether two of them may be compared.
+folder; an OpenCompass summary (csv), result (json) or model folder. They become one form, with
+what decides whether two of them may be compared.
 
 https://github.com/EleutherAI/lm-evaluation-harness, lm_eval/loggers/evaluation_tracker.py
 https://github.com/open-compass/opencompass, opencompass/summarizers/default.py
@@ -81,7 +81,7 @@ def read_results(path: Path) -> Results:
         InputError: when nothing there is one.
     """
     from hanhua.eval.published_lm_eval import read_lm_eval
-    from hanhua.eval.published_opencompass import read_opencompass
+    from hanhua.eval.published_opencompass import read_opencompass, read_opencompass_folder
 
     if path.is_dir():
         if (path / "scores.json").is_file():
@@ -92,7 +92,11 @@ def read_results(path: Path) -> Results:
             ("summary_*.csv", read_opencompass), ("*/summary/summary_*.csv", read_opencompass),
         ):  # fmt: skip
             if found := sorted(path.glob(pattern)):
+                if reader is read_lm_eval:
+                    _refuse_several(path, found)
                 return reader(found[-1])  # names end in the time; the newest
+        if path.resolve().parent.name == "results" and any(path.glob("*.json")):
+            return read_opencompass_folder(path)
     elif path.is_file():
         return read_opencompass(path) if path.suffix == ".csv" else _json(path)
     raise InputError(
@@ -101,6 +105,16 @@ def read_results(path: Path) -> Results:
         fix="name a folder of `hanhua eval`, an eval stage of a run, or results of "
         "lm-evaluation-harness or OpenCompass",
     )  # fmt: skip
+
+
+def _refuse_several(folder: Path, found: list[Path]) -> None:
+    """The harness writes a folder for each model into one: which is meant is not to be guessed."""
+    models = sorted({str(file.relative_to(folder).parent) for file in found})
+    if len(models) > 1:
+        raise InputError(
+            "There are results of several models here.", where=folder, found=", ".join(models),
+            fix=f"name the folder of one, such as {folder / models[0]}",
+        )  # fmt: skip
 
 
 def read_object(path: Path) -> dict[str, Any]:

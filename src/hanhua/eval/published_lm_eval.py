@@ -96,9 +96,16 @@ def _facts(found: Mapping[str, Any], leaf: str, metric: str) -> dict[str, Any]:
         "version": (found.get("versions") or {}).get(leaf),
         "shots": (found.get("n-shot") or {}).get(leaf),
         "metric": metric or None,
-        "prompt": f"{config['doc_to_text']}" if config.get("doc_to_text") else None,
+        "prompt": _told(config, "doc_to_text") or None,
+        "description": _told(config, "description") if config else None,
+        "options": _told(config, "doc_to_choice") or None,
+        "data": _told(config, "dataset_path", "dataset_name") or None,
     }
     return {key: value for key, value in facts.items() if value is not None}
+
+
+def _told(config: Mapping[str, Any], *keys: str) -> str:
+    return " ".join(str(config[key]) for key in keys if config.get(key) is not None)
 
 
 def _samples(path: Path, group: str, leaf: str, key: str) -> list[Row]:
@@ -123,10 +130,12 @@ def _sample(line: str, where: str, subject: str, key: str) -> Row | None:
         row = json.loads(line)
         if str(row.get("filter") or filter_) != filter_:
             return None
-        doc, right = int(row["doc_id"]), float(row[metric]) > 0.5
+        doc, score = int(row["doc_id"]), float(row[metric])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError("This line is no logged sample.", where=where, found=repr(error),
                          fix="log the samples again") from error  # fmt: skip
     found = {"id": f"{subject}/{doc:04d}" if subject else f"{doc:04d}", "subject": subject,
-             "right": right}  # fmt: skip
+             "right": score > 0.5}  # fmt: skip
+    if score not in (0.0, 1.0):  # such as TruthfulQA's share of probability
+        found["score"] = score
     return found | ({"prompt": row["prompt_hash"]} if row.get("prompt_hash") else {})
