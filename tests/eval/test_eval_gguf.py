@@ -12,14 +12,15 @@ from typing import Any
 
 import gguf
 import pytest
+import sentencepiece
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 from typer.testing import CliRunner
 
 import hanhua.cli.eval  # noqa: F401  adds its command
 from hanhua.cli import app
 from hanhua.core.errors import DependencyError, InputError, ModelError, ServeError, UsageError
-from hanhua.eval.forward import CausalModel
 from hanhua.export.gguf import write_gguf
-from hanhua.model.load import load_tokenizer
 from warm import WARM, Done
 
 SERVER = Path(__file__).with_name("small_llama_server.py")
@@ -173,29 +174,50 @@ def worlds(tmp_path: Path, data: Path) -> Path:
     return folder.parent
 
 
-def test_llama_cpp_chooses_as_the_folder_does(
-    base: CausalModel, tiny_llama: Path, data: Path, tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def lettered(tmp_path_factory: pytest.TempPathFactory, sentences: dict[str, list[str]]) -> Path:
+    """A tiny LLaMA with tokens for " A" to " D"."""
+    folder = tmp_path_factory.mktemp("lettered")
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences["en"] + ["A B C D B C D A"] * 300),
+        model_prefix=str(folder / "tokenizer"),
+        model_type="bpe", vocab_size=320, byte_fallback=True, normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        hard_vocab_limit=False, minloglevel=2, num_threads=1,
+    )  # fmt: skip
+    (folder / "tokenizer.vocab").unlink()
+    pieces = sentencepiece.SentencePieceProcessor(str(folder / "tokenizer.model"))
+    size = pieces.vocab_size()
+    assert all(pieces.piece_to_id(f"▁{letter}") != pieces.unk_id() for letter in "ABCD")
+    torch.manual_seed(3)
+    config = LlamaConfig(
+        vocab_size=size, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
+        tie_word_embeddings=True, bos_token_id=1, eos_token_id=2, initializer_range=0.2,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def items(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(x) for x in (folder / "items" / "mmlu.jsonl").read_text().splitlines()]
+
+
+def test_llama_cpp_scores_as_the_folder_does(lettered: Path, data: Path, tmp_path: Path) -> None:
     if not os.environ.get("HANHUA_LLAMA_PYTHON"):
         pytest.skip("set HANHUA_LLAMA_PYTHON to an interpreter that has llama-cpp-python")
-    folder = tmp_path / "folder"
-    base.model.save_pretrained(folder)
-    load_tokenizer(tiny_llama).save_pretrained(folder)
-    (folder / "tokenizer.model").write_bytes((tiny_llama / "tokenizer.model").read_bytes())
-    write_gguf(folder, tmp_path / "tiny.gguf", "f32")
+    write_gguf(lettered, tmp_path / "tiny.gguf", "f32")
     common = ("--tasks", "mmlu", "--data", data, "--quiet")
-    call(folder, *common, "--out", tmp_path / "a")
-    scores = call(tmp_path / "tiny.gguf", *common, "--out", tmp_path / "b",
+    call(lettered, *common, "--out", tmp_path / "a")
+    scores = call(tmp_path / "tiny.gguf", *common, "--prompt", "en=Tom", "--out", tmp_path / "b",
                   "--engine-args", "--n_threads 1")  # fmt: skip
-    task = scores["tasks"][0]
-    assert task["n"] + task.get("failed", 0) == 20
-    assert task["n"] > 10
-    rows = {
-        name: {row["id"]: row for line in (tmp_path / name / "items" / "mmlu.jsonl").open()
-               if "error" not in (row := json.loads(line))}
-        for name in "ab"
-    }  # fmt: skip
-    for key, row in rows["b"].items():
-        assert row["choice"] == rows["a"][key]["choice"]
-        told = list(zip(row["logprobs"], rows["a"][key]["logprobs"], strict=True))
-        assert max(told)[0] == pytest.approx(max(told)[1], abs=1e-3)
+    assert scores["tasks"][0]["n"] == 20
+    assert json.loads((tmp_path / "b" / "samples.json").read_text())[0]["template"] is None
+    told = 0
+    for ours, theirs in zip(items(tmp_path / "a"), items(tmp_path / "b"), strict=True):
+        assert ours["choice"] == theirs["choice"]
+        least = min(theirs["logprobs"])  # of options that are not among the likeliest
+        for mine, there in zip(ours["logprobs"], theirs["logprobs"], strict=True):
+            assert there == pytest.approx(mine, abs=1e-3) or (there == least and mine < there)
+            told += there == pytest.approx(mine, abs=1e-3)
+    assert told > 40

@@ -13,22 +13,35 @@ from hanhua.eval.published import read_results
 
 def harness(folder: Path, right: dict[str, list[bool]], prompt: str = "Q: {{q}}", version: int = 1,
             samples: bool = True, shots: int = 5) -> Path:  # fmt: skip
-    """A results folder as lm-evaluation-harness 0.4 leaves it."""
+    """A results folder with what lm-evaluation-harness 0.4.13 was seen to leave."""
     folder.mkdir()
     found: dict[str, Any] = {
         "results": {"mmlu": {"acc,none": 0.0, "acc_stderr,none": 0.045}},
         "group_subtasks": {"mmlu": [f"mmlu_{s}" for s in right]}, "configs": {}, "versions": {},
         "n-shot": {}, "n-samples": {}, "config": {"model_args": f"pretrained={folder.name}"},
-        "lm_eval_version": "0.4.13",
+        "lm_eval_version": "0.4.13", "groups": {}, "chat_template": None, "model_name": folder.name,
+        "system_instruction": None, "max_length": 4096, "fewshot_as_multiturn": None,
     }  # fmt: skip
     for subject, answers in right.items():
         leaf = f"mmlu_{subject}"
         found["results"][leaf] = {"acc,none": sum(answers) / len(answers), "alias": subject}
-        found["configs"][leaf] = {"doc_to_text": prompt}
+        found["configs"][leaf] = {
+            "task": leaf, "dataset_path": "json", "doc_to_text": prompt, "target_delimiter": " ",
+            "doc_to_choice": ["A", "B"], "description": f"Questions about {subject}.\n\n",
+        }  # fmt: skip
         found["versions"][leaf], found["n-shot"][leaf] = version, shots
         found["n-samples"][leaf] = {"original": 300, "effective": len(answers)}
-        lines = [json.dumps({"doc_id": i, "acc": float(a), "prompt_hash": f"{prompt}{i}"})
-                 for i, a in enumerate(answers)]  # fmt: skip
+        lines = [
+            json.dumps({
+                "doc_id": i, "doc": {"q": f"Is it {i}?", "answer": 0}, "target": "0",
+                "arguments": {"gen_args_0": {"arg_0": prompt, "arg_1": " A"}},
+                "resps": [[["-1.5", "False"]], [["-2.5", "False"]]],
+                "filtered_resps": [["-1.5", "False"], ["-2.5", "False"]], "filter": "none",
+                "metrics": ["acc"], "doc_hash": f"{subject}{i}", "prompt_hash": f"{prompt}{i}",
+                "target_hash": "0", "acc": float(a),
+            })
+            for i, a in enumerate(answers)
+        ]  # fmt: skip
         if samples:
             (folder / f"samples_{leaf}_2026-01-01.jsonl").write_text("\n".join(lines) + "\n")
     (folder / "results_2026-01-01.json").write_text(json.dumps(found))
@@ -84,6 +97,17 @@ def test_without_samples_the_interval_is_wider_and_it_is_said(tmp_path: Path) ->
     assert b["high"] - b["low"] > a["high"] - a["low"]
     assert alone["verdicts"][0]["paired"] is False
     assert any("no items to pair" in w for w in alone["warnings"])
+
+
+def test_another_setting_of_the_whole_run_is_warned_of(tmp_path: Path) -> None:
+    old, new = harness(tmp_path / "old", OLD), harness(tmp_path / "new", NEW)
+    path = next(new.glob("results_*.json"))
+    found = json.loads(path.read_text())
+    changed = {"chat_template": "{{ x }}", "chat_template_sha": "f00", "max_length": 512}
+    path.write_text(json.dumps(found | changed))
+    told = " | ".join(compared(new, old)["warnings"])
+    assert "chat template differs: None and f00" in told
+    assert "max_length differs: 4096 and 512" in told
 
 
 def test_what_differs_is_warned_of(tmp_path: Path) -> None:

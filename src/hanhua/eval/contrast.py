@@ -59,7 +59,7 @@ def _together(warnings: Iterable[tuple[str, str]]) -> Iterator[str]:
     for name, text in warnings:
         names.setdefault(text, []).append(name)
     for text, (first, *others) in names.items():
-        yield f"{first}{f' and {len(others):,} others' if others else ''}: {text}"
+        yield f"{first}{f' and {len(others):,} more' if others else ''}: {text}"
 
 
 def _who(results: Results) -> dict[str, str]:

@@ -155,9 +155,10 @@ class Endpoint:
         Raises:
             Refused: an answer without a text; ModelError: see `get`.
         """
-        path, asked = "completions", {"prompt": text}
+        path = "chat/completions" if self.chats else "completions"
+        asked: dict[str, Any] = {"prompt": text}
         if self.chats:
-            path, asked = "chat/completions", {"messages": [{"role": "user", "content": text}]}
+            asked = {"messages": [{"role": "user", "content": text}]}
         with _readable(self.url):
             found = self.get(path, {"max_tokens": max_tokens, "temperature": 0, **asked})
             first, used = found["choices"][0], found.get("usage") or {}
@@ -219,8 +220,14 @@ class Endpoint:
             told = self.next_tokens(task.prompt(question, task.shots))
         except Refused as error:  # such as a prompt that is too long: of this question alone
             raise ValueError(error.found) from error
-        letters = LETTERS[: len(question.choices)]
-        seen = [max((v for t, v in told.items() if t.strip() == x), default=None) for x in letters]
+        exact = task.wording.options(question, "letter")  # such as " A", where that is a token
+        if any(option in told for option in exact):
+            seen = [told.get(option) for option in exact]
+        else:
+            seen = [
+                max((v for t, v in told.items() if t.strip() == x), default=None)
+                for x in LETTERS[: len(question.choices)]
+            ]
         if all(value is None for value in seen):
             raise ValueError(f"no option among the {len(told)} likeliest tokens: {list(told)[:5]}")
         least = min(told.values())  # an option that is not told is no likelier than this

@@ -33,8 +33,12 @@ def read_lm_eval(path: Path) -> Results:
     facts = {key: config[key] for key in ("model_dtype", "limit") if config.get(key) is not None}
     if found.get("lm_eval_version"):
         facts["tool's version"] = found["lm_eval_version"]
-    if found.get("chat_template"):
-        facts["chat template"] = True
+    for key in ("chat_template", "system_instruction"):
+        if found.get(key):
+            facts[key.replace("_", " ")] = found.get(f"{key}_sha") or True
+    for key in ("max_length", "fewshot_as_multiturn"):
+        if found.get(key):
+            facts[key] = found[key]
     return Results(
         tool="lm-evaluation-harness", path=path,
         model=str(found.get("model_name") or config.get("model_args") or path.parent.name),
