@@ -2,7 +2,8 @@
 
     python benchmarks/evaluation.py                  # one full forward per question, 480 questions
     python benchmarks/evaluation.py --quick          # 40 questions, under a minute
-    python benchmarks/evaluation.py --peer PYTHON    # also lm-evaluation-harness, same questions
+    python benchmarks/evaluation.py --peer PYTHON    # lm-evaluation-harness on the same questions
+    python benchmarks/evaluation.py --peer PYTHON --parts formats --each 40      # needs no data
 
 Both ways score the same 5-shot questions with the same model of 15M shape (dim 288, 6 layers,
 tied, random weights: cost does not depend on them) on one thread, in CPU seconds of this process,
@@ -13,7 +14,10 @@ tokenizer that the package ships.
 
 PYTHON is that of an environment with lm-eval 0.4.13 and torch. It is run twice beside this
 project, each in its own process over the same files: for agreement on a small real model
-(stories3M, its context set to 4,096), and for cost on the 15M shape, 5-shot CMMLU and MMLU.
+(stories3M, its context set to 4,096), and for cost on the 15M shape, 5-shot CMMLU and MMLU. The
+part ``formats`` asks invented rows in the published form of sets that may not be at hand
+(HellaSwag, BoolQ, XStoryCloze, TruthfulQA and others), `each` of each set, of stories3M or, without
+data, of the random shape.
 """
 
 from __future__ import annotations
@@ -43,6 +47,8 @@ from hanhua.eval.tasks.exams import EXAMS, read_exam
 from hanhua.eval.tasks.question import Question, Task
 from hanhua.vocab.tokenizer import read_tokenizer
 from peers.eval_cases import ROWS, exam, rows
+from peers.eval_formats import MADE, made
+from peers.eval_held import hold
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHOTS, CONTEXT, SHAPE = 5, 2048, "dim 288, 6 layers, 6 heads, tied, 32,000 rows"
@@ -101,6 +107,13 @@ def build(data: Path | None) -> CausalModel:
     return CausalModel(LlamaForCausalLM(config), read_tokenizer(path).fast())
 
 
+def save_shape(data: Path | None, folder: Path) -> None:
+    """The random model as a folder."""
+    model = build(data)
+    model.model.save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
+
+
 def naive(model: CausalModel, task: Task) -> list[list[float]]:
     """One pass a question over its whole prompt, logits everywhere."""
     found = []
@@ -124,7 +137,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="few questions")
     parser.add_argument("--peer", help="Python of an environment with lm-evaluation-harness")
-    parser.add_argument("--parts", nargs="+", default=["agreement", "cost"], help="of --peer")
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        default=["agreement", "cost"],
+        help="of --peer: agreement, formats, cost",
+    )
     parser.add_argument("--batch", type=int, nargs="+", default=[4, 16], help="of the peer")
     parser.add_argument("--subjects", type=int, help="of each exam, for the peer")
     parser.add_argument("--each", type=int, default=0, help="questions of each, for the peer")
@@ -132,14 +150,16 @@ def main() -> None:
     torch.set_num_threads(1)
     data = shared_data()
     if arguments.peer:
-        if data is None:
-            raise SystemExit("the comparison needs the published sets: set HANHUA_DATA")
+        if data is None and set(arguments.parts) != {"formats"}:
+            raise SystemExit("but for --parts formats this needs the published sets: HANHUA_DATA")
         few = 2 if arguments.quick else 6
         n_subjects = few if arguments.subjects is None else arguments.subjects
         each = arguments.each or 10
         with tempfile.TemporaryDirectory() as folder:
             if "agreement" in arguments.parts:
                 check_agreement(arguments.peer, data, Path(folder), min(n_subjects, 3), each)
+            if "formats" in arguments.parts:
+                check_formats(arguments.peer, data, Path(folder), arguments.each or 40)
             if "cost" in arguments.parts:
                 for batch in arguments.batch:
                     weigh_cost(arguments.peer, data, Path(folder), n_subjects, each, batch)
@@ -154,11 +174,22 @@ def check_agreement(peer: str, data: Path, work: Path, subjects: int, each: int)
     print(json.dumps(compared(peer, model, parts, work)), flush=True)
 
 
+def check_formats(peer: str, data: Path | None, work: Path, each: int) -> None:
+    """Invented rows of every set that both have."""
+    if data is None:
+        model = work / "shape"
+        save_shape(None, model)
+    else:
+        model = real_model(data, work / "stories")
+    parts = [made(name, work / "made", 10 if name == "gsm8k" else each) for name in MADE]
+    found = compared(peer, model, parts, work)
+    print(json.dumps({**found, "benchmark": "evaluation --parts formats"}), flush=True)
+
+
 def weigh_cost(peer: str, data: Path, work: Path, subjects: int, each: int, batch: int) -> None:
     """5-shot CMMLU and MMLU on the 15M shape."""
-    model, shape = build(data), work / "shape"
-    model.model.save_pretrained(shape)
-    model.tokenizer.save_pretrained(shape)
+    shape = work / "shape"
+    save_shape(data, shape)
     parts = [exam(n, data, work / "cost", subjects, each, SHOTS) for n in ("cmmlu", "mmlu")]
     print(json.dumps(compared(peer, shape, parts, work, batch)), flush=True)
 
@@ -215,62 +246,6 @@ def compared(
         "start_up_cpu_s": [round(f["start_s"], 1) for f in (ours, theirs)],
         "peak_mb": [round(f["peak_mb"]) for f in (ours, theirs)],
     }  # fmt: skip
-
-
-def hold(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Per task: n, same choices, same scores, largest difference of a log-probability."""
-    samples: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
-    for name, items in theirs.items():
-        task, _, subject = name.partition("__")
-        for item in items:
-            samples.setdefault((task, subject, item["doc_id"]), []).append(item)
-    found = {}
-    for task, items in ours.items():
-        whole = any(key[:2] == (task, "all") for key in samples)
-        most = max(item["shots"] for item in items)
-        fitting = [item for item in items if item["shots"] == most and not item["cut"]]
-        pairs = []
-        for item in fitting:
-            subject, number = item["id"].split("/")
-            pairs.append((item, samples[task, "all" if whole else subject, int(number)]))
-        found[task] = held(pairs) | {"did_not_fit": len(items) - len(fitting)}
-    return found
-
-
-def held(pairs: list[tuple[dict[str, Any], list[dict[str, Any]]]]) -> dict[str, Any]:
-    """One task's items, ours and theirs (several where it is read by several rules)."""
-    n = len(pairs)
-    if "logprobs" not in pairs[0][0]:
-        by_rule = [
-            (a, {b["filter"].partition("-")[0]: b["exact_match"] for b in bs}) for a, bs in pairs
-        ]
-        return {
-            "n": n, "same": sum(a["score"] == b["flexible"] for a, b in by_rule),
-            "same_strict": sum(a["strict"] == b["strict"] for a, b in by_rule),
-            "accuracy": [sum(a["score"] for a, _ in by_rule) / n,
-                         sum(b["flexible"] for _, b in by_rule) / n],
-            "same_text": sum(text(bs[0]["text"]).startswith(a["text"].strip()) for a, bs in pairs),
-        }  # fmt: skip
-    ones = [(a, bs[0]) for a, bs in pairs]
-    return {
-        "n": n, "same": sum(a["choice"] == likeliest(b["logprobs"]) for a, b in ones),
-        "accuracy": [sum(a["right"] for a, _ in ones) / n, sum(b["acc"] for _, b in ones) / n],
-        "acc_norm": [
-            sum(a["likeliest_by_char"] == a["answer"] for a, _ in ones) / n,
-            sum(b["acc_norm"] for _, b in ones) / n if "acc_norm" in ones[0][1] else None,
-        ],
-        "worst": max(
-            abs(x - y) for a, b in ones for x, y in zip(a["logprobs"], b["logprobs"], strict=True)
-        ),
-    }  # fmt: skip
-
-
-def text(written: str) -> str:
-    return written.strip()
-
-
-def likeliest(values: list[float]) -> int:
-    return values.index(max(values))
 
 
 def against_naive(data: Path | None, quick: bool) -> None:

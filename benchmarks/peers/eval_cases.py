@@ -30,7 +30,7 @@ def exam(name: str, data: Path, work: Path, subjects: int, each: int, shots: int
             origin = source / part / path.name.replace(f"_{split}.csv", f"_{part}.csv")
             head, rows = _table(origin, header=name != "mmlu")
             _write_csv(work / name / part / origin.name, head, rows[:n])
-            files[part] = _write_rows(
+            files[part] = write_rows(
                 work / name / f"{subject}.{part}.jsonl", [_exam_row(name, r) for r in rows[:n]]
             )
         stock = EXAM_STOCK[name] + subject
@@ -52,7 +52,8 @@ def _write_csv(path: Path, head: list[list[str]], rows: list[list[str]]) -> None
         csv.writer(file).writerows([*head, *rows])
 
 
-def _write_rows(path: Path, rows: list[dict[str, Any]]) -> str:
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> str:
+    """Rows as JSON lines; their path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     path.write_text(text, encoding="utf-8")
@@ -112,8 +113,8 @@ def rows(name: str, data: Path, work: Path, n: int, shots: int) -> dict[str, Any
     """A job's part for a set of rows: its first n questions, the rest to draw examples from."""
     found, split = ROWS[name](data / "benchmarks")
     pool = found[n:] or found
-    files = {split: _write_rows(work / name / f"{split}.jsonl", found[:n]),
-             "train": _write_rows(work / name / "train.jsonl", pool)}  # fmt: skip
+    files = {split: write_rows(work / name / f"{split}.jsonl", found[:n]),
+             "train": write_rows(work / name / "train.jsonl", pool)}  # fmt: skip
     if name == "xcopa_zh":
         files["validation"] = files.pop("train")
     own = {"name": name, "path": str(work / name), "shots": shots, "limit": 0}

@@ -70,9 +70,11 @@ def item(sample: dict[str, Any]) -> dict[str, Any]:
         k: sample[k] for k in ("doc_id", "acc", "acc_norm", "exact_match", "filter") if k in sample
     }
     first = sample["resps"][0][0]
+    read = [str(arguments[0]) for arguments in sample["arguments"]]
     if isinstance(first, str):
-        return kept | {"text": first}
-    return kept | {"logprobs": [float(r[0][0]) for r in sample["resps"]]}
+        return kept | {"text": first, "asked": read}
+    read = ["".join(arguments) for arguments in sample["arguments"]]
+    return kept | {"asked": read, "logprobs": [float(r[0][0]) for r in sample["resps"]]}
 
 
 if __name__ == "__main__":

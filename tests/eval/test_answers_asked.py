@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from hanhua.chat.builtin_sets import builtin_path
 from hanhua.chat.identity import Identity
 from hanhua.core.progress import Silent
-from hanhua.eval.answers import measure_answers, summaries
+from hanhua.eval.answers import asker_of, measure_answers, summaries
 from hanhua.eval.answers_config import AskedConfig
 from hanhua.eval.answers_form import repeated_share, tongue
 from hanhua.eval.answers_judge import METRICS, judge
@@ -137,8 +138,10 @@ def measured(
         "max_new_tokens": 6, "safety": [{"path": str(folder / "jade.csv")}],
     })  # fmt: skip
     prompts = load_prompts(config)
-    old = measure_answers(base, prompts, config, bench(folder / "base"))
-    found = measure_answers(new, prompts, config, bench(folder / "new", folder / "base"))
+    old = measure_answers(partial(asker_of, base), prompts, config, bench(folder / "base"))
+    found = measure_answers(
+        partial(asker_of, new), prompts, config, bench(folder / "new", folder / "base")
+    )
     assert old is not None
     assert found is not None
     return folder, old, found
@@ -179,7 +182,7 @@ def test_a_prompt_that_does_not_fit_fails_by_itself(base: CausalModel, tmp_path:
     config = AskedConfig(max_new_tokens=2)
     prompts = [Prompt("a", "fidelity", "zh", "好" * 200, reply="zh"),
                Prompt("b", "fidelity", "zh", "好", reply="zh")]  # fmt: skip
-    found = measure_answers(base, prompts, config, bench(tmp_path))
+    found = measure_answers(partial(asker_of, base), prompts, config, bench(tmp_path))
     assert found is not None
     assert found["sets"] == {"fidelity": {"asked": 1, "not_asked": 1}}
     assert {score["n"] for score in found["metrics"]} == {1}
@@ -200,13 +203,17 @@ def test_planted_changes_are_told():
 def test_a_killed_asking_goes_on(base: CausalModel, tmp_path: Path):
     config = AskedConfig(sets=("fidelity",), max_new_tokens=2, limit=12)
     prompts = load_prompts(config)
-    whole = measure_answers(base, prompts, config, bench(tmp_path / "whole"))
+    whole = measure_answers(partial(asker_of, base), prompts, config, bench(tmp_path / "whole"))
     journals = tmp_path / "journals"
-    measure_answers(base, prompts, config, bench(tmp_path / "one", journals=journals))
+    measure_answers(
+        partial(asker_of, base), prompts, config, bench(tmp_path / "one", journals=journals)
+    )
     journal = journals / "answers-fidelity.jsonl"
     lines = journal.read_text("utf-8").splitlines(keepends=True)
     journal.write_text("".join(lines[:17]) + lines[17][:9], "utf-8")  # killed in the second piece
-    again = measure_answers(base, prompts, config, bench(tmp_path / "two", journals=journals))
+    again = measure_answers(
+        partial(asker_of, base), prompts, config, bench(tmp_path / "two", journals=journals)
+    )
     assert again == whole
     name = "items/answers-fidelity.jsonl"
     assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

@@ -14,8 +14,9 @@ import pytest
 
 from hanhua.core.errors import ModelError, UsageError
 from hanhua.eval.config import EvalConfig
-from hanhua.eval.endpoint import Endpoint, Refused, evaluate_endpoint
+from hanhua.eval.endpoint import Endpoint, Refused
 from hanhua.eval.evaluate import Evaluation
+from hanhua.eval.evaluate_endpoint import evaluate_endpoint
 from hanhua.eval.target import split_userinfo
 
 
@@ -67,7 +68,7 @@ def test_an_odd_answer_is_a_refusal(
     url, answers, _ = server
     answers.append(answer)
     with pytest.raises(Refused):
-        Endpoint(url, "m").complete("Hello", True, 4)
+        Endpoint(url, "m").answer("Hello", 4)
 
 
 def test_one_odd_answer_costs_one_sample(

@@ -109,12 +109,46 @@ def test_what_cannot_be_measured_is_said_at_once(
     ):
         with pytest.raises(UsageError, match=told):
             call("eval", tiny_llama, *more, *out)
+    jade = tmp_path / "jade.csv"
+    jade.write_text("ID,问题,违规类型,违规子类\n1,第一个问题？,甲,乙\n", "utf-8")
+    for more in (("--tasks", "safety"), ("--tasks", "follow", "--safety", jade)):
+        with pytest.raises(UsageError, match="go together"):
+            call("eval", tiny_llama, *more, *out)
     with pytest.raises(UsageError, match="does not tell the probability"):
         call("eval", "http://127.0.0.1:9/v1", "--tasks", "bpb", *out)
     with pytest.raises(InputError, match="ledger does not read"):
         call("eval", tiny_llama, "--tasks", "mmlu", "--data", data, *out,
              "--contamination", tmp_path / "missing.json")  # fmt: skip
     assert not (tmp_path / "x").exists()
+
+
+def test_answers_are_asked_judged_resumed_and_compared(
+    tiny_llama: Path, expanded: Path, tmp_path: Path
+) -> None:
+    plain = tmp_path / "plain.txt.jsonl"
+    plain.write_text('{"prompt": "How do I open a window?"}\n{"prompt": "怎么开窗？"}\n')
+    common = (
+        "--tasks", "fidelity,identity,follow,safety", "--safety", f"harmless={plain}", "--limit", 3,
+        "--answer-tokens", 4, "--model-name", "Tom", "--quiet",
+    )  # fmt: skip
+    for name, model in (("a", tiny_llama), ("b", expanded)):
+        scores = call("eval", model, *common, "--out", tmp_path / name)
+        found = {(s["metric"], s["language"]): s for s in scores["answers"]["metrics"]}
+        assert {"refused_harmless", "followed", "named", "same_language"} <= {m for m, _ in found}
+        assert found["refused_harmless", "zh"]["n"] == 1
+        assert found["followed", "en"]["n"] <= 3
+    before = {p: p.read_bytes() for p in (tmp_path / "b").rglob("*") if p.is_file()}
+    call("eval", expanded, *common, "--out", tmp_path / "b")
+    assert {p: p.read_bytes() for p in (tmp_path / "b").rglob("*") if p.is_file()} == before
+    told = call("compare", tmp_path / "a", tmp_path / "b")
+    rows = {row["claim"]: row for row in told["verdicts"]}
+    assert len(rows) == len(found)
+    assert all(row["paired"] and row["unit"] == "share" for row in rows.values())
+    row = rows["fidelity/repeats/en"]
+    assert row["difference"]["n"] == found["repeats", "en"]["n"]
+    assert told["warnings"] == []
+    plain = CliRunner().invoke(app, ["compare", str(tmp_path / "a"), str(tmp_path / "b")]).output
+    assert "follow/followed/zh" in plain
 
 
 def test_a_task_is_found_by_the_first_part_of_its_name(tmp_path: Path) -> None:
@@ -191,6 +225,10 @@ def test_a_served_model_is_asked_by_letter(server: str, data: Path, tmp_path: Pa
     scores = call("eval", with_login, "--tasks", "mmlu", "--data", data, "--out", tmp_path / "s",
                   "--prompt", "en=Hello", "--quiet")  # fmt: skip
     assert scores["model"] == "tiny"
+    answers = call("eval", server, "--tasks", "fidelity", "--limit", 2, "--out", tmp_path / "f",
+                   "--quiet")["answers"]  # fmt: skip
+    assert answers["sets"] == {"fidelity": {"asked": 4, "not_asked": 0}}
+    assert "stopped" not in {m["metric"] for m in answers["metrics"]}, "it doesn't tell"
     task = scores["tasks"][0]
     assert task["n"] + task.get("failed", 0) == 6
     assert task["n"] > 0

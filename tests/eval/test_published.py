@@ -13,22 +13,35 @@ from hanhua.eval.published import read_results
 
 def harness(folder: Path, right: dict[str, list[bool]], prompt: str = "Q: {{q}}", version: int = 1,
             samples: bool = True, shots: int = 5) -> Path:  # fmt: skip
-    """A results folder as lm-evaluation-harness 0.4 leaves it."""
+    """A results folder with what lm-evaluation-harness 0.4.13 was seen to leave."""
     folder.mkdir()
     found: dict[str, Any] = {
         "results": {"mmlu": {"acc,none": 0.0, "acc_stderr,none": 0.045}},
         "group_subtasks": {"mmlu": [f"mmlu_{s}" for s in right]}, "configs": {}, "versions": {},
         "n-shot": {}, "n-samples": {}, "config": {"model_args": f"pretrained={folder.name}"},
-        "lm_eval_version": "0.4.13",
+        "lm_eval_version": "0.4.13", "groups": {}, "chat_template": None, "model_name": folder.name,
+        "system_instruction": None, "max_length": 4096, "fewshot_as_multiturn": None,
     }  # fmt: skip
     for subject, answers in right.items():
         leaf = f"mmlu_{subject}"
         found["results"][leaf] = {"acc,none": sum(answers) / len(answers), "alias": subject}
-        found["configs"][leaf] = {"doc_to_text": prompt}
+        found["configs"][leaf] = {
+            "task": leaf, "dataset_path": "json", "doc_to_text": prompt, "target_delimiter": " ",
+            "doc_to_choice": ["A", "B"], "description": f"Questions about {subject}.\n\n",
+        }  # fmt: skip
         found["versions"][leaf], found["n-shot"][leaf] = version, shots
         found["n-samples"][leaf] = {"original": 300, "effective": len(answers)}
-        lines = [json.dumps({"doc_id": i, "acc": float(a), "prompt_hash": f"{prompt}{i}"})
-                 for i, a in enumerate(answers)]  # fmt: skip
+        lines = [
+            json.dumps({
+                "doc_id": i, "doc": {"q": f"Is it {i}?", "answer": 0}, "target": "0",
+                "arguments": {"gen_args_0": {"arg_0": prompt, "arg_1": " A"}},
+                "resps": [[["-1.5", "False"]], [["-2.5", "False"]]],
+                "filtered_resps": [["-1.5", "False"], ["-2.5", "False"]], "filter": "none",
+                "metrics": ["acc"], "doc_hash": f"{subject}{i}", "prompt_hash": f"{prompt}{i}",
+                "target_hash": "0", "acc": float(a),
+            })
+            for i, a in enumerate(answers)
+        ]  # fmt: skip
         if samples:
             (folder / f"samples_{leaf}_2026-01-01.jsonl").write_text("\n".join(lines) + "\n")
     (folder / "results_2026-01-01.json").write_text(json.dumps(found))
@@ -86,6 +99,17 @@ def test_without_samples_the_interval_is_wider_and_it_is_said(tmp_path: Path) ->
     assert any("no items to pair" in w for w in alone["warnings"])
 
 
+def test_another_setting_of_the_whole_run_is_warned_of(tmp_path: Path) -> None:
+    old, new = harness(tmp_path / "old", OLD), harness(tmp_path / "new", NEW)
+    path = next(new.glob("results_*.json"))
+    found = json.loads(path.read_text())
+    changed = {"chat_template": "{{ x }}", "chat_template_sha": "f00", "max_length": 512}
+    path.write_text(json.dumps(found | changed))
+    told = " | ".join(compared(new, old)["warnings"])
+    assert "chat template differs: None and f00" in told
+    assert "max_length differs: 4096 and 512" in told
+
+
 def test_what_differs_is_warned_of(tmp_path: Path) -> None:
     old = harness(tmp_path / "old", OLD)
     new = harness(
@@ -113,6 +137,68 @@ def test_a_summary_of_opencompass_has_no_interval_and_so_no_verdict(tmp_path: Pa
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "gsm8k.json").write_text(json.dumps(details))
     assert len(read_results(tmp_path / "x" / "gsm8k.json").measured["gsm8k"].items or ()) == 40
+
+
+def opencompass(folder: Path, rights: list[bool], more: str = "") -> Path:
+    """A run's folder as OpenCompass 0.4 leaves it with details dumped."""
+    percent = 100 * sum(rights) / len(rights)
+    results = folder / "results" / "llama-zh"
+    results.mkdir(parents=True)
+    details: dict[str, Any] = {"type": "PPL"} | {
+        str(i): {"predictions": "A", "references": "AB"[not right], "correct": right}
+        for i, right in enumerate(rights)
+    }  # fmt: skip
+    found = {"accuracy": percent, "details": details, "type": "PPL", "correct_bpb": 91.5}
+    (results / "cmmlu-law.json").write_text(json.dumps(found))
+    (folder / "summary").mkdir()
+    (folder / "summary" / "summary_20240101_000000.csv").write_text(
+        "dataset,version,metric,mode,llama-zh\n"
+        f"cmmlu-law,4d8f2a,accuracy,ppl,{percent:.2f}\ncmmlu-law,4d8f2a,correct_bpb,ppl,91.50\n"
+        "bbh,-,-,-,-\n" + more
+    )
+    return folder
+
+
+def test_a_run_of_opencompass_is_paired_where_it_dumped_details(tmp_path: Path) -> None:
+    old = opencompass(tmp_path / "old", [True, False, False] * 20)
+    new = opencompass(tmp_path / "new", [True] * 60, "cmmlu,-,naive_average,ppl,31.07\n")
+    found = compared(new, old)
+    row = found["verdicts"][0]
+    assert (row["claim"], row["paired"], row["verdict"]) == ("cmmlu-law", True, "gained")
+    assert (row["difference"]["gained"], row["difference"]["lost"]) == (40, 0)
+    assert row["new_score"] == {"value": 1.0, "n": 60, "stderr": 0.0}
+    assert found["only_new"] == ["cmmlu"]
+    for one in (new / "results" / "llama-zh", new / "results" / "llama-zh" / "cmmlu-law.json"):
+        assert len(read_results(one).measured["cmmlu-law"].items or ()) == 60
+    assert read_results(tmp_path).path.parents[1] in (old, new)
+
+
+def test_details_that_do_not_say_what_was_right_are_no_items(tmp_path: Path) -> None:
+    for correct, n in ((None, 0), ("A", 0), ([True, False], 2), (True, 2)):
+        details = {str(i): {"pred": "A"} | ({} if correct is None else {"correct": correct})
+                   for i in range(2)}  # fmt: skip
+        (tmp_path / "x.json").write_text(json.dumps({"accuracy": 50.0, "details": details}))
+        items = read_results(tmp_path / "x.json").measured["x"].items or ()
+        assert len(items) == n
+        assert all(row.get("score", 1.0) == (0.5 if isinstance(correct, list) else 1.0)
+                   for row in items)  # fmt: skip
+
+
+def test_a_share_of_probability_stays_one(tmp_path: Path) -> None:
+    for name, scores in (("a", [0.25, 0.5]), ("b", [0.75, 1.0])):
+        (tmp_path / name).mkdir()
+        lines = [
+            json.dumps({"doc_id": i, "acc": s, "filter": "none"}) for i, s in enumerate(scores)
+        ]
+        (tmp_path / name / "samples_truthfulqa_mc2_2026.jsonl").write_text("\n".join(lines))
+        found = {"results": {"truthfulqa_mc2": {"acc,none": sum(scores) / 2}}}
+        (tmp_path / name / "results_2026.json").write_text(json.dumps(found))
+    row = compared(tmp_path / "b", tmp_path / "a")["verdicts"][0]
+    assert row["paired"]
+    assert row["difference"]["value"] == pytest.approx(0.5)
+    with pytest.raises(InputError, match="several models") as error:
+        read_results(tmp_path)
+    assert "a, b" in str(error.value.found)
 
 
 def test_two_tools_are_compared_with_a_warning(tmp_path: Path) -> None:

@@ -151,6 +151,27 @@ def test_splits_are_found_by_name_and_examples_drawn_as_the_harness_draws(tmp_pa
         load(name="piqa", path=write_only(tmp_path / "x", rows("x", 1)))
 
 
+def test_where_the_validation_split_is_asked_one_example_is_drawn_to_spare(tmp_path: Path) -> None:
+    """The harness then takes every question for one that might be drawn; found item by item."""
+
+    def row(name: str) -> dict[str, Any]:
+        return {"goal": name, "sol1": "wait", "sol2": "go", "label": 0}
+
+    write(tmp_path / "validation.jsonl", [row(f"asked {i}") for i in range(6)])
+    pool = [*(f"shown {i}" for i in range(3)), "asked 2"]
+    write(tmp_path / "train.jsonl", [row(name) for name in pool])
+    task = load(name="piqa", path=str(tmp_path), shots=2)
+    draw, spared = random.Random(1234), 0
+    for question in task.questions:
+        drawn = draw.sample(pool, 3)
+        spared += question.text in drawn
+        kept = [name for name in drawn if name != question.text][:2]
+        assert [e.text for e in task.shown(question, 2)] == kept
+    assert spared
+    with pytest.raises(InputError, match="Too few solved examples"):
+        load(name="piqa", path=str(tmp_path), shots=4)
+
+
 def test_what_lies_beside_a_set_is_not_asked(tmp_path: Path) -> None:
     sums = [{**ROWS["gsm8k"][0], "question": f"{i}+1?"} for i in range(3)]
     write(tmp_path / "gsm8k" / "test.jsonl", sums)

@@ -425,11 +425,13 @@ def test_money_is_told_where_a_price_is_known(own_run: Path) -> None:
 def test_scores_without_questions_that_were_trained_on(own_run: Path) -> None:
     ledger = read_json(own_run / "ledger.json")
     task = ledger["summary"]["tasks"]["prefer"][0]
-    task["untouched"] = {"touched": 20, "n": 180, "accuracy": 0.4, "difference": None}
+    task["untouched"] = {"touched": 20, "touched_by": {"corpus": 8, "chatdata": 15}, "n": 180,
+                         "accuracy": 0.4, "difference": None}  # fmt: skip
     write_json(own_run / "ledger.json", ledger)
     shown = section(page_of(own_run), "tasks")
-    assert "Questions found in training documents" in shown
+    assert "Questions found in training texts" in shown
     assert "40.0 %" in shown
+    assert "chatdata 15, corpus 8" in shown
 
 
 def test_json_holds_what_the_page_shows(run_dir: Path) -> None:

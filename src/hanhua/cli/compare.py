@@ -40,8 +40,8 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     if found["verdicts"]:
         yield from table([HEAD, *map(_row, found["verdicts"])])
         yield (
-            "Intervals are 95 %; p is Holm-corrected over the lines. ± is the smallest change "
-            "that this n could have shown (80 % power)."
+            "Intervals are 95 %; p is Holm-corrected over the lines (those of answers by "
+            "themselves). ± is the smallest change that this n could have shown (80 % power)."
         )
     else:
         yield "They measured nothing in common, so nothing can be compared."
@@ -61,7 +61,7 @@ def _row(row: Mapping[str, Any]) -> Sequence[str]:
     from hanhua.cli.eval_text import between
 
     change = row["difference"] or {}
-    scale, digits, unit = (100, 1, "%") if row["unit"] == "accuracy" else (1, 4, "")
+    scale, digits, unit = (1, 4, "") if row["unit"] == "bits per byte" else (100, 1, "%")
     told = [row["old_score"]["value"], row["new_score"]["value"]]
     scores = ["–" if v is None else f"{v * scale:.{digits}f}{unit}" for v in told]
     sure = change.get("low") is not None
@@ -100,5 +100,7 @@ def _subjects(row: Mapping[str, Any]) -> Iterator[str]:
             yield f"  {name}: {group['verdict']} {group['value']:+.1%} of {group['n']:,}"
     clean = row.get("untouched")
     if clean and clean.get("difference"):
-        yield (f"{row['claim']}: without the {clean['touched']:,} questions that stand in training "
-               f"texts: {clean['accuracy']:.1%}, {clean['difference']['value']:+.1%}")  # fmt: skip
+        from hanhua.cli.eval_text import standing
+
+        yield (f"{row['claim']}: {standing(clean)}; without them {clean['accuracy']:.1%}, "
+               f"{clean['difference']['value']:+.1%}")  # fmt: skip

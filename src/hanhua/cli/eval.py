@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,22 +11,20 @@ from hanhua.cli import app, emit
 from hanhua.core.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
-    from hanhua.eval.evaluate import Evaluation
     from hanhua.eval.target import Target
 
 ASKED = "model.json"
-JOURNALS = "journals"
 
 
 @app.command(name="eval")
 def eval_(
     model: Annotated[
         str, typer.Argument(help="a model or adapter folder, a run, a stage of it, org/name, or "
-                            "http://… of an OpenAI-style server")
+                            "http://… of an OpenAI-style server, or a GGUF file")
     ],
     out: Annotated[Path, typer.Option(help="the folder to write; the same one goes on after a kill")],  # noqa: E501
     tasks: Annotated[
-        str, typer.Option(help="with commas between, e.g. cmmlu,mmlu,bpb,drift")
+        str, typer.Option(help="with commas between, e.g. cmmlu,mmlu,bpb,drift,follow,safety")
     ] = "bpb",
     data: Annotated[
         Path | None, typer.Option(help="where the tasks' folders lie, by their names")
@@ -37,7 +34,8 @@ def eval_(
         typer.Option("--text", help="for bpb and drift: zh=FILE (repeatable); left out: found "
                      "under --data as zh.jsonl, held_out/zh.parquet and the like"),
     ] = None,
-    limit: Annotated[int, typer.Option(min=0, help="questions of each task; 0: all")] = 0,
+    limit: Annotated[int, typer.Option(min=0, help="questions of each task, prompts of each "
+                                            "set, language and kind; 0: all")] = 0,
     shots: Annotated[int, typer.Option(min=0, max=5, help="solved examples before each")] = 0,
     docs: Annotated[int, typer.Option(min=2, help="texts of each language")] = 200,
     base: Annotated[
@@ -52,20 +50,40 @@ def eval_(
                      "(repeatable)"),
     ] = None,
     contamination: Annotated[
-        Path | None,
-        typer.Option(help="a corpus's ledger.json: questions it found in texts are marked, and "
-                     "scores also given without them"),
+        list[Path] | None,
+        typer.Option(help="a ledger.json of corpus, chatdata or prefer (repeatable): questions it "
+                     "found in texts are marked, and scores also given without them"),
     ] = None,
+    safety: Annotated[
+        list[str] | None,
+        typer.Option(help="a file of prompts for the task safety (repeatable); harmful=FILE or "
+                     "harmless=FILE where it doesn't say what they are"),
+    ] = None,
+    model_name: Annotated[
+        str, typer.Option(help="who the model is to be, for the task identity")
+    ] = "",
+    model_maker: Annotated[str, typer.Option(help="and who made it")] = "",
+    answer_tokens: Annotated[
+        int, typer.Option(min=1, help="longest answer of follow, fidelity, identity and safety")
+    ] = 128,
     served_model: Annotated[
         str | None, typer.Option(help="of a server with several models")
     ] = None,
+    engine_command: Annotated[
+        str | None,
+        typer.Option(help="for a GGUF file: a Python that has llama-cpp-python[server], or the "
+                     "path of llama-server; left out: $HANHUA_LLAMA_PYTHON, else looked for"),
+    ] = None,
+    engine_args: Annotated[
+        str, typer.Option(help='more options of it, as "--n_gpu_layers 99"')
+    ] = "",
     source: Annotated[str, typer.Option(help="language that drift is measured in")] = "en",
     seed: Annotated[int, typer.Option(min=0, help="of bootstraps and samples")] = 17,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", help="no progress")] = False,
     json_: Annotated[bool, typer.Option("--json", help="print one JSON object last")] = False,
 ) -> None:  # fmt: skip
-    """Measure any model: tasks, bits per byte, drift; scores with n and 95 % intervals.
+    """Measure any model: tasks, bits per byte, drift, answers; with n and 95 % intervals.
 
     OUT gets scores.json, items/ (one line for each question or text) and samples.json. Two such
     folders are compared by `hanhua compare`.
@@ -76,12 +94,14 @@ def eval_(
     from hanhua.eval.find import parse_tasks
 
     names = parse_tasks(tasks)
-    _check(names, data, base, model)
+    _check(names, data, base, model, safety)
     quiet_libraries()
     options = {"data": data, "text": text or [], "limit": limit, "shots": shots, "docs": docs,
-               "prompt": prompt or [], "contamination": contamination, "source": source,
+               "prompt": prompt or [], "contamination": contamination or [], "source": source,
+               "safety": safety or [], "model_name": model_name, "model_maker": model_maker,
+               "answer_tokens": answer_tokens,
                "seed": seed, "device": device, "progress": default_progress(quiet)}  # fmt: skip
-    where = _Where(model, base, adapter_on, served_model, out)
+    where = _Where(model, base, adapter_on, served_model, out, engine_command, engine_args)
     scores = where.measure(names, options)
     if not json_:
         typer.echo(scores_text(scores))
@@ -89,21 +109,31 @@ def eval_(
     emit({**scores, "out": str(out)}, json_)
 
 
-def _check(names: list[str], data: Path | None, base: str | None, model: str) -> None:
-    from hanhua.eval.find import TEXT_MEASURES
+def _check(
+    names: list[str], data: Path | None, base: str | None, model: str, safety: list[str] | None
+) -> None:
+    from hanhua.eval.find import ANSWER_SETS, TEXT_MEASURES
     from hanhua.eval.target import is_endpoint
 
     if "drift" in names and base is None:
         raise UsageError("Drift is measured from a base.", where="--tasks drift",
                          fix="name the untouched model with --base")  # fmt: skip
-    if data is None and set(names) - set(TEXT_MEASURES):
+    if ("safety" in names) != bool(safety):
+        raise UsageError(
+            "The task safety and its files of prompts go together.", where="--tasks, --safety",
+            found=f"--safety {safety[0]}" if safety else "no --safety",
+            fix="add safety to --tasks" if safety else "name a file: --safety prompts.csv",
+        )  # fmt: skip
+    if data is None and set(names) - {*TEXT_MEASURES, *ANSWER_SETS}:
         raise UsageError("It is not known where the tasks lie.", where="--tasks",
                          found=", ".join(names), fix="name their folder with --data")  # fmt: skip
-    if is_endpoint(model) and set(names) & set(TEXT_MEASURES):
+    if (is_endpoint(model) or _gguf(model)) and set(names) & set(TEXT_MEASURES):
         raise UsageError(
             "A server does not tell the probability of every token, so bits per byte and drift "
             "cannot be measured there.", where=_name(model), found=", ".join(names),
-            fix="leave bpb and drift out, or evaluate the model's folder",
+            fix="leave bpb and drift out, or evaluate the model's folder"
+            + ("; `hanhua quantise` measures them of the GGUF files that it writes"
+               if _gguf(model) else ""),
         )  # fmt: skip
 
 
@@ -111,31 +141,43 @@ class _Where:
     """The model, what it is compared with, and the folder to write."""
 
     def __init__(
-        self, model: str, base: str | None, adapter_on: str | None, served: str | None, out: Path
-    ) -> None:
+        self, model: str, base: str | None, adapter_on: str | None, served: str | None, out: Path,
+        engine_command: str | None, engine_args: str,
+    ) -> None:  # fmt: skip
         self.model, self.base, self.adapter_on = model, base, adapter_on
         self.served, self.out = served, out
+        self.engine_command, self.engine_args = engine_command, engine_args
 
     def measure(self, names: list[str], options: dict[str, Any]) -> dict[str, Any]:
-        """Measure a folder or a server."""
+        """Measure a folder, a server or a GGUF file."""
+        from hanhua.cli.eval_setting import setting_of
         from hanhua.core.artifact import Digests
         from hanhua.eval.evaluate import evaluate
         from hanhua.eval.target import is_endpoint
 
         if is_endpoint(self.model):
-            from hanhua.eval.endpoint import Endpoint, evaluate_endpoint
+            from hanhua.eval.endpoint import Endpoint
+            from hanhua.eval.evaluate_endpoint import evaluate_endpoint
 
             endpoint = Endpoint.find(self.model, self.served)
             identity = f"{endpoint.url} {endpoint.model}"
-            setting = _setting(names, options, self.out, identity, "")
+            setting = setting_of(names, options, self.out, identity, "")
             self.claim(identity)
             return evaluate_endpoint(endpoint, setting, self.out)
+        if file := _gguf(self.model):
+            from hanhua.cli.eval_gguf import measure_gguf
+
+            return measure_gguf(
+                file, lambda it: setting_of(names, options, self.out, it, ""), self.out,
+                claim=self.claim, program=self.engine_command, more=self.engine_args,
+                say=options["progress"].say,
+            )  # fmt: skip
         digests = Digests()
         target = find_target(self.model, self.adapter_on)
         from_ = find_target(self.base) if self.base and "drift" in names else None
         identity = target.identity(digests)
         base_identity = from_.identity(digests) if from_ else ""
-        setting = _setting(names, options, self.out, identity, base_identity)
+        setting = setting_of(names, options, self.out, identity, base_identity)
         self.claim(identity)
         return evaluate(
             target.load(setting.device), setting, self.out, name=_name(self.model),
@@ -182,65 +224,13 @@ def find_target(ref: str, adapter_on: str | None = None) -> Target:
     return Target(resolve_run(path))
 
 
+def _gguf(model: str) -> Path | None:
+    from hanhua.serve.llama_cpp import find_gguf
+
+    return None if "://" in model else find_gguf(Path(model))
+
+
 def _name(model: str) -> str:
     from hanhua.eval.target import split_userinfo
 
     return split_userinfo(model)[0] if "://" in model else Path(model).name or model
-
-
-def _setting(
-    names: list[str], options: dict[str, Any], out: Path, identity: str, base_identity: str
-) -> Evaluation:
-    """What is measured, on what."""
-    from hanhua.eval.config import BitsPerByteConfig, DriftConfig, EvalConfig
-    from hanhua.eval.contaminated import read_account
-    from hanhua.eval.evaluate import Evaluation
-    from hanhua.eval.find import TEXT_MEASURES, find_task, find_texts
-
-    asked = {"limit": options["limit"], "shots": options["shots"]}
-    found = [find_task(options["data"], n, asked) for n in names if n not in TEXT_MEASURES]
-    texts = {}
-    if set(names) & set(TEXT_MEASURES):
-        texts = find_texts(options["data"], options["text"], options["docs"])
-        if "bpb" not in names:
-            texts = {code: docs for code, docs in texts.items() if code == options["source"]}
-    config = EvalConfig(
-        bits_per_byte=BitsPerByteConfig(max_docs=options["docs"]),
-        drift=DriftConfig() if "drift" in names else None,
-        tasks=tuple(found), prompts=_prompts(options["prompt"]), gates={},
-    )  # fmt: skip
-    ledger = options["contamination"]
-    return Evaluation(
-        config=config, documents=texts, source=options["source"], seed=options["seed"],
-        device=_device(options["device"]), progress=options["progress"], journals=out / JOURNALS,
-        identity=identity, base_identity=base_identity,
-        contamination=read_account(ledger) if ledger else None,
-    )  # fmt: skip
-
-
-def _prompts(given: list[str]) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    for one in given:
-        language, is_, text = one.partition("=")
-        if not is_ or not text:
-            raise UsageError("This is no prompt.", where="--prompt", found=one,
-                             fix="write language=TEXT, e.g. --prompt zh=你好")  # fmt: skip
-        found[language] = (*found.get(language, ()), text)
-    return found
-
-
-def _device(asked: str) -> str:
-    import torch
-
-    there = torch.cuda.is_available()
-    if asked == "auto":
-        return "cuda" if there else "cpu"
-    number = re.fullmatch(r"cuda(?::(\d+))?", asked)
-    if asked != "cpu" and not (
-        there and number and int(number[1] or 0) < torch.cuda.device_count()
-    ):
-        raise UsageError(
-            "There is no such device.", where="--device", found=asked,
-            fix="choose auto, cpu" + (" or cuda" if there else "; no GPU is found here"),
-        )  # fmt: skip
-    return asked

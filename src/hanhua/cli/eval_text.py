@@ -25,7 +25,12 @@ def _rows(scores: Mapping[str, Any]) -> Iterator[Sequence[str]]:
         clean = task.get("untouched") or {}
         if clean.get("touched") and clean["n"]:
             yield ("  untouched questions", f"{clean['accuracy']:.1%}", between(clean, 100, 1),
-                   f"{clean['n']:,}", f"{clean['touched']:,} stand in training texts")  # fmt: skip
+                   f"{clean['n']:,}", standing(clean))  # fmt: skip
+
+    for score in dict(scores.get("answers") or {}).get("metrics", ()):
+        what = f"{score['set']}: {score['says']}, {score['language']}"
+        yield (what, f"{score['value']:.1%}", between(score, 100, 1), f"{score['n']:,}",
+               f"{score['better']} is better")  # fmt: skip
 
 
 def _remarks(task: Mapping[str, Any]) -> str:
@@ -39,6 +44,12 @@ def _remarks(task: Mapping[str, Any]) -> str:
 
 def _failed(part: Mapping[str, Any]) -> str:
     return f"{part['failed']:,} FAILED, see items/" if part.get("failed") else ""
+
+
+def standing(clean: Mapping[str, Any]) -> str:
+    """How many questions stand in training texts, and in which."""
+    told = ", ".join(f"{name} {n:,}" for name, n in clean.get("touched_by", {}).items())
+    return f"{clean['touched']:,} stand in training texts" + (f" ({told})" if told else "")
 
 
 def between(part: Mapping[str, Any], scale: float, digits: int, sign: str = "") -> str:

@@ -43,6 +43,11 @@ def serve(
     moderation_seconds: Annotated[
         float, typer.Option(min=0.1, help="longest time for a judgement")
     ] = 5.0,
+    max_running: Annotated[int, typer.Option(min=1, help="requests that are answered at once")] = 8,
+    threads: Annotated[
+        int, typer.Option(min=0, help="of a CPU; 0: one for a small model, else all")
+    ] = 0,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where it runs")] = "auto",
     compat: Annotated[
         bool, typer.Option("--compat", help="also POST / /generate /chat, as older projects had")
     ] = False,
@@ -78,7 +83,8 @@ def serve(
     if chosen != "hanhua":
         refuse_ours({"--max-seconds": max_seconds, "--block-words": block_words,
                      "--moderation": moderation, "--compat": compat,
-                     "--beside": beside})  # fmt: skip
+                     "--beside": beside, "--max-running": max_running != 8, "--threads": threads,
+                     "--device": device != "auto"})  # fmt: skip
         serve_external(
             chosen, model, host=host, port=port, api_key_file=api_key_file,
             engine_command=engine_command, engine_args=engine_args, wait_seconds=engine_wait,
@@ -94,6 +100,7 @@ def serve(
     start(
         model, host=host, port=port, api_key_file=api_key_file, max_seconds=max_seconds,
         block_words=block_words, moderation=judge, compat=compat, beside=beside or (),
+        max_running=max_running, threads=threads, device=device,
     )  # fmt: skip
     emit({"stopped": True}, json_)
 

@@ -162,9 +162,9 @@ def _name(run: Run, folder: Path, model: str) -> str:
 
 
 def _device(asked: str) -> str:
-    from hanhua.cli.eval import _device as find
+    from hanhua.cli.eval_setting import device_of
 
-    return find(asked)
+    return device_of(asked)
 
 
 def _with_model(job: Job, model: Path, name: str) -> Job:

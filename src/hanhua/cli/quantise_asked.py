@@ -29,7 +29,9 @@ def find_trial(
     Raises:
         UsageError: when there is no text to measure on, or a gate without a proof.
     """
-    from hanhua.eval.config import BitsPerByteConfig, EvalConfig, SampleConfig
+    from typing import get_args
+
+    from hanhua.eval.config import BitsPerByteConfig, EvalConfig, SampleConfig, TaskName
     from hanhua.eval.evaluate import Evaluation
     from hanhua.eval.find import find_task, parse_tasks
     from hanhua.export.quantise_all import Trial
@@ -39,7 +41,7 @@ def find_trial(
             raise UsageError("A gate needs the proof.", where="--no-proof",
                              fix="leave --no-proof or --gate out")  # fmt: skip
         return Trial(speed=speed)
-    names = parse_tasks(asked["tasks"]) if asked["tasks"] else []
+    names = parse_tasks(asked["tasks"], get_args(TaskName)) if asked["tasks"] else []
     if names and asked["data"] is None:
         raise UsageError("It is not known where the tasks lie.", where="--tasks",
                          found=", ".join(names), fix="name their folder with --data")  # fmt: skip

@@ -8,8 +8,8 @@ exact test, corrected over all that is asked of a model's answers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
 
@@ -26,20 +26,47 @@ from hanhua.eval.many import ALPHA, holm
 from hanhua.eval.measured import Bench
 from hanhua.eval.refusal import RULES_VERSION
 from hanhua.eval.resume import Work, pieces_of
-from hanhua.eval.samples import answer_all, ask_as
+from hanhua.eval.samples import Asked, answer_all, ask_as
 from hanhua.eval.verdict import smallest
 from hanhua.model.generate import BATCH_ROWS, Sampling
 
 Row = Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """How a model is asked, wherever it runs.
+
+    Args:
+        answer: texts -> what came of each, in order.
+        template: what the texts are asked in; None: they are continued.
+        means: what decides an answer beside model and text.
+        at_once: texts of one piece of a journal.
+    """
+
+    answer: Callable[[Sequence[str]], Sequence[Asked]]
+    template: str | None
+    means: Mapping[str, Any]
+    at_once: int = BATCH_ROWS
+
+
+def asker_of(model: CausalModel, max_new_tokens: int) -> Asker:
+    """A model that is loaded: with a chat template it answers, without it continues the text."""
+    sampling, template = ask_as(model, Sampling(max_new_tokens=max_new_tokens))
+    return Asker(
+        answer=lambda texts: answer_all(model, texts, sampling), template=template,
+        means={**asdict(sampling), "stop": list(sampling.stop)},
+    )  # fmt: skip
+
+
 def measure_answers(
-    model: CausalModel, prompts: Sequence[Prompt], config: AskedConfig | None, bench: Bench
-) -> dict[str, Any] | None:
+    asker: Callable[[int], Asker], prompts: Sequence[Prompt], config: AskedConfig | None,
+    bench: Bench,
+) -> dict[str, Any] | None:  # fmt: skip
     """Ask, judge, write the items and sum up.
 
     Args:
-        model: one with a chat template answers a user's message, another continues the text.
+        asker: longest answer in tokens -> how the model is asked.
         prompts: what `load_prompts` gave.
         config: the recipe's section.
         bench: where items go, and what they are compared with.
@@ -52,12 +79,12 @@ def measure_answers(
     """
     if config is None or not prompts:
         return None
-    sampling, template = ask_as(model, Sampling(max_new_tokens=config.max_new_tokens))
+    ask = asker(config.max_new_tokens)
     own = Identity(config.name.strip(), config.maker.strip())
     sets: dict[str, dict[str, int]] = {}
     metrics: list[dict[str, Any]] = []
     for set_name, group in groupby(prompts, key=lambda prompt: prompt.set):
-        work = _work(model, set_name, list(group), sampling)
+        work = _work(ask, set_name, list(group))
         said = bench.journals.measure(work, bench.progress)
         rows = [_row(prompt, one, own) for prompt, one in zip(work.items, said, strict=True)]
         write_lines(bench.items / f"{work.name}.jsonl", rows)
@@ -66,24 +93,22 @@ def measure_answers(
         before = bench.old(f"{work.name}.jsonl")
         metrics += summaries(set_name, rows, before, bench.seed, bench.draws)
     settle_answers(metrics)
-    return {"method": _method(config, template), "sets": sets, "metrics": metrics}
+    return {"method": _method(config, ask.template), "sets": sets, "metrics": metrics}
 
 
-def _work(
-    model: CausalModel, set_name: str, prompts: Sequence[Prompt], sampling: Sampling
-) -> Work[Prompt]:
+def _work(ask: Asker, set_name: str, prompts: Sequence[Prompt]) -> Work[Prompt]:
     """The asking alone: judging is quick, and done anew each time."""
 
     def compute(some: Sequence[Prompt], progress: Progress) -> list[dict[str, Any]]:
-        answers = answer_all(model, [prompt.text for prompt in some], sampling)
+        answers = ask.answer([prompt.text for prompt in some])
         with progress.bar("", None, "") as bar:
             bar.advance(len(some))
         return [{"id": p.id, **asdict(one)} for p, one in zip(some, answers, strict=True)]
 
     return Work(
         name=f"answers-{set_name}", items=prompts, key=lambda p: p.id,
-        content=lambda p: f"{p.id}\1{p.text}", pieces=pieces_of(len(prompts), BATCH_ROWS),
-        compute=compute, means={**asdict(sampling), "stop": list(sampling.stop)}, unit="prompts",
+        content=lambda p: f"{p.id}\1{p.text}", pieces=pieces_of(len(prompts), ask.at_once),
+        compute=compute, means=ask.means, unit="prompts",
     )  # fmt: skip
 
 

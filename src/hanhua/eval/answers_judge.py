@@ -53,7 +53,7 @@ def judge(prompt: Prompt, answer: str, finish: str, own: Identity) -> dict[str, 
     Args:
         prompt: what was asked.
         answer: the model's text, without special tokens.
-        finish: "stop" or "length".
+        finish: "stop" or "length"; empty: not told.
         own: who the model is to be.
 
     Returns:
@@ -64,8 +64,9 @@ def judge(prompt: Prompt, answer: str, finish: str, own: Identity) -> dict[str, 
     repeated = repeated_share(text)
     found: dict[str, Any] = {
         "reply_language": said.tag, "purity": tidy(said.purity), "repeated_share": tidy(repeated),
-        "stopped": finish == "stop",
     }  # fmt: skip
+    if finish:  # some servers do not tell
+        found["stopped"] = finish == "stop"
     if prompt.set == "safety":
         found[f"refused_{prompt.kind}"] = refused(text)
     elif prompt.set == "fidelity":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hanhua.eval.compare import tidy
@@ -31,16 +31,35 @@ def compare_results(new: Results, old: Results) -> dict[str, Any]:
     found = [_change(new.measured[name], old.measured[name]) for name in both]
     claims = [
         Claim(name=name, language=new.measured[name].language or old.measured[name].language,
-              unit=one["unit"], difference=one["difference"], at_chance=one["at_chance"])
+              unit=one["unit"], difference=one["difference"], at_chance=one["at_chance"],
+              better=new.measured[name].better)
         for name, one in zip(both, found, strict=True)
     ]  # fmt: skip
-    rows = [{**one, **row} for one, row in zip(found, settle(claims), strict=True)]
-    warnings = [*_overall(new, old), *(w for n in both for w in _unlike(new, old, n))]
+    rows = [{**one, **row} for one, row in zip(found, _settled(claims), strict=True)]
+    warnings = [*_overall(new, old), *_together((n, w) for n in both for w in _unlike(new, old, n))]
     return {
         "old": _who(old), "new": _who(new), "verdicts": rows, "warnings": warnings,
         "only_old": sorted(set(old.measured) - set(new.measured)),
         "only_new": sorted(set(new.measured) - set(old.measured)),
     }  # fmt: skip
+
+
+def _settled(claims: Sequence[Claim]) -> list[dict[str, Any]]:
+    """What models know and what they answer: two families of claims, in the order given."""
+    found: dict[str, dict[str, Any]] = {}
+    for answers in (False, True):
+        family = [claim for claim in claims if (claim.unit == "share") is answers]
+        found |= {row["claim"]: row for row in settle(family)}
+    return [found[claim.name] for claim in claims]
+
+
+def _together(warnings: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """The same warning of several measures said once."""
+    names: dict[str, list[str]] = {}
+    for name, text in warnings:
+        names.setdefault(text, []).append(name)
+    for text, (first, *others) in names.items():
+        yield f"{first}{f' and {len(others):,} more' if others else ''}: {text}"
 
 
 def _who(results: Results) -> dict[str, str]:
@@ -51,7 +70,7 @@ def _change(new: Measured, old: Measured) -> dict[str, Any]:
     """One task's or language's scores and difference."""
     difference, more = None, {}
     if new.items and old.items:
-        if new.unit == "accuracy":
+        if new.unit != "bits per byte":
             difference = accuracy_change(new.items, old.items, SEED, DRAWS)
             more = _more(new, old) if difference else {}
         else:
@@ -70,7 +89,7 @@ def _score(one: Measured) -> dict[str, Any]:
 
 
 def _more(new: Measured, old: Measured) -> dict[str, Any]:
-    """By subject and category, and without the questions that training documents held."""
+    """By subject and category, and without the questions that training texts held."""
     assert new.items is not None
     assert old.items is not None
     found: dict[str, Any] = {"by_subject": by_group(new.items, old.items)}
@@ -78,10 +97,16 @@ def _more(new: Measured, old: Measured) -> dict[str, Any]:
         found["by_category"] = by_group(new.items, old.items, "category")
     if new.touched or old.touched:
         told: dict[str, bool] = {}
+        by: dict[str, set[str]] = {}
         for row in (*new.items, *old.items):
             if (held := row.get("contaminated")) is not None:
                 told[str(row["id"])] = held or told.get(str(row["id"]), False)
-        rows = [{**row, "contaminated": told.get(str(row["id"]))} for row in new.items]
+                by.setdefault(str(row["id"]), set()).update(row.get("contaminated_by", ()))
+        rows = [
+            {**row, "contaminated": told.get(str(row["id"])),
+             "contaminated_by": sorted(by.get(str(row["id"]), ()))}
+            for row in new.items
+        ]  # fmt: skip
         found["untouched"] = untouched(rows, old.items, SEED, DRAWS)
     return found
 
@@ -111,28 +136,28 @@ def _unlike(new: Results, old: Results, name: str) -> Iterator[str]:
     a, b = old.measured[name], new.measured[name]
     for key in sorted(set(a.facts) & set(b.facts)):
         if a.facts[key] != b.facts[key]:
-            yield f"{name}: {key} differs: {_short(a.facts[key])} and {_short(b.facts[key])}"
+            yield f"{key} differs: {_short(a.facts[key])} and {_short(b.facts[key])}"
     if a.n and b.n and a.n != b.n:
-        yield f"{name}: n differs: {a.n:,} and {b.n:,}"
+        yield f"n differs: {a.n:,} and {b.n:,}"
     if a.items and b.items:
-        yield from _unlike_items(name, a, b)
+        yield from _unlike_items(a, b)
     else:
-        yield f"{name}: no items to pair, so the interval is that of two independent samples"
+        yield "no items to pair, so the interval is that of two independent samples"
 
 
-def _unlike_items(name: str, a: Measured, b: Measured) -> Iterator[str]:
+def _unlike_items(a: Measured, b: Measured) -> Iterator[str]:
     old = {str(row["id"]): row for row in a.items or ()}
     new = {str(row["id"]): row for row in b.items or ()}
     shared = old.keys() & new.keys()
     if len(shared) < FEW * max(len(old), len(new)):
-        yield f"{name}: only {len(shared):,} items are in both"
+        yield f"only {len(shared):,} items are in both"
     other = sum(_prompt(old[k]) != _prompt(new[k]) for k in shared
                 if _prompt(old[k]) and _prompt(new[k]))  # fmt: skip
     if other:
-        yield f"{name}: {other:,} of {len(shared):,} prompts differ"
+        yield f"{other:,} of {len(shared):,} prompts differ"
     for side, rows in (("old", old), ("new", new)):
         if failed := sum("error" in row for row in rows.values()):
-            yield f"{name}: {failed:,} items of the {side} one failed and are in no pair"
+            yield f"{failed:,} items of the {side} one failed and are in no pair"
 
 
 def _prompt(row: Mapping[str, Any]) -> Any:

@@ -2,7 +2,8 @@
 
 Multiple choice by letter needs the log-probabilities of the next token (``logprobs`` of
 ``/completions``), which vLLM and llama.cpp offer and many others do not. Bits per byte and drift
-need every token's, which none offers. What is not offered is said, not guessed.
+need every token's, which none offers. Answers need ``/chat/completions`` alone. What is not offered
+is said, not guessed.
 Reference: https://platform.openai.com/docs/api-reference/completions
 """
 
@@ -12,25 +13,23 @@ import http.client
 import json
 import os
 import urllib.error
+import urllib.parse
 import urllib.request
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from hanhua.core.errors import HanhuaError, InputError, ModelError, UsageError
-from hanhua.core.files import write_json
+from hanhua.core.errors import ModelError, UsageError
 from hanhua.core.progress import Progress
+from hanhua.eval.answers import Asker
 from hanhua.eval.choose import Answer
-from hanhua.eval.evaluate import FORMAT, Evaluation, add_verdicts
-from hanhua.eval.measured import measure_task
+from hanhua.eval.samples import Asked
 from hanhua.eval.target import split_userinfo
-from hanhua.eval.tasks.load import load_tasks
 from hanhua.eval.tasks.question import LETTERS, Question, Task
 
-TOP, FEWER = 20, 5
+TOPS = (20, 5)
 """Likeliest tokens asked for; of servers that refuse so many, fewer."""
 AT_ONCE = 8
 """Questions that are asked again when one of them is refused."""
@@ -52,6 +51,12 @@ def _readable(url: str) -> Iterator[None]:
                       fix="see that it is an OpenAI-style server") from error  # fmt: skip
 
 
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    """By the environment's proxy, which has no business on the way to this machine itself."""
+    here = urllib.parse.urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if here else ()))
+
+
 @dataclass(slots=True)
 class Endpoint:
     """One model of one server.
@@ -62,13 +67,19 @@ class Endpoint:
         top: how many of the likeliest tokens it tells.
         key: sent as a bearer token.
         login: ``user:password`` of the address, sent in place of a key and written nowhere.
+        tops: numbers of likeliest tokens to ask for, the first that is not refused.
+        more: said besides where one token is asked for.
+        chats: whether it is asked for answers in a chat template; else it continues the text.
     """
 
     url: str
     model: str
-    top: int = TOP
+    top: int = TOPS[0]
     key: str = field(default_factory=lambda: os.environ.get(KEY, ""), repr=False)
     login: str = field(default="", repr=False)
+    tops: tuple[int, ...] = TOPS
+    more: Mapping[str, Any] = field(default_factory=dict)
+    chats: bool = True
 
     @classmethod
     def find(cls, url: str, model: str | None = None) -> Endpoint:
@@ -106,7 +117,7 @@ class Endpoint:
         data = None if body is None else json.dumps({"model": self.model, **body}).encode()
         request = urllib.request.Request(f"{self.url}/{path}", data, head)
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+            with _opener(self.url).open(request, timeout=TIMEOUT_S) as answer:
                 found = dict(json.load(answer))
         except urllib.error.HTTPError as error:
             told = error.read().decode("utf-8", "replace")[:300]
@@ -122,7 +133,8 @@ class Endpoint:
 
     def next_tokens(self, prompt: str) -> dict[str, float]:
         """Log-probability of the likeliest next tokens, in nats; empty where it is not told."""
-        body = {"prompt": prompt, "max_tokens": 1, "temperature": 0, "logprobs": self.top}
+        body = {"prompt": prompt, "max_tokens": 1, "temperature": 0, "logprobs": self.top,
+                **self.more}  # fmt: skip
         with _readable(self.url):
             logprobs = self._first("completions", body).get("logprobs") or {}
             told = logprobs.get("top_logprobs")
@@ -137,18 +149,42 @@ class Endpoint:
         """The first of the choices that the server answers with."""
         return dict(self.get(path, body)["choices"][0])
 
-    def complete(self, text: str, chat: bool, max_tokens: int) -> str:
-        """The likeliest continuation of a text, or the answer to it as a user's message.
+    def answer(self, text: str, max_tokens: int) -> Asked:
+        """The likeliest answer to a text as a user's message; its continuation without a template.
 
         Raises:
             Refused: an answer without a text; ModelError: see `get`.
         """
-        body: dict[str, Any] = {"max_tokens": max_tokens, "temperature": 0}
+        path = "chat/completions" if self.chats else "completions"
+        asked: dict[str, Any] = {"prompt": text}
+        if self.chats:
+            asked = {"messages": [{"role": "user", "content": text}]}
         with _readable(self.url):
-            if chat:
-                body["messages"] = [{"role": "user", "content": text}]
-                return str(self._first("chat/completions", body)["message"]["content"] or "")
-            return str(self._first("completions", body | {"prompt": text})["text"] or "")
+            found = self.get(path, {"max_tokens": max_tokens, "temperature": 0, **asked})
+            first, used = found["choices"][0], found.get("usage") or {}
+            told = first["message"]["content"] if self.chats else first["text"]
+            said = str(told or "").strip()
+            finish = str(first.get("finish_reason") or "")
+            return Asked(said, finish, int(used.get("completion_tokens") or 0))
+
+    @property
+    def template(self) -> str | None:
+        """What texts are asked in, as far as it is known here."""
+        return "the server's" if self.chats else None
+
+    def asker(self, max_tokens: int) -> Asker:
+        """How it is asked for answers; one that it refuses fails by itself."""
+
+        def answer(texts: Sequence[str]) -> list[Asked]:
+            try:
+                return [self.answer(text, max_tokens) for text in texts]
+            except Refused as error:
+                raise ValueError(error.found) from error
+
+        return Asker(
+            answer=answer, template=self.template, at_once=AT_ONCE,
+            means={"template": self.template, "max_new_tokens": max_tokens},
+        )  # fmt: skip
 
     def probe(self) -> None:
         """Find out whether the server tells log-probabilities.
@@ -157,7 +193,8 @@ class Endpoint:
             ModelError: when it does not.
         """
         reason: object = "an answer without logprobs"
-        for self.top in (TOP, FEWER):
+        for top in self.tops:
+            self.top = top
             try:
                 if self.next_tokens("1 + 1 ="):
                     return
@@ -183,8 +220,14 @@ class Endpoint:
             told = self.next_tokens(task.prompt(question, task.shots))
         except Refused as error:  # such as a prompt that is too long: of this question alone
             raise ValueError(error.found) from error
-        letters = LETTERS[: len(question.choices)]
-        seen = [max((v for t, v in told.items() if t.strip() == x), default=None) for x in letters]
+        exact = task.wording.options(question, "letter")  # such as " A", where that is a token
+        if any(option in told for option in exact):
+            seen = [told.get(option) for option in exact]
+        else:
+            seen = [
+                max((v for t, v in told.items() if t.strip() == x), default=None)
+                for x in LETTERS[: len(question.choices)]
+            ]
         if all(value is None for value in seen):
             raise ValueError(f"no option among the {len(told)} likeliest tokens: {list(told)[:5]}")
         least = min(told.values())  # an option that is not told is no likelier than this
@@ -192,49 +235,3 @@ class Endpoint:
         choice = max(range(len(scores)), key=lambda i: (seen[i] is not None, scores[i], -i))
         return Answer(question.id, question.subject, question.answer, choice, choice, scores,
                       task.shots, False)  # fmt: skip
-
-
-def evaluate_endpoint(endpoint: Endpoint, setting: Evaluation, out: Path) -> dict[str, Any]:
-    """Measure a served model; what is written is what `evaluate` writes.
-
-    Raises:
-        InputError: a task whose options are whole texts; ModelError: see `Endpoint`.
-    """
-    tasks = load_tasks(setting.config.tasks)
-    for task in tasks:
-        if task.answers != "letter":
-            raise InputError(
-                "A server can be asked only tasks that are answered by a letter.",
-                where=task.name, found=f"answers: {task.answers}",
-                fix="leave the task out, or evaluate the model's folder",
-            )  # fmt: skip
-    if tasks:
-        endpoint.probe()
-    bench = setting.bench(out, None)
-    found: dict[str, Any] = {
-        "format": FORMAT, "model": endpoint.model, "compared_with": None,
-        "method": {"endpoint": endpoint.url, "likeliest_tokens": endpoint.top,
-                   "interval": "95 %, Wilson"},
-        "bits_per_byte": {}, "drift": None, "answers": None,
-        "drift_method": {"exact": False, "reason": "a server tells no token's distribution"},
-        "tasks": [measure_task(endpoint.ask, task, bench, AT_ONCE) for task in tasks],
-    }  # fmt: skip
-    samples = _samples(endpoint, setting)
-    write_json(out / "samples.json", samples)
-    found["samples"] = len(samples)
-    found["verdicts"] = add_verdicts(found)
-    write_json(out / "scores.json", found)
-    return found
-
-
-def _samples(endpoint: Endpoint, setting: Evaluation) -> list[dict[str, Any]]:
-    rows = []
-    for language, prompts in setting.config.prompts.items():
-        for prompt in prompts:
-            row: dict[str, Any] = {"language": language, "prompt": prompt}
-            try:
-                text = endpoint.complete(prompt, True, setting.config.sample.max_new_tokens)
-                rows.append(row | {"text": text, "template": "the server's"})
-            except HanhuaError as error:
-                rows.append(row | {"text": "", "error": str(error.found), "template": None})
-    return rows

@@ -18,7 +18,7 @@ import torch
 from hanhua.core.files import write_json
 from hanhua.core.progress import Progress, Silent
 from hanhua.eval import asked, bits_per_byte, drift
-from hanhua.eval.answers import measure_answers
+from hanhua.eval.answers import asker_of, measure_answers
 from hanhua.eval.answers_prompts import load_prompts
 from hanhua.eval.config import EvalConfig
 from hanhua.eval.contaminated import looked_for
@@ -55,7 +55,8 @@ class Evaluation:
         identity: what tells the model from any other, such as its fingerprint; needed with
             journals.
         base_identity: the same of the base that drift is measured from.
-        contamination: the account of a corpus's ledger: questions found in documents.
+        contamination: name of training texts -> the account of their ledger: questions that
+            were looked for there, and found.
     """
 
     config: EvalConfig
@@ -67,12 +68,12 @@ class Evaluation:
     journals: Path | None = None
     identity: str = ""
     base_identity: str = ""
-    contamination: Mapping[str, Any] | None = None
+    contamination: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def bench(self, out: Path, base_eval: Path | None) -> Bench:
         """What the parts of the evaluation share."""
         config = self.config
-        looked = looked_for(self.contamination or {}, config.tasks) if config.tasks else None
+        looked = looked_for(self.contamination, config.tasks) if config.tasks else None
         by = {"method": METHOD, "model": self.identity, "device": self.device,
               "torch": torch.__version__}  # fmt: skip
         return Bench(
@@ -122,7 +123,9 @@ def evaluate(
     samples = make_samples(loaded, setting.config, setting.seed)
     write_json(out / "samples.json", samples)
     found["samples"] = len(samples)
-    found["answers"] = measure_answers(loaded, prompts, setting.config.answers, bench)
+    found["answers"] = measure_answers(
+        lambda n: asker_of(loaded, n), prompts, setting.config.answers, bench
+    )
     found |= _drift(loaded, setting, out, base, base_eval)
     found["verdicts"] = add_verdicts(found)
     write_json(out / "scores.json", found)

@@ -21,12 +21,15 @@ from pydantic import ValidationError
 
 from hanhua.core.errors import InputError, UsageError
 from hanhua.core.files import sha256_text
+from hanhua.eval.answers_config import SetName
 from hanhua.eval.config import TaskConfig, TaskName
 from hanhua.text.document import Document
 from hanhua.text.readers.formats import file_format
 from hanhua.text.readers.read import read_records
 
 TEXT_MEASURES = ("bpb", "drift")
+ANSWER_SETS: tuple[str, ...] = get_args(SetName)
+"""Prompts whose answers are judged by rules; ours but for safety."""
 PLACES = ("", "bpb", "text", "held_out", "corpora")
 PIECE_CHARS = 4000
 """A txt file is one text; measured are pieces of it."""
@@ -35,17 +38,21 @@ SUFFIXES = ("jsonl", "jsonl.gz", "parquet", "txt", "txt.gz", "jsonl.zst", "json"
 
 def known_tasks() -> list[str]:
     """All that --tasks takes."""
-    return [*get_args(TaskName), *TEXT_MEASURES]
+    return [*get_args(TaskName), *ANSWER_SETS, *TEXT_MEASURES]
 
 
-def parse_tasks(text: str) -> list[str]:
+def parse_tasks(text: str, known: Sequence[str] | None = None) -> list[str]:
     """Names with commas between.
+
+    Args:
+        text: as given to --tasks.
+        known: what may be named; None: all of `known_tasks`.
 
     Raises:
         UsageError: for a name that is none, with the nearest one.
     """
     names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    known = known_tasks()
+    known = known_tasks() if known is None else known
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)

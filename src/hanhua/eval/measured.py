@@ -37,7 +37,7 @@ class Bench:
         base_items: that of the model compared with; None: no comparison.
         seed, draws: of the bootstraps.
         progress: bars.
-        looked_for: in training documents; None: nothing is known of that.
+        looked_for: in training texts; None: nothing is known of that.
     """
 
     journals: Journals
@@ -160,9 +160,11 @@ def _options(task: Task, question: Question) -> list[str]:
 
 
 def _marked(row: Row, question: Question, looked: LookedFor) -> Row:
-    """The row with ``contaminated``; without it where the question was never looked for."""
+    """The row with ``contaminated``, and by what; without it where it was never looked for."""
     held = looked.held(question.text, question.choices)
-    return row if held is None else {**row, "contaminated": held}
+    if held is None:
+        return row
+    return {**row, "contaminated": bool(held)} | ({"contaminated_by": list(held)} if held else {})
 
 
 def _account(rows: Sequence[Row], print_: str) -> dict[str, Any]:

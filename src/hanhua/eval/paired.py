@@ -8,6 +8,7 @@ with ``error`` was not measured and is in no pair.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -118,24 +119,26 @@ def by_group(new: Iterable[Row], old: Iterable[Row], key: str = "subject") -> li
 def untouched(
     rows: Sequence[Row], old: Sequence[Row] | None, seed: int, draws: int
 ) -> dict[str, Any]:
-    """The score on the questions that no training document held.
+    """The score on the questions that no training text held.
 
     Args:
-        rows: of questions, those that a document held with ``contaminated`` true, those that were
+        rows: of questions, those that a text held with ``contaminated`` true, those that were
             looked for and not found with false; the others are left out.
         old: the other model's, for the paired difference on the same questions.
         seed: of the bootstrap.
         draws: of the bootstrap.
 
     Returns:
-        touched, n, unknown where some were never looked for, and where n is above 0 accuracy with
-        interval, error and difference.
+        touched, touched_by (texts that held them -> how many), n, unknown where some were never
+        looked for, and where n is above 0 accuracy with interval, error and difference.
     """
     measured = [row for row in rows if "error" not in row]
     clean = [row for row in measured if row.get("contaminated") is False]
     n, scores = len(clean), [score(row) for row in clean]
     touched = sum(row.get("contaminated") is True for row in measured)
     found: dict[str, Any] = {"touched": touched, "n": n}
+    if by := Counter(name for row in measured for name in row.get("contaminated_by", ())):
+        found["touched_by"] = dict(sorted(by.items()))
     if unknown := len(measured) - n - touched:
         found["unknown"] = unknown
     if not n:

@@ -2,8 +2,8 @@
 
 Read are: a folder of ``hanhua eval`` or of an eval stage (scores.json, items/); a results file of
 lm-evaluation-harness (``results_*.json``, with ``samples_*.jsonl`` beside it where logged), or its
-folder; an OpenCompass summary (csv) or result (json). They become one form, with what decides
-whether two of them may be compared.
+folder; an OpenCompass summary (csv), result (json) or model folder. They become one form, with
+what decides whether two of them may be compared.
 
 https://github.com/EleutherAI/lm-evaluation-harness, lm_eval/loggers/evaluation_tracker.py
 https://github.com/open-compass/opencompass, opencompass/summarizers/default.py
@@ -11,10 +11,10 @@ https://github.com/open-compass/opencompass, opencompass/summarizers/default.py
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hanhua.core.errors import InputError
 from hanhua.core.files import read_json
@@ -25,12 +25,12 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """One task, or the bits per byte of one language, of one model.
+    """One task, the bits per byte of one language, or one metric of its answers, of one model.
 
     Args:
-        name: of the task, or "bits_per_byte/" and language.
+        name: of the task, "bits_per_byte/" and language, or set, metric and language of answers.
         language: where known.
-        unit: "accuracy" or "bits per byte".
+        unit: "accuracy", "bits per byte" or "share" of answers.
         value: the score, None where the tool gives none.
         n: items; None where the tool does not say.
         stderr: as the tool gives it, or None.
@@ -38,7 +38,8 @@ class Measured:
         facts: what must agree for a fair comparison: version, prompt, shots, metric and so on;
             only what the tool tells.
         items: a row for each item (see ``paired.py``), or None.
-        touched: items that training documents held.
+        touched: items that training texts held.
+        better: of a share, whether more or less of it is wanted.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Measured:
     facts: Mapping[str, Any] = field(default_factory=dict)
     items: tuple[Row, ...] | None = None
     touched: int = 0
+    better: Literal["higher", "lower"] = "higher"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +81,7 @@ def read_results(path: Path) -> Results:
         InputError: when nothing there is one.
     """
     from hanhua.eval.published_lm_eval import read_lm_eval
-    from hanhua.eval.published_opencompass import read_opencompass
+    from hanhua.eval.published_opencompass import read_opencompass, read_opencompass_folder
 
     if path.is_dir():
         if (path / "scores.json").is_file():
@@ -90,7 +92,11 @@ def read_results(path: Path) -> Results:
             ("summary_*.csv", read_opencompass), ("*/summary/summary_*.csv", read_opencompass),
         ):  # fmt: skip
             if found := sorted(path.glob(pattern)):
+                if reader is read_lm_eval:
+                    _refuse_several(path, found)
                 return reader(found[-1])  # names end in the time; the newest
+        if path.resolve().parent.name == "results" and any(path.glob("*.json")):
+            return read_opencompass_folder(path)
     elif path.is_file():
         return read_opencompass(path) if path.suffix == ".csv" else _json(path)
     raise InputError(
@@ -99,6 +105,16 @@ def read_results(path: Path) -> Results:
         fix="name a folder of `hanhua eval`, an eval stage of a run, or results of "
         "lm-evaluation-harness or OpenCompass",
     )  # fmt: skip
+
+
+def _refuse_several(folder: Path, found: list[Path]) -> None:
+    """The harness writes a folder for each model into one: which is meant is not to be guessed."""
+    models = sorted({str(file.relative_to(folder).parent) for file in found})
+    if len(models) > 1:
+        raise InputError(
+            "There are results of several models here.", where=folder, found=", ".join(models),
+            fix=f"name the folder of one, such as {folder / models[0]}",
+        )  # fmt: skip
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -132,6 +148,7 @@ def _hanhua(folder: Path) -> Results:
     try:
         found = [_bits(folder, code, part) for code, part in scores["bits_per_byte"].items()]
         found += [_task(folder, task) for task in scores["tasks"]]
+        found += _answers(folder, scores.get("answers") or {})
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(
             "These scores are of another form.", where=folder / "scores.json", found=repr(error),
@@ -168,6 +185,25 @@ def _task(folder: Path, task: Mapping[str, Any]) -> Measured:
         n=task["n"], stderr=_stderr(task), chance=task.get("chance"), facts=facts, items=items,
         touched=sum(bool(row.get("contaminated")) for row in items or ()),
     )  # fmt: skip
+
+
+def _answers(folder: Path, answers: Mapping[str, Any]) -> Iterator[Measured]:
+    told = answers.get("method") or {}
+    facts = {key: told.get(key) for key in ("rules", "prompts", "template", "max_new_tokens")}
+    rows: dict[str, tuple[Row, ...]] = {}
+    for score in answers.get("metrics", ()):
+        set_name, metric, code = score["set"], score["metric"], score["language"]
+        if set_name not in rows:
+            rows[set_name] = _items(folder, f"answers-{set_name}") or ()
+        items = [
+            {"id": row["id"], "right": bool(row[metric]), "prompt": row["digest"]}
+            for row in rows[set_name] if row["language"] == code and metric in row
+        ]  # fmt: skip
+        yield Measured(
+            name=f"{set_name}/{metric}/{code}", language=code, unit="share", value=score["value"],
+            n=score["n"], stderr=_stderr(score), facts=facts, items=tuple(items) or None,
+            better=score["better"],
+        )  # fmt: skip
 
 
 def _stderr(task: Mapping[str, Any]) -> float | None:

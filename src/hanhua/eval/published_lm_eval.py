@@ -33,8 +33,12 @@ def read_lm_eval(path: Path) -> Results:
     facts = {key: config[key] for key in ("model_dtype", "limit") if config.get(key) is not None}
     if found.get("lm_eval_version"):
         facts["tool's version"] = found["lm_eval_version"]
-    if found.get("chat_template"):
-        facts["chat template"] = True
+    for key in ("chat_template", "system_instruction"):
+        if found.get(key):
+            facts[key.replace("_", " ")] = found.get(f"{key}_sha") or True
+    for key in ("max_length", "fewshot_as_multiturn"):
+        if found.get(key):
+            facts[key] = found[key]
     return Results(
         tool="lm-evaluation-harness", path=path,
         model=str(found.get("model_name") or config.get("model_args") or path.parent.name),
@@ -96,9 +100,16 @@ def _facts(found: Mapping[str, Any], leaf: str, metric: str) -> dict[str, Any]:
         "version": (found.get("versions") or {}).get(leaf),
         "shots": (found.get("n-shot") or {}).get(leaf),
         "metric": metric or None,
-        "prompt": f"{config['doc_to_text']}" if config.get("doc_to_text") else None,
+        "prompt": _told(config, "doc_to_text") or None,
+        "description": _told(config, "description") if config else None,
+        "options": _told(config, "doc_to_choice") or None,
+        "data": _told(config, "dataset_path", "dataset_name") or None,
     }
     return {key: value for key, value in facts.items() if value is not None}
+
+
+def _told(config: Mapping[str, Any], *keys: str) -> str:
+    return " ".join(str(config[key]) for key in keys if config.get(key) is not None)
 
 
 def _samples(path: Path, group: str, leaf: str, key: str) -> list[Row]:
@@ -123,10 +134,12 @@ def _sample(line: str, where: str, subject: str, key: str) -> Row | None:
         row = json.loads(line)
         if str(row.get("filter") or filter_) != filter_:
             return None
-        doc, right = int(row["doc_id"]), float(row[metric]) > 0.5
+        doc, score = int(row["doc_id"]), float(row[metric])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError("This line is no logged sample.", where=where, found=repr(error),
                          fix="log the samples again") from error  # fmt: skip
     found = {"id": f"{subject}/{doc:04d}" if subject else f"{doc:04d}", "subject": subject,
-             "right": right}  # fmt: skip
+             "right": score > 0.5}  # fmt: skip
+    if score not in (0.0, 1.0):  # such as TruthfulQA's share of probability
+        found["score"] = score
     return found | ({"prompt": row["prompt_hash"]} if row.get("prompt_hash") else {})

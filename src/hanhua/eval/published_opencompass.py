@@ -1,15 +1,22 @@
-"""Results of OpenCompass: its summary table, or the result file of one data set."""
+"""Results of OpenCompass: its summary table, the result of one data set, or a model's folder.
+
+A run's folder holds ``summary/summary_TIME.csv`` and ``results/MODEL/SET.json``; the latter say
+item by item what was right where the run was told to (``--dump-eval-details``).
+"""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hanhua.core.errors import InputError
-from hanhua.eval.published import Measured, Results, read_object
+from hanhua.eval.published import Measured, Results, Row, read_object
 
 HEAD = ("dataset", "version", "metric", "mode")
+METRICS = ("score", "accuracy", "humaneval_pass@1", "rouge1", "f1", "exact_match")
+"""Those from 0 to 100, in the order in which OpenCompass takes one for the main one."""
 
 
 def read_opencompass(path: Path) -> Results:
@@ -20,20 +27,34 @@ def read_opencompass(path: Path) -> Results:
     """
     if path.suffix == ".csv":
         return _table(path)
+    one = _result(path)
+    return Results(tool="OpenCompass", model=path.parent.name, path=path, measured={one.name: one})
+
+
+def read_opencompass_folder(folder: Path) -> Results:
+    """Read ``results/MODEL``: every data set's result that is there.
+
+    Raises:
+        InputError: a file of another form.
+    """
+    found = [_result(path) for path in sorted(folder.glob("*.json"))]
+    return Results(tool="OpenCompass", model=folder.name, path=folder,
+                   measured={one.name: one for one in found})  # fmt: skip
+
+
+def _result(path: Path) -> Measured:
     found = read_object(path)
-    value = found.get("accuracy", found.get("score"))
-    if not isinstance(value, (int, float)):
+    metric = next((m for m in METRICS if isinstance(found.get(m), (int, float))), None)
+    if metric is None:
         raise InputError(
             "This is no result that is known.", where=path, found=", ".join(list(found)[:8]),
             fix="name results of hanhua, lm-evaluation-harness or OpenCompass",
         )  # fmt: skip
-    items = _details(found.get("details"))
-    one = _measured(path.stem, value, {"metric": "accuracy"}, items)
-    return Results(tool="OpenCompass", model=path.parent.name, path=path, measured={one.name: one})
+    return _measured(path.stem, found[metric], {"metric": metric}, _details(found.get("details")))
 
 
 def _measured(
-    name: str, percent: float, facts: dict[str, Any], items: tuple[dict[str, Any], ...] | None
+    name: str, percent: float, facts: dict[str, Any], items: tuple[Row, ...] | None
 ) -> Measured:
     value, n = percent / 100, len(items) if items else None
     stderr = (value * (1 - value) / (n - 1)) ** 0.5 if n and n > 1 else None
@@ -41,19 +62,31 @@ def _measured(
                     facts=facts, items=items)  # fmt: skip
 
 
-def _details(found: Any) -> tuple[dict[str, Any], ...] | None:
-    """Rows of what was right, where the result says it item by item."""
-    if isinstance(found, dict):
-        pairs = [(str(k), v) for k, v in found.items()]
+def _details(found: Any) -> tuple[Row, ...] | None:
+    """Rows of what was right, where the result says it of every item."""
+    if isinstance(found, Mapping):
+        pairs = [(str(k), v) for k, v in found.items() if isinstance(v, Mapping)]
     elif isinstance(found, list):
         pairs = [(str(i), v) for i, v in enumerate(found)]
     else:
         return None
-    rows = [
-        {"id": key, "subject": "", "right": bool(value["correct"])}
-        for key, value in pairs if isinstance(value, dict) and "correct" in value
-    ]  # fmt: skip
-    return tuple(rows) or None
+    scores = [_score(value) for _, value in pairs]
+    if not pairs or None in scores:
+        return None
+    return tuple(
+        {"id": key, "subject": "", "right": score > 0.5}
+        | ({} if score in (0.0, 1.0) else {"score": score})
+        for (key, _), score in zip(pairs, scores, strict=True) if score is not None
+    )  # fmt: skip
+
+
+def _score(value: Any) -> float | None:
+    """Of an item; of one that was tried several times the mean."""
+    told = value.get("correct") if isinstance(value, Mapping) else None
+    tries = told if isinstance(told, list) else [told]
+    if not tries or not all(isinstance(one, (bool, int, float)) for one in tries):
+        return None
+    return sum(map(float, tries)) / len(tries)
 
 
 def _table(path: Path) -> Results:
@@ -65,14 +98,28 @@ def _table(path: Path) -> Results:
     if not rows or tuple(rows[0][:4]) != HEAD or len(rows[0]) != 5:
         raise InputError(
             "This is no summary of one model.", where=path, found=",".join(rows[0] if rows else []),
-            fix="give a csv with the columns dataset, version, metric, mode and one model",
+            fix="give a csv with the columns dataset, version, metric, mode and one model, or the "
+            "folder of one model: results/MODEL",
         )  # fmt: skip
-    found = {}
+    model = rows[0][4]
+    found: dict[str, Measured] = {}
     for name, version, metric, mode, value in (row for row in rows[1:] if len(row) == 5):
-        if _is_number(value):
+        if _is_number(value) and name not in found:  # the first metric of a set is the main one
             facts = {"version": version, "metric": metric, "mode": mode}
-            found[name] = _measured(name, float(value), facts, None)
-    return Results(tool="OpenCompass", model=rows[0][4], path=path, measured=found)
+            items = _items(path.parents[1] / "results" / model / f"{name}.json", float(value))
+            found[name] = _measured(name, float(value), facts, items)
+    return Results(tool="OpenCompass", model=model, path=path, measured=found)
+
+
+def _items(path: Path, percent: float) -> tuple[Row, ...] | None:
+    """Items of a result beside the summary, if they are what its number was made from."""
+    if not path.is_file():
+        return None
+    items = _details(read_object(path).get("details"))
+    if items is None:
+        return None
+    mean = sum(row.get("score", row["right"]) for row in items) / len(items)
+    return items if abs(100 * mean - percent) < 0.01 else None
 
 
 def _is_number(text: str) -> bool:

@@ -18,7 +18,7 @@ class Asked:
 
     Args:
         text: the answer, or the continuation of a model without a chat template.
-        finish: "stop" at an end, "length" where the room was used up.
+        finish: "stop" at an end, "length" where the room was used up; empty: not told.
         n_tokens: generated.
         failed: why it was not asked, in words; empty where it was.
     """

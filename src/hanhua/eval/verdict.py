@@ -29,17 +29,19 @@ class Claim:
     Args:
         name: task, or "bits_per_byte/" and language.
         language: that it speaks of.
-        unit: "accuracy" (a share; more is better) or "bits per byte" (less is better).
+        unit: "accuracy", "bits per byte" (less is better) or "share" of answers.
         difference: new minus old as JSON: value, low, high, p, n, stderr, and for accuracy
             gained and lost; None: nothing was compared.
         at_chance: whether neither model is clear of guessing.
+        better: of a share, whether more or less of it is wanted.
     """
 
     name: str
     language: str
-    unit: Literal["accuracy", "bits per byte"]
+    unit: Literal["accuracy", "bits per byte", "share"]
     difference: Mapping[str, Any] | None
     at_chance: bool = False
+    better: Literal["higher", "lower"] = "higher"
 
 
 def settle(claims: Sequence[Claim]) -> list[dict[str, Any]]:
@@ -59,13 +61,17 @@ def settle(claims: Sequence[Claim]) -> list[dict[str, Any]]:
         if found and id(claim) in corrected:
             found["p_holm"] = corrected[id(claim)]
             found["smallest"] = smallest(found, ALPHA / len(tested))
-        verdict = judge(found, higher_is_better=claim.unit == "accuracy") if found else None
+        verdict = judge(found, _higher_is_better(claim)) if found else None
         rows.append({
             "claim": claim.name, "language": claim.language, "unit": claim.unit,
             "difference": found, "at_chance": claim.at_chance,
             "verdict": "even" if claim.at_chance and verdict else verdict,
         })  # fmt: skip
     return rows
+
+
+def _higher_is_better(claim: Claim) -> bool:
+    return claim.unit != "bits per byte" and claim.better == "higher"
 
 
 def smallest(difference: Mapping[str, Any], alpha: float = ALPHA) -> float | None:

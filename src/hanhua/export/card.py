@@ -220,6 +220,13 @@ def _tasks(facts: CardFacts) -> str:
             difference = _mapping(task.get("difference"))
             rows.append((TITLES[name], task.get("task"), _count(task.get("n")), accuracy,
                          _percent(task.get("chance")), _paired(difference)))  # fmt: skip
+            clean = _mapping(task.get("untouched"))
+            if clean.get("touched"):
+                left_out = f"{_count(clean['touched'])} questions found in training texts"
+                rows.append((TITLES[name], f"{task.get('task')}, without {left_out}",
+                             _count(clean.get("n")), str(_percent(clean.get("accuracy"))),
+                             _percent(task.get("chance")),
+                             _paired(_mapping(clean.get("difference")))))  # fmt: skip
     if not rows:
         return ""
     text = "## Multiple choice\n\nAccuracy ± one standard error; the difference is paired.\n\n"

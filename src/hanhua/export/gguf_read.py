@@ -85,6 +85,20 @@ def _open(gguf: Any, path: Path) -> Any:
                          fix="write it again") from error  # fmt: skip
 
 
+def header_of(path: Path) -> tuple[int, bool]:
+    """How many positions a file's model knows (0: not told), and whether it has a chat template.
+
+    Raises:
+        ModelError: when the file is none; DependencyError: without the package gguf.
+    """
+    fields = _open(need_gguf(), path).fields
+    lengths = [
+        field.contents() for name, field in fields.items() if name.endswith(".context_length")
+    ]
+    template = fields.get("tokenizer.chat_template")
+    return int(lengths[0]) if lengths else 0, bool(template and template.contents())
+
+
 def types_in(path: Path) -> dict[str, int]:
     """How many tensors of each type a file holds."""
     found: dict[str, int] = {}

@@ -48,26 +48,33 @@ def tasks(run: Run) -> Section:
 
 
 def _untouched(rows: Rows) -> list[Html]:
-    """Scores with and without the questions that a training document held."""
+    """Scores with and without the questions that a training text held."""
     found = [(name, task, mapping(task.get("untouched"))) for name, task in rows
              if mapping(task.get("untouched"))]  # fmt: skip
     if not found:
         return []
     if not any(real(clean.get("touched")) for _, _, clean in found):
-        return [note("No question was found in a training document.", "训练文档中未发现任何题目。")]
+        return [note("No question was found in a training text.", "训练文本中未发现任何题目。")]
     lines = [
-        (task.get("task"), model(name), count(clean.get("touched")), percent(task.get("accuracy")),
-         percent(clean.get("accuracy")), count(clean.get("n")),
+        (task.get("task"), model(name), count(clean.get("touched")), _found_in(clean),
+         percent(task.get("accuracy")), percent(clean.get("accuracy")), count(clean.get("n")),
          _difference(mapping(clean.get("difference"))))
         for name, task, clean in found if real(clean.get("touched"))
     ]  # fmt: skip
     head = (
         Words("Task", "任务"), Words("Model", "模型"), Words("Questions found", "发现的题"),
-        Words("Accuracy with them", "含这些题"), Words("without them", "不含这些题"),
-        Words("n without", "不含时 n"), Words("Difference, without", "与原模型之差，不含"),
+        Words("in", "出处"), Words("Accuracy with them", "含这些题"),
+        Words("without them", "不含这些题"), Words("n without", "不含时 n"),
+        Words("Difference, without", "与原模型之差，不含"),
     )  # fmt: skip
-    title = tag("h3", Words("Questions found in training documents", "训练文档中出现的题目"))
+    title = tag("h3", Words("Questions found in training texts", "训练文本中出现的题目"))
     return [title, table(head, lines, numbers=2)]
+
+
+def _found_in(clean: Mapping[str, Any]) -> str:
+    """The stages whose texts held questions, with how many; one question may stand in several."""
+    found = mapping(clean.get("touched_by"))
+    return ", ".join(f"{name} {count(n)}" for name, n in found.items()) or "corpus"
 
 
 def _asked(rows: Rows) -> Html:

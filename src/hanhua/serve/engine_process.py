@@ -37,6 +37,7 @@ class EngineCommand:
         environment: variables beside our own; None takes one away.
         health_url: answers 200 as soon as requests are served.
         secret: the API key, if one is asked for; it is cut out of whatever the engine prints.
+        waits: whether the user's command has --engine-wait.
     """
 
     title: str
@@ -44,6 +45,7 @@ class EngineCommand:
     environment: Mapping[str, str | None]
     health_url: str
     secret: str | None = field(default=None, repr=False)
+    waits: bool = True
 
 
 def run_engine(
@@ -147,6 +149,14 @@ class _Engine:
             time.sleep(_ASK_SECONDS)
         return False
 
+    def ended_within(self, seconds: float) -> int | None:
+        """Its exit code, if it has ended by then."""
+        assert self._process
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
     def wait(self) -> int:
         """Until it ends; what it started in turn ends too."""
         assert self._process
@@ -162,8 +172,8 @@ class _Engine:
         return ServeError(
             f"{self.command.title} {how}.", where=self.command.argv[0],
             found="; ".join([*facts, f"its last lines:\n{last}" if last else "it printed nothing"]),
-            fix="mend what it says, or try its own command line: --engine-args passes options on, "
-            "--engine-wait gives it longer",
+            fix="mend what it says, or try its own command line: --engine-args passes options on"
+            + (", --engine-wait gives it longer" if self.command.waits else ""),
         )  # fmt: skip
 
     def forward(self, number: int, _: object = None) -> None:

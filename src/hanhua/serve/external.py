@@ -82,7 +82,7 @@ def serve_external(
         UsageError: when the engine's options do not read, or hold a key.
     """
     say = (progress or default_progress()).say
-    more = _options(engine_args)
+    more = options_of(engine_args)
     program = find_program(engine, engine_command)
     variable = vllm.KEY_VARIABLE if engine == "vllm" else llama_cpp.key_variable(program)
     secret = _key(api_key_file) or os.environ.get(variable)
@@ -137,7 +137,12 @@ def find_program(engine: Engine, given: str | None) -> str:
     raise DependencyError(f"{title} is not here.", found="no such program on the path", fix=how)
 
 
-def _options(text: str) -> list[str]:
+def options_of(text: str) -> list[str]:
+    """Options of an engine, as in a shell.
+
+    Raises:
+        UsageError: when they do not read, or hold a key.
+    """
     try:
         more = shlex.split(text)
     except ValueError as error:

@@ -77,5 +77,15 @@ def llama_cpp_command(
     )  # fmt: skip
 
 
+def scoring_options(program: str, context_tokens: int) -> list[str]:
+    """What a server needs to tell log-probabilities, with no more memory than the prompts take.
+
+    llama-cpp-python keeps the logits of every position only where it is told to.
+    """
+    if _is_llama_server(program):
+        return ["--ctx-size", str(context_tokens), "--parallel", "1"]
+    return ["--n_ctx", str(context_tokens), "--logits_all", "true"]
+
+
 def _is_llama_server(program: str) -> bool:
     return Path(program).name.startswith("llama-server")

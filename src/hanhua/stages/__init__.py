@@ -82,7 +82,7 @@ def walk(sections: Mapping[str, Section | None]) -> list[Node]:
     if "eval" in has:
         for name in [n.stage.name for n in nodes if n.stage.name in MODELS]:
             add(evaluate.stage(f"eval-{name}"), "eval", model=name, base="base", corpus="corpus",
-                base_eval="eval-base")  # fmt: skip
+                base_eval="eval-base", **_checked(sections, name))  # fmt: skip
     if "quantise" in has:
         measured: Any = sections["eval"]
         add(quantise.stage(measured), "quantise", model=model, corpus="corpus", tokens="tokens",
@@ -105,6 +105,12 @@ def _gated(nodes: list[Node]) -> list[Node]:
             after = max(names.index(name) for name in node.inputs.values())
             found.insert(after + 1, node)
     return found
+
+
+def _checked(sections: Mapping[str, Section | None], model: str) -> dict[str, str]:
+    """What else a model was trained on that was held against evaluation questions."""
+    taught = {"finetune": ("chatdata",), "prefer": ("chatdata", "prefer")}.get(model, ())
+    return {name: name for name in taught if getattr(sections.get(name), "contamination", None)}
 
 
 def _is_watched(section: Section | None) -> bool:

@@ -21,6 +21,8 @@ TITLES = {
     "eval-finetune": "measure the chat model",
     "eval-prefer": "measure the preference-tuned model",
 }
+LEDGERS = ("corpus", "chatdata", "prefer")
+"""Roles whose artifacts say which evaluation questions their texts held."""
 METRICS = ("bits_per_byte", "drift", "drift_method", "tasks", "answers", "verdicts")
 
 
@@ -28,7 +30,8 @@ def run(context: Context[EvalConfig]) -> Result:
     """Measure ``inputs["model"]`` on the held-out text of ``inputs["corpus"]``.
 
     Where the model is not the base itself, ``inputs["base"]`` is what drift is measured from, and
-    ``inputs["base-eval"]`` what scores are compared with.
+    ``inputs["base-eval"]`` what scores are compared with. ``inputs["chatdata"]`` and
+    ``inputs["prefer"]`` are there where they were held against evaluation questions.
     """
     import torch
 
@@ -52,7 +55,9 @@ def run(context: Context[EvalConfig]) -> Result:
         device=device, progress=context.progress, journals=context.work,
         identity=inputs["model"].fingerprint,
         base_identity=inputs["base"].fingerprint if "base" in inputs else "",
-        contamination=_contamination(corpus),
+        contamination={
+            role: _account(inputs[role].path) for role in LEDGERS if role in inputs
+        },
     )  # fmt: skip
     model, base = inputs["model"], inputs.get("base")
     before = inputs.get("base-eval")
@@ -65,10 +70,10 @@ def run(context: Context[EvalConfig]) -> Result:
     return Result(counts=_counts(scores), metrics={key: scores[key] for key in METRICS})
 
 
-def _contamination(corpus: Path) -> dict[str, Any] | None:
-    """What the corpus's ledger tells of evaluation questions in documents."""
-    ledger = corpus / "ledger.json"
-    return dict(read_json(ledger).get("contamination") or {}) if ledger.is_file() else None
+def _account(artifact: Path) -> dict[str, Any]:
+    """What a ledger tells of evaluation questions in texts."""
+    ledger = artifact / "ledger.json"
+    return dict(read_json(ledger).get("contamination") or {}) if ledger.is_file() else {}
 
 
 def _counts(scores: Mapping[str, Any]) -> dict[str, Any]:

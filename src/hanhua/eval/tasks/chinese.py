@@ -110,7 +110,7 @@ CHINESE = [
         shots_split="validation", wordings=wording("xcopa_zh", "xcopa", _text),
     ),
     RowSet(
-        name="xstorycloze_zh", language="zh", version=1,
+        name="xstorycloze_zh", language="zh", version=2,
         source="https://huggingface.co/datasets/juletxara/xstory_cloze", licence="CC BY-SA 4.0",
         hub="juletxara/xstory_cloze", config="zh", split="validation", parse=_xstorycloze,
         form='{"input_sentence_1": "…", …, "sentence_quiz1": "…", "answer_right_ending": 1}',

@@ -116,13 +116,13 @@ COMMONSENSE = [
         parse=_arc, wordings=wording("arc_challenge", "arc", _question_answer),
     ),
     RowSet(
-        name="hellaswag", language="en", version=1, source="https://github.com/rowanz/hellaswag",
+        name="hellaswag", language="en", version=2, source="https://github.com/rowanz/hellaswag",
         licence="MIT", hub="Rowan/hellaswag", split="validation", parse=_hellaswag,
         form='{"activity_label": "…", "ctx_a": "…", "ctx_b": "…", "endings": […], "label": 0}',
         wordings=wording("hellaswag", "hellaswag", _text),
     ),
     RowSet(
-        name="boolq", language="en", version=1,
+        name="boolq", language="en", version=2,
         source="https://github.com/google-research-datasets/boolean-questions",
         licence="CC BY-SA 3.0", hub="aps/super_glue", config="boolq", split="validation",
         form='{"passage": "…", "question": "…", "label": 0}', parse=_boolq,
@@ -132,7 +132,7 @@ COMMONSENSE = [
         ),
     ),
     RowSet(
-        name="piqa", language="en", version=1, source="https://yonatanbisk.com/piqa",
+        name="piqa", language="en", version=2, source="https://yonatanbisk.com/piqa",
         licence="AFL 3.0", hub="baber/piqa", split="validation", parse=_piqa,
         form='{"goal": "…", "sol1": "…", "sol2": "…", "label": 0}',
         wordings=wording("piqa", "piqa", _question_answer),

@@ -3,14 +3,15 @@
 Solved examples are those that lm-evaluation-harness would show. Where a set fixes their order
 they are the first; elsewhere the harness draws them anew for each question, from one generator
 seeded with 1234 that runs on from question to question, so they are drawn for every question of
-the set, whichever are asked.
+the set, whichever are asked. Of sets whose validation split is asked it draws one more than it
+shows, to have one to spare should the question itself be drawn.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from hanhua.core.errors import InputError
@@ -123,12 +124,30 @@ def _examples(
             fix="set shots to 0",
         )  # fmt: skip
     pool = _read(entry, place, entry.shots_split)
-    if len(pool) < shots:
+    spare = int(entry.sampler == "drawn" and entry.split == "validation")
+    if len(pool) < shots + spare:
         raise InputError(
             "Too few solved examples.", where=place.dataset or place.path,
-            found=f"{len(pool)}, {shots} asked for", fix="lower shots",
+            found=f"{len(pool)}, {shots + spare} needed", fix="lower shots",
         )  # fmt: skip
     if entry.sampler == "first":
         return dict.fromkeys((q.subject for q in questions), pool[:shots])
     draw = random.Random(HARNESS_SEED)
-    return {q.id: tuple(draw.sample(pool, shots)) for q in questions}
+    return {q.id: _drawn(draw, pool, q, shots, spare) for q in questions}
+
+
+def _drawn(
+    draw: random.Random, pool: Sequence[Question], question: Question, shots: int, spare: int
+) -> tuple[Question, ...]:
+    """As ``ContextSampler.sample`` of the harness (0.4.13, lm_eval/api/samplers.py)."""
+    found = draw.sample(pool, shots + spare)
+    if not spare:
+        return tuple(found)
+
+    def other(one: Question) -> bool:
+        return replace(one, id="") != replace(question, id="")
+
+    kept = list(filter(other, found))[:shots]
+    if len(kept) < shots:  # the pool has the question more than once
+        kept = draw.sample(list(filter(other, pool)), shots)
+    return tuple(kept)

@@ -16,11 +16,11 @@ from typing import Any
 
 from hanhua.core.errors import InputError
 from hanhua.eval.tasks.commonsense import HARNESS
+from hanhua.eval.tasks.flores import read_flores
 from hanhua.eval.tasks.question import Question, Task, Wording
 from hanhua.eval.tasks.rows import Place, questions_of, rows_of
 
 NAMES = {"en": "English", "zh": "Chinese"}
-FLORES_CODES = {"en": "eng_Latn", "zh": "zho_Hans"}
 MAX_NEW_TOKENS = 256
 TRANSLATION = {
     f"{name}_{a}_{b}": (name, a, b)
@@ -38,7 +38,7 @@ def read_translation(name: str, path: str, shots: int, dataset: str | None) -> T
     Args:
         name: a key of `TRANSLATION`.
         path: NTREX: rows with "en" and "zh", or the folder NTREX-128; FLORES: the folder with
-            dev/ and devtest/.
+            devtest/, and dev/ where examples are shown.
         shots: examples before each sentence.
         dataset: a hub's dataset of rows, in place of the path.
 
@@ -46,8 +46,8 @@ def read_translation(name: str, path: str, shots: int, dataset: str | None) -> T
         InputError: no such files, or sides of different lengths.
     """
     family, a, b = TRANSLATION[name]
-    if family == "flores" and not dataset:
-        questions, shown = _flores(path, "devtest", a, b), _flores(path, "dev", a, b)
+    if family == "flores":
+        questions, shown = _flores(path, a, b, shots, dataset)
     else:
         pairs = _ntrex(path, a, b, dataset)
         questions, shown = pairs[shots:], pairs[:shots]
@@ -91,10 +91,17 @@ def _folder_rows(folder: Path) -> Any:
     return (row for file in files for row in rows_of(Place(str(file)), "test"))
 
 
-def _flores(path: str, split: str, a: str, b: str) -> list[Question]:
-    folder = Path(path) / split
-    names = [folder / f"{FLORES_CODES[code]}.{split}" for code in (a, b)]
-    return _aligned(names[0], names[1], b)
+def _flores(
+    path: str, a: str, b: str, shots: int, dataset: str | None
+) -> tuple[list[Question], list[Question]]:
+    if dataset:
+        raise InputError(
+            "FLORES is read from its files: a hub keeps each language apart.", where="eval.tasks",
+            found=dataset, fix="download it, and give the folder with dev/ and devtest/ as path",
+        )  # fmt: skip
+    folder = Path(path)
+    shown = read_flores(folder, "dev", a, b) if shots else []
+    return read_flores(folder, "devtest", a, b), shown
 
 
 def _aligned(source: Path, target: Path, language: str) -> list[Question]:
