@@ -74,16 +74,50 @@ def bits_table(summary: dict[str, Any]) -> list[str]:
 
 def other_tables(summary: dict[str, Any]) -> list[str]:
     lines = []
-    for key, title in (
-        ("tokens_per_char", "Tokens per character"),
-        ("shares", "zh:en shares of tokens, asked and counted"),
-        ("drift", "English drift: KL divergence from the untouched base"),
-        ("tasks", "Multiple choice"),
-    ):
-        if summary.get(key):
-            body = json.dumps(summary[key], ensure_ascii=False, indent=1)
-            lines += [f"## {title}", "", "```json", body, "```", ""]
-    return lines
+    if found := summary.get("tokens_per_char"):
+        lines += ["## Tokens per character", "", "| language | before | after |", "|---|---|---|"]
+        lines += [f"| {x} | {found['before'][x]:.3f} | {found['after'][x]:.3f} |"
+                  for x in sorted(found["after"])] + [""]  # fmt: skip
+    if found := summary.get("shares"):
+        lines += ["## Shares of tokens", "", "| language | asked | counted |", "|---|---|---|"]
+        lines += [f"| {x} | {found['asked'][x]:.2%} | {found['counted'][x]:.3%} |"
+                  for x in sorted(found["asked"])] + [""]  # fmt: skip
+    return lines + drift_table(summary) + task_table(summary)
+
+
+def drift_table(summary: dict[str, Any]) -> list[str]:
+    found = summary.get("drift") or {}
+    if not found:
+        return []
+    lines = ["## English drift: KL divergence from the untouched base, bits per byte", "",
+             "| model | held-out text | text sampled from the base | mass on new pieces |",
+             "|---|---|---|---|"]  # fmt: skip
+    for model, texts in found.items():
+        held, drawn = texts["held_out"], texts["sampled"]
+        lines.append(f"| {model} | {interval(held, 4)} | {interval(drawn, 4)} "
+                     f"| {held['added_mass']:.2e} |")  # fmt: skip
+    return [*lines, "", *(f"{name}: n = {s['n_docs']} texts, {s['n_bytes']:,} bytes."
+                          for name, s in texts.items()), ""]  # fmt: skip
+
+
+def task_table(summary: dict[str, Any]) -> list[str]:
+    found = summary.get("tasks") or {}
+    if not any(found.values()):
+        return []
+    lines = ["## Multiple choice", "",
+             "| model | task | n | accuracy | standard error | chance | against the base | p |",
+             "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    for model, tasks in found.items():
+        for t in tasks:
+            d = t.get("difference")
+            against = f"{d['value']:+.3f} ({d['low']:+.3f} to {d['high']:+.3f})" if d else "–"
+            lines.append(
+                f"| {model} | {t['name']} | {t['n']} | {t['accuracy']:.3f} | {t['stderr']:.3f} "
+                f"| {t['chance']:.2f} | {against} | {format(d['p'], '.3f') if d else '–'} |"
+            )
+    first = next(iter(found.values()))
+    return [*lines, "", *(f"{t['name']}: {t['metric']}, {t['shots']} shots, {t['template']}."
+                          for t in first), ""]  # fmt: skip
 
 
 def cost_table(stages: dict[str, Any]) -> list[str]:
