@@ -108,6 +108,7 @@ def test_unknown_key_inside_a_list(recipe: Path):
         ("pretrain.learnig_rate=1", r"--set pretrain.learnig_rate[\s\S]*learning_rate"),
         ("name.first=x", "holds a value"),
         ("corpus.sources.7.path=x", "no such item"),
+        ("finetune.new_rows_lr_scale=5", "new rows are trained apart in pretrain only"),
     ],
 )
 def test_bad_overrides(recipe: Path, override: str, message: str):

@@ -149,6 +149,8 @@ def threads() -> set[str]:
 def become(asked: dict) -> None:
     """Turn this process into one call of the command; does not return."""
     os.setsid()
+    # a background job of a shell inherits that interrupts are ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for target, name in ((1, "out"), (2, "err")):
         path = Path(asked["folder"]) / name
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), target)

@@ -48,7 +48,9 @@ def stage(tmp_path, base, rows, *, old_rows=None, progress=None, corpus=None, mo
     (source / "model").symlink_to(base)
     if old_rows:
         (source / "rows.json").write_text(json.dumps({"old_rows": old_rows}))
-    values = {"steps": 6, "batch_tokens": 256, "learning_rate": 1e-2, **(more or {})}
+    # in bf16, which a processor may choose, a base in fp32 would be rounded where it is frozen
+    values = {"steps": 6, "batch_tokens": 256, "learning_rate": 1e-2, "precision": "fp32"}
+    values |= more or {}
     section = TrainConfig(lora=LoraConfig(rank=8, **lora), **values)
     context = Context(
         config=section, out=out, work=work, seed=3, machine=Machine(device="cpu", threads=1),

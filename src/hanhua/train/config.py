@@ -291,3 +291,13 @@ class FinetuneConfig(OptimConfig):
         Field(description="held-out answers measured on the way, by language and domain; null: "
               "not at all"),
     ] = AnswersConfig()  # fmt: skip
+
+    @model_validator(mode="after")
+    def _knows_no_new_rows(self) -> FinetuneConfig:
+        """Only pretraining is told which rows are new: to refuse here costs no pretraining."""
+        if self.new_rows_lr_scale != 1.0 or any(p.train == "new_rows" for p in self.phases):
+            raise ValueError(
+                "new rows are trained apart in pretrain only: take new_rows_lr_scale and phases "
+                "that train new_rows out of finetune"
+            )
+        return self
