@@ -108,7 +108,7 @@ def test_unknown_key_inside_a_list(recipe: Path):
         ("pretrain.learnig_rate=1", r"--set pretrain.learnig_rate[\s\S]*learning_rate"),
         ("name.first=x", "holds a value"),
         ("corpus.sources.7.path=x", "no such item"),
-        ("finetune.new_rows_lr_scale=5", "new rows are trained apart in pretrain only"),
+        ("pretrain.new_rows_lr_scale=5", "pretrain sets something for new rows"),
     ],
 )
 def test_bad_overrides(recipe: Path, override: str, message: str):
@@ -146,6 +146,15 @@ def test_training_reads_held_out_text_only_where_it_is_watched(tmp_path: Path):
     assert corpus_readers() == set()
     assert corpus_readers("pretrain.watch={}") == {"pretrain"}
     assert corpus_readers("finetune.stop={language: en}") == {"finetune"}
+
+
+def test_only_pretraining_is_told_which_rows_are_new(tmp_path: Path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe_text("meta-llama/Llama-2-7b-hf", "zh"), encoding="utf-8")
+    assert load_recipe(path, ["pretrain.new_rows_lr_scale=5"]).pretrain.speaks_of_new_rows
+    for override in ("finetune.new_rows_lr_scale=5", "finetune.phases=[{train: new_rows}]"):
+        with pytest.raises(RecipeError, match="finetune sets something for new rows"):
+            load_recipe(path, [override])
 
 
 def test_schema_knows_every_section():

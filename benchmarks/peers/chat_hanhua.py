@@ -22,7 +22,7 @@ from hanhua.model.load import load_tokenizer
 from hanhua.stages.chatdata import make_chatdata
 from hanhua.tokens.conversations import build_chat_rows
 from hanhua.tokens.rows import PackedRows
-from hanhua.train.config import FinetuneConfig
+from hanhua.train.finetune_config import FinetuneConfig
 from hanhua.train.loop import train
 
 WORK = Path(JOB["work"])

@@ -67,11 +67,12 @@ def measure(command: Sequence[str], env: Mapping[str, str] | None = None) -> Usa
 def _watch(session: int, peak: list[int], done: threading.Event) -> None:
     """Keep the most that all processes had at once, and that any one ever had, in kB."""
     while not done.wait(POLL_SECONDS):
-        now, ever = zip(*(_resident(name) for name in ["0", *_members(session)]), strict=True)
+        now, ever = zip(*(_resident(name) for name in ["0", *members(session)]), strict=True)
         peak[0], peak[1] = max(peak[0], sum(now)), max(peak[1], *ever)
 
 
-def _members(session: int) -> list[str]:
+def members(session: int) -> list[str]:
+    """Names under /proc of a session's processes."""
     found = []
     for name in os.listdir("/proc"):
         try:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from peers.measure import members
+
 READY_SECONDS, STOP_SECONDS = 300.0, 20.0
 OURS = (
     "import sys; from pathlib import Path; from hanhua.core.progress import Silent; "
@@ -91,14 +93,14 @@ class Running:
     def cpu_seconds(self) -> float:
         """User and system time so far, that of ended children too."""
         ticks = 0
-        for pid in _members(self.session):
+        for pid in members(self.session):
             fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
             ticks += sum(map(int, fields[11:15])) if fields else 0
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def forget_peak(self) -> None:
         """Let the peak of memory start again from what is held now, where the system can."""
-        for pid in _members(self.session):
+        for pid in members(self.session):
             try:
                 Path(f"/proc/{pid}/clear_refs").write_text("5")
             except OSError:
@@ -107,7 +109,7 @@ class Running:
     def peak_mb(self) -> float:
         """Most resident memory of all its processes, in MB of 2^20 bytes."""
         total = 0
-        for pid in _members(self.session):
+        for pid in members(self.session):
             for line in _read(f"/proc/{pid}/status").splitlines():
                 if line.startswith("VmHWM:"):
                     total += int(line.split()[1])
@@ -119,17 +121,6 @@ def _read(path: str) -> str:
         return Path(path).read_text()
     except OSError:
         return ""
-
-
-def _members(session: int) -> list[str]:
-    found = []
-    for name in os.listdir("/proc"):
-        try:
-            if name.isdigit() and os.getsid(int(name)) == session:
-                found.append(name)
-        except OSError:
-            continue
-    return found
 
 
 @contextmanager

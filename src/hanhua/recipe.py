@@ -27,7 +27,8 @@ from hanhua.stages import walk
 from hanhua.text.config import CorpusConfig
 from hanhua.text.domains import check_known
 from hanhua.tokens.config import TokensConfig
-from hanhua.train.config import FinetuneConfig, TrainConfig
+from hanhua.train.config import TrainConfig
+from hanhua.train.finetune_config import FinetuneConfig
 from hanhua.train.prefer_config import PreferConfig
 from hanhua.vocab.config import VocabConfig
 
@@ -63,6 +64,14 @@ class Recipe(Section):
             for other in others:
                 if getattr(self, section) is not None and getattr(self, other) is None:
                     raise ValueError(f"the section {section} needs the section {other}")
+        for name in ("pretrain", "finetune", "prefer"):
+            told = name == "pretrain" and self.vocab is not None  # of rows that expand made
+            section = getattr(self, name)
+            if section is not None and section.speaks_of_new_rows and not told:
+                raise ValueError(
+                    f"{name} sets something for new rows (new_rows_lr_scale, or a phase that "
+                    "trains new_rows), which only pretrain with a section vocab knows"
+                )
         if self.corpus is not None and self.tokens is not None:
             check_known(self.tokens.shares, self.corpus)
         return self

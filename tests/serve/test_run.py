@@ -13,7 +13,7 @@ import pytest
 
 from hanhua.core.errors import ArtifactError, ModelError, ServeError
 from hanhua.serve.keys import Key, read_keys
-from hanhua.serve.run import _is_loopback, model_name, resolve_run, serve
+from hanhua.serve.run import is_loopback, model_name, resolve_run, serve
 
 
 @pytest.fixture
@@ -117,8 +117,8 @@ def test_a_bad_line_of_a_key_file_is_named_without_the_key(tmp_path, line):
 
 
 def test_which_addresses_are_this_machine_only():
-    assert all(map(_is_loopback, ("127.0.0.1", "127.9.9.9", "::1", "localhost")))
-    assert not any(map(_is_loopback, ("0.0.0.0", "::", "192.168.1.5", "example.org")))
+    assert all(map(is_loopback, ("127.0.0.1", "127.9.9.9", "::1", "localhost")))
+    assert not any(map(is_loopback, ("0.0.0.0", "::", "192.168.1.5", "example.org")))
 
 
 @pytest.mark.slow

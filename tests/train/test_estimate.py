@@ -13,12 +13,13 @@ from hanhua.model.config import LoraConfig
 from hanhua.model.shapes import Shapes
 from hanhua.tokens.config import TokensConfig
 from hanhua.tokens.estimate import estimate as estimate_tokens
-from hanhua.train.config import FinetuneConfig, TrainConfig
+from hanhua.train.config import TrainConfig
 from hanhua.train.cost.accelerators import TABLE
 from hanhua.train.cost.fit import fits, propose
 from hanhua.train.cost.job import Job
 from hanhua.train.cost.memory import peak
 from hanhua.train.estimate import CHAT_TARGETS, estimate
+from hanhua.train.finetune_config import FinetuneConfig
 
 FACTS = {
     "vocab_size": 32_000, "hidden_size": 288, "intermediate_size": 768, "layers": 6, "heads": 6,

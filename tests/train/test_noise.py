@@ -15,7 +15,7 @@ from hanhua.core.progress import Silent
 from hanhua.model.config import LoraConfig
 from hanhua.tokens.loader import Batch, LoaderState, read_batch
 from hanhua.train.attention import enable
-from hanhua.train.config import FinetuneConfig
+from hanhua.train.finetune_config import FinetuneConfig
 from hanhua.train.loop import train
 from hanhua.train.noise import embedding_noise, is_text
 from hanhua.train.objective import flatten, hidden_states, next_token_loss

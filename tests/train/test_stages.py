@@ -20,7 +20,8 @@ from hanhua.stages import base, finetune, pretrain, tokens
 from hanhua.text.document import Document
 from hanhua.text.shards import write_documents
 from hanhua.tokens.config import TokensConfig
-from hanhua.train.config import FinetuneConfig, TrainConfig
+from hanhua.train.config import TrainConfig
+from hanhua.train.finetune_config import FinetuneConfig
 
 
 def run(stage, section, out, inputs=None, work=None):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from hanhua.text.document import Document
 from hanhua.vocab.config import VocabConfig
@@ -13,6 +12,7 @@ from hanhua.vocab.extend import Extended, extend, gather
 from hanhua.vocab.family import Family, family_of
 from hanhua.vocab.script import script_of
 from hanhua.vocab.tokenizer import read_tokenizer
+from hard_texts import byte_bpe
 
 
 @pytest.fixture(scope="session")
@@ -35,13 +35,7 @@ def byte_level(tmp_path_factory: pytest.TempPathFactory, sentences: dict[str, li
     It has seen a little Chinese, so that some characters are one, two and three tokens.
     """
     folder = tmp_path_factory.mktemp("byte-level")
-    tokenizer = Tokenizer(models.BPE(ignore_merges=True))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
-    )
-    tokenizer.train_from_iterator(sentences["en"] + ["小明，学校。"] * 40 + ["市长"] * 9, trainer)
+    tokenizer = byte_bpe(sentences)
     tokenizer.add_special_tokens(["<|end|>"])
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text('{"eos_token": "<|end|>"}', encoding="utf-8")

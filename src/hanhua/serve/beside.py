@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hanhua.core.errors import ArtifactError, ModelError, UsageError
-from hanhua.core.files import read_json
+from hanhua.core.errors import ModelError, UsageError
 from hanhua.serve.llama_cpp import find_gguf
-from hanhua.serve.run import RUNS, _model_in, model_name, resolve_run
+from hanhua.serve.run import RUNS, model_in, model_name, resolve_run, stages_of
 
 if TYPE_CHECKING:
     from hanhua.serve.models import BaseTokenizer
@@ -167,27 +166,13 @@ def _run_of(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     """The run that a model folder or file is part of, with its stages."""
     for inner in folder.resolve().parents[:3]:
         if (inner / "ledger.json").is_file():
-            return inner, _stages(inner)
+            return inner, stages_of(inner)
     return None
-
-
-def _stages(run: Path) -> dict[str, Any]:
-    path = run / "ledger.json"
-    try:
-        found = dict(read_json(path)["stages"])
-        if not all(isinstance(entry, dict) for entry in found.values()):
-            raise ValueError("its stages are no objects")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(
-            "The run's ledger does not read.", where=path, found=error,
-            fix="run the recipe again; finished stages are kept",
-        ) from error  # fmt: skip
-    return found
 
 
 def _stage_model(run: Path, stages: dict[str, Any], stage: str) -> Path | None:
     path = stages.get(stage, {}).get("path")
-    return _model_in(run / str(path)) if path else None
+    return model_in(run / str(path)) if path else None
 
 
 def _stage(stage: str, method: str, main: Place) -> Place:

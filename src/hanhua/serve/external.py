@@ -16,7 +16,7 @@ from hanhua.core.progress import Progress, default_progress
 from hanhua.serve import llama_cpp, vllm
 from hanhua.serve.engine_process import EngineCommand, run_engine
 from hanhua.serve.keys import read_keys
-from hanhua.serve.run import RUNS, _is_loopback, _listen, model_name, resolve_run
+from hanhua.serve.run import RUNS, _listen, is_loopback, model_name, resolve_run
 
 Engine = Literal["auto", "hanhua", "vllm", "llama-cpp"]
 
@@ -90,7 +90,7 @@ def serve_external(
         port = listener.getsockname()[1]
     near = _ANYWHERE.get(host, host)
     url = f"http://[{near}]:{port}" if ":" in near else f"http://{near}:{port}"
-    if not secret and not _is_loopback(host):
+    if not secret and not is_loopback(host):
         say(f"warning: {host} can be reached from other machines and no key is set: everyone "
             "who reaches it may use the model; set --api-key-file")  # fmt: skip
     build: Callable[..., EngineCommand]

@@ -26,6 +26,7 @@ from hanhua.core.errors import ServeError
 from hanhua.serve.errors import ApiError
 from hanhua.serve.job import Event
 from hanhua.serve.logprobs import TokenChance
+from hanhua.serve.run import is_loopback
 
 logger = logging.getLogger("hanhua.serve")
 
@@ -67,7 +68,9 @@ class Moderation:
         self.url, self.open, self.seconds = url, open_, seconds
         self._key = key
         handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
-        if _is_near(url):  # a proxy of the environment has no business on this machine itself
+        if is_loopback(
+            urlsplit(url).hostname or ""
+        ):  # a proxy of the environment has no business on this machine itself
             handlers.append(urllib.request.ProxyHandler({}))
         self._opener = urllib.request.build_opener(*handlers)
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="hanhua-moderation")
@@ -76,7 +79,7 @@ class Moderation:
     def notice(self) -> str:
         """What an operator is told at the start."""
         parts = urlsplit(self.url)
-        plain = parts.scheme == "http" and not _is_near(self.url)
+        plain = parts.scheme == "http" and not is_loopback(parts.hostname or "")
         return (
             f"moderation: the text of prompts and answers goes to {parts.scheme}://{parts.netloc}; "
             + (
@@ -159,11 +162,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, (OSError, ValueError)):
         return str(error)[:200]
     return f"its answer is not one of /v1/moderations ({type(error).__name__})"
-
-
-def _is_near(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 @dataclass(slots=True)

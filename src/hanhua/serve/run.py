@@ -7,7 +7,7 @@ import ipaddress
 import socket
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hanhua.core.errors import ArtifactError, DependencyError, ModelError, ServeError
 from hanhua.core.files import read_json
@@ -35,7 +35,7 @@ def resolve_run(path: Path) -> Path:
         ArtifactError: when a run's ledger does not read.
     """
     for root in (path, RUNS / path):
-        found = _model_in(root)
+        found = model_in(root)
         if found:
             return found
     raise ModelError(
@@ -55,21 +55,39 @@ def model_name(path: Path) -> str:
     return folder.parent.name if folder.name in ("model", "hf") else folder.name
 
 
-def _model_in(root: Path) -> Path | None:
+def stages_of(run: Path) -> dict[str, Any]:
+    """The stages of a run, by name, as its ledger has them.
+
+    Raises:
+        ArtifactError: when the ledger does not read.
+    """
+    path = run / "ledger.json"
+    try:
+        found = dict(read_json(path)["stages"])
+        if not all(isinstance(entry["path"], str) for entry in found.values()):
+            raise ValueError("a stage's path is no text")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(
+            "The run's ledger does not read.", where=path, found=error,
+            fix="run the recipe again; finished stages are kept",
+        ) from error  # fmt: skip
+    return found
+
+
+def model_in(root: Path) -> Path | None:
+    """The model folder in a Hugging Face folder, an artifact or a run; None where there is none.
+
+    Raises:
+        ArtifactError: when a run's ledger does not read.
+    """
     for folder in (root / "hf", root / "model", root):
         if (folder / "config.json").is_file():
             return folder
     if not (root / "ledger.json").is_file():
         return None
-    try:
-        stages = read_json(root / "ledger.json")["stages"]
-        paths = [root / stages[name]["path"] for name in _PREFERRED if name in stages]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(
-            "The run's ledger does not read.", where=root / "ledger.json", found=error,
-            fix="run the recipe again; finished stages are kept",
-        ) from error  # fmt: skip
-    return next((found for path in paths if (found := _model_in(path))), None)
+    stages = stages_of(root)
+    paths = [root / stages[name]["path"] for name in _PREFERRED if name in stages]
+    return next((found for path in paths if (found := model_in(path))), None)
 
 
 def serve(
@@ -139,7 +157,7 @@ def serve(
     with _listen(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listener.getsockname()[1]}"
-        if not keys and not _is_loopback(host):
+        if not keys and not is_loopback(host):
             say(f"warning: {host} can be reached from other machines and no key is set: everyone "
                 "who reaches it may use the model; set --api-key-file")  # fmt: skip
         found = load_all(places, device=device, dtype=dtype, threads=threads)
@@ -178,7 +196,8 @@ def _check_extra() -> None:
         )  # fmt: skip
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether an address or name is this machine alone."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

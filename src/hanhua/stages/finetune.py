@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from hanhua.core.artifact import Artifact
 from hanhua.core.stage import Context, Result, Stage
-from hanhua.train.config import FinetuneConfig
 from hanhua.train.estimate import estimate as estimate_training
+from hanhua.train.finetune_config import FinetuneConfig
 
 if TYPE_CHECKING:
     from hanhua.chat.template import Template

@@ -25,7 +25,8 @@ from hanhua.tokens.conversations import fit
 from hanhua.tokens.loader import Batch
 from hanhua.tokens.rows import Row
 from hanhua.train import parallel
-from hanhua.train.config import AnswersConfig, OptimConfig
+from hanhua.train.config import OptimConfig
+from hanhua.train.finetune_config import AnswersConfig
 from hanhua.train.gate import measures
 from hanhua.train.linear_cross_entropy import token_losses
 from hanhua.train.objective import Flat, flatten, hidden_states

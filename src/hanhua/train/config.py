@@ -68,17 +68,6 @@ class WatchConfig(Section):
     ] = 1000
 
 
-class AnswersConfig(Section):
-    """Loss on held-out answers while it is tuned, by language and domain."""
-
-    every_steps: Annotated[
-        int | None, Field(ge=1, description="left out: ten times a run; also at start and end")
-    ] = None
-    conversations: Annotated[
-        int, Field(ge=1, description="of each language, of those that chatdata held out")
-    ] = 50
-
-
 class StopConfig(Section):
     """When to stop early: a language that is being unlearnt."""
 
@@ -221,6 +210,11 @@ class OptimConfig(Section):
         Field(description="train adapters instead of the weights; {} for the defaults"),
     ] = None
 
+    @property
+    def speaks_of_new_rows(self) -> bool:
+        """Whether it sets something for the rows of new tokens alone."""
+        return self.new_rows_lr_scale != 1.0 or any(p.train == "new_rows" for p in self.phases)
+
     @model_validator(mode="after")
     def _lora(self) -> OptimConfig:
         ends = [phase.train for phase in self.phases if phase.train != "all"]
@@ -261,43 +255,3 @@ class TrainConfig(OptimConfig):
         Field(description="move the mixture on the way to meet a wish; turns watch on; null: rows "
               "as they were packed"),
     ] = None  # fmt: skip
-
-
-class FinetuneConfig(OptimConfig):
-    """Instruction tuning: the same loop, with a loss on the assistant's tokens only."""
-
-    learning_rate: Annotated[float, Field(gt=0, description="peak learning rate")] = 3e-4
-    batch_tokens: Annotated[int, Field(gt=0, description="tokens in an optimiser step")] = 4096
-    weight_decay: Annotated[
-        float, Field(ge=0, description="for matrices only; never norms, biases or embeddings")
-    ] = 0.0
-    seq_len_tokens: Annotated[
-        int, Field(ge=16, description="longest conversation; a longer one loses its last turns")
-    ] = 512
-    rehearsal_share: Annotated[
-        float,
-        Field(ge=0, lt=1, description="part of the predicted tokens that is pretraining text (the "
-              "tokens stage's rows), so that the languages are not unlearnt; 0: none"),
-    ] = 0.25  # fmt: skip
-    neftune_alpha: Annotated[
-        float,
-        Added(),
-        Field(ge=0, description="noise on the embeddings of conversations while training: uniform, "
-              "times this over the root of tokens times width (NEFTune, which tries 5 to 15); 0: "
-              "none"),
-    ] = 0.0  # fmt: skip
-    answers: Annotated[
-        AnswersConfig | None,
-        Field(description="held-out answers measured on the way, by language and domain; null: "
-              "not at all"),
-    ] = AnswersConfig()  # fmt: skip
-
-    @model_validator(mode="after")
-    def _knows_no_new_rows(self) -> FinetuneConfig:
-        """Only pretraining is told which rows are new: to refuse here costs no pretraining."""
-        if self.new_rows_lr_scale != 1.0 or any(p.train == "new_rows" for p in self.phases):
-            raise ValueError(
-                "new rows are trained apart in pretrain only: take new_rows_lr_scale and phases "
-                "that train new_rows out of finetune"
-            )
-        return self

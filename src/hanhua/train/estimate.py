@@ -8,13 +8,14 @@ from typing import Any
 
 from hanhua.core.config import Machine
 from hanhua.model.shapes import Shapes
-from hanhua.train.config import FinetuneConfig, OptimConfig
+from hanhua.train.config import OptimConfig
 from hanhua.train.cost.accelerators import MFU, Accelerator, accelerator
 from hanhua.train.cost.disk import disk
 from hanhua.train.cost.fit import Proposal, device_bytes, propose, reserve_bytes
 from hanhua.train.cost.flops import flops
 from hanhua.train.cost.job import Job
 from hanhua.train.cost.memory import Memory, host_bytes, peak
+from hanhua.train.finetune_config import FinetuneConfig
 from hanhua.train.precision import Precision, choose_precision
 from hanhua.train.prefer_config import PreferConfig
 

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hanhua.train.config import AnswersConfig, StopConfig, WatchConfig
+from hanhua.train.config import StopConfig, WatchConfig
+from hanhua.train.finetune_config import AnswersConfig
 
 
 @dataclass(slots=True)
