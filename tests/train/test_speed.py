@@ -13,12 +13,13 @@ from hanhua.model.config import LoraConfig
 from hanhua.model.lora import add_adapters
 from hanhua.tokens.loader import Batch
 from hanhua.train.attention import enable
-from hanhua.train.objective import flatten, next_token_loss
+from hanhua.train.chunks import shortfall
+from hanhua.train.objective import filled, flatten, next_token_loss
 from hanhua.train.speed import Speed, attention_flops, matmul_limit, weight_flops
 
 
 def counted(model, rows):
-    """FLOPs of a step by PyTorch's count, per operation, and the step's tokens and targets."""
+    """FLOPs of a step by PyTorch's count, and the tokens and targets that it is filled up to."""
     enable(model)
     flat = flatten(Batch(tuple(rows.row(i) for i in range(len(rows)))), rows.languages)
     next_token_loss(model, flat, 1.0)  # the first time it looks at the head
@@ -26,7 +27,8 @@ def counted(model, rows):
         next_token_loss(model.train(), flat, 1.0)[0].backward()
     by_operation = found.get_flop_counts()["Global"]
     products = sum(n for op, n in by_operation.items() if str(op) in ("aten.mm", "aten.addmm"))
-    return products, flat.ids.numel(), flat.n_targets
+    targets = flat.n_targets + shortfall(flat.n_targets)
+    return products, filled(flat).ids.numel(), targets
 
 
 @pytest.mark.parametrize("family", FAMILIES)

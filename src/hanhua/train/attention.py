@@ -134,25 +134,27 @@ def packed_attention(
     short = sliding_window is None or sliding_window >= max(lengths)
     bent = softcap is not None or s_aux is not None
     plain = dropout == 0.0 and query.shape[-1] == value.shape[-1]
+    # squeezed, for the gradient of an index is a tensor of zeros to be filled
+    q, k, v = (x.squeeze(0) for x in (query, key, value))
     if prefers_ours(query) and plain and short and not bent:
         groups = query.shape[1] // key.shape[1]
         if groups > 1:
-            key, value = (x.repeat_interleave(groups, 1) for x in (key, value))
-        out = PackedCausal.apply(query[0], key[0], value[0], runs(lengths), scale)  # type: ignore[no-untyped-call]
+            k, v = (x.repeat_interleave(groups, 0) for x in (k, v))
+        out = PackedCausal.apply(q, k, v, lengths, scale)  # type: ignore[no-untyped-call]
         return out.unsqueeze(0), None
     window = None if short else sliding_window
     if dropout == 0.0 and not bent and can_attend(query, value):
         told = document_lengths
         documents = told if isinstance(told, Documents) else Documents(lengths)
-        return attend(query[0], key[0], value[0], documents, scale, window).unsqueeze(0), None
+        return attend(q, k, v, documents, scale, window).unsqueeze(0), None
     if short and not bent:
-        return _attend_runs(query[0], key[0], value[0], runs(lengths), dropout, scale), None
+        return _attend_runs(q, k, v, runs(lengths), dropout, scale), None
     split = zip(*(torch.split(x, lengths, 2) for x in (query, key, value)), strict=True)
     if bent:
         # scores of one document at a time, made again in the backward pass
         parts = [
-            checkpoint(_weigh, *heads, s_aux, window, dropout, scale, softcap, use_reentrant=False)
-            for heads in split
+            checkpoint(_weigh, *one, s_aux, window, dropout, scale, softcap, use_reentrant=False)
+            for one in split
         ]
     else:
         parts = [_attend(q, k, v, window, dropout, scale) for q, k, v in split]

@@ -8,11 +8,22 @@ from __future__ import annotations
 TILE_LOGITS = 16 * 1024 * 1024
 """Logits between two products on a CPU: few, so that softmax finds them in the cache. (64 MiB in
 fp32; half as many took 5 to 10 % longer on a Zen 3 core, and more of them no less.)"""
-LOW_BUFFER_BYTES = 320 * 1024 * 1024
+LOW_BUFFER_BYTES = 112 * 1024 * 1024
 """Room on a CPU for gradients of bf16 logits, several tiles: the weight's gradient, V x D, is made
-of each in bf16 and added up in fp32, which should not be often. In fp32 a product adds itself."""
+of each in bf16 and added up in fp32, which should not be often. But the product over more than a
+thousand tokens leaves the cache: twice as many took 8 to 14 % longer in all (a core with AMX). In
+fp32 a product adds itself."""
 GPU_BUFFER_BYTES = 1024 * 1024 * 1024
 """Room on a GPU, whose products are only fast when they are large; its cache holds no tile."""
+
+USUAL = 64
+"""Tokens whose multiples are usual numbers of rows in a product on a CPU."""
+
+
+def shortfall(n: int) -> int:
+    """How many rows are lacking to a usual number; 0 where filling up would cost over 3 %."""
+    lacking = -n % USUAL
+    return lacking if lacking * 32 <= n else 0
 
 
 def chunk_and_tile(n: int, vocab: int, width: int, *, cuda: bool = False) -> tuple[int, int]:

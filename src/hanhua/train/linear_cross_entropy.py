@@ -15,12 +15,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, pad
 
-from hanhua.train.chunks import chunk_and_tile
+from hanhua.train.chunks import chunk_and_tile, shortfall
 from hanhua.train.memory import onto
 
 IGNORE = -100
+CACHEFUL = 256 * 1024
+"""Values in fp32 that a processor core's cache holds."""
 Bend = tuple[float, float | None]
 """Factor of the logits, and their softcap."""
 
@@ -103,18 +105,16 @@ class _LinearCrossEntropy(torch.autograd.Function):
         at = (labels != IGNORE).nonzero().squeeze(1)
         whole = at.numel() == labels.numel()
         kept_labels, at = (onto(x, hidden.device) for x in (labels[at], at))
-        kept = hidden if whole else hidden.index_select(0, at)
+        kept = hidden.detach() if whole else hidden.detach().index_select(0, at)
         need_weight = ctx.needs_input_grad[1]
         if weights is not None:
             weights = weights if whole else weights.index_select(0, at)
         losses, d_kept, d_weight, d_bias = _chunks(
-            kept.detach(), weight.detach(), kept_labels, None if bias is None else bias.detach(),
-            need_weight, bend, weights,
+            kept, weight.detach(), kept_labels, None if bias is None else bias.detach(),
+            scale, need_weight, bend, weights,
         )  # fmt: skip
         d_kept.mul_(scale)
         d_hidden = d_kept if whole else torch.zeros_like(hidden).index_copy_(0, at, d_kept)
-        if d_weight is not None:
-            d_weight = d_weight.mul_(scale).to(weight.dtype)
         if d_bias is not None and bias is not None:
             d_bias = d_bias.mul_(scale).to(bias.dtype)
         all_losses = losses if whole else losses.new_zeros(len(labels)).index_copy_(0, at, losses)
@@ -136,16 +136,23 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 
 def _chunks(
-    hidden: Tensor, weight: Tensor, labels: Tensor, bias: Tensor | None, need_weight: bool,
-    bend: Bend, weights: Tensor | None = None,
+    hidden: Tensor, weight: Tensor, labels: Tensor, bias: Tensor | None, scale: float,
+    need_weight: bool, bend: Bend, weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:  # fmt: skip
-    """Losses and unscaled gradients (of the weighted losses), a chunk of tokens at a time."""
+    """Losses and gradients (of the weighted losses), a chunk of tokens at a time.
+
+    Only the weight's gradient is scaled.
+    """
+    real, cuda = len(labels), hidden.device.type == "cuda"
+    if not cuda and (fill := shortfall(real)):
+        hidden, labels = pad(hidden, (0, 0, 0, fill)), pad(labels, (0, fill))
+        weights = None if weights is None else pad(weights, (0, fill))
     n, vocab = hidden.shape[0], weight.shape[0]
-    chunk, tile = chunk_and_tile(n, vocab, hidden.element_size(), cuda=hidden.device.type == "cuda")
+    chunk, tile = chunk_and_tile(n, vocab, hidden.element_size(), cuda=cuda)
     buffer = hidden.new_empty(min(chunk, n), vocab)
     losses = torch.empty(n, dtype=torch.float32, device=hidden.device)
     d_hidden = torch.empty_like(hidden)
-    d_weight: Tensor | None = None
+    d_weight = _Products() if need_weight else None
     d_bias = None if bias is None else torch.zeros_like(bias, dtype=torch.float32)
     for start in range(0, n, chunk):
         stop = min(start + chunk, n)
@@ -156,21 +163,49 @@ def _chunks(
             losses[lo:hi] = _tile(hidden[lo:hi], weight, labels[lo:hi], bias, part, bend)
             if weights is not None:
                 part.mul_(weights[lo:hi, None])
+            part[max(real - lo, 0) :].zero_()
             torch.mm(part, weight, out=d_hidden[lo:hi])
-        if need_weight:
-            d_weight = _add_product(d_weight, d_logits.t(), hidden[start:stop])
+        if d_weight is not None:
+            d_weight.add(d_logits.t(), hidden[start:stop])
         if d_bias is not None:
             d_bias += d_logits.sum(0, dtype=torch.float32)
-    if need_weight and d_weight is None:
-        d_weight = torch.zeros_like(weight, dtype=torch.float32)
-    return losses, d_hidden, d_weight, d_bias
+    found = None if d_weight is None else d_weight.sum_like(weight, scale)
+    return losses[:real], d_hidden[:real], found, d_bias
 
 
-def _add_product(total: Tensor | None, a: Tensor, b: Tensor) -> Tensor:
-    """``total + a @ b`` in fp32, in place, and no second product beside it in fp32."""
-    if total is None:
-        return torch.mm(a, b).float()
-    return total.addmm_(a, b) if a.dtype == torch.float32 else total.add_(torch.mm(a, b))
+class _Products:
+    """Products that are added up in fp32, scaled, and rounded once."""
+
+    def __init__(self) -> None:
+        self.parts: list[Tensor] = []
+
+    def add(self, a: Tensor, b: Tensor) -> None:
+        """One more; two wait as they are, so that few have no fp32 sum that leaves the cache."""
+        if self.parts and a.dtype == torch.float32:
+            self.parts[0].addmm_(a, b)
+            return
+        self.parts.append(torch.mm(a, b))
+        if len(self.parts) > 2:
+            total = self.parts[0].float()
+            for part in self.parts[1:]:
+                total.add_(part)
+            self.parts = [total]
+
+    def sum_like(self, weight: Tensor, scale: float) -> Tensor:
+        """The sum times ``scale``, in the weight's dtype, computed a cacheful of rows at a time."""
+        if not self.parts:
+            return torch.zeros_like(weight)
+        out = self.parts[0]
+        if out.dtype != weight.dtype:
+            out = torch.empty_like(weight)
+        rows = len(out) if out.is_cuda else max(CACHEFUL // max(out.shape[1], 1), 1)
+        parts = (torch.split(part, rows) for part in self.parts)
+        for to, first, *others in zip(torch.split(out, rows), *parts, strict=True):
+            total = first.float()
+            for part in others:
+                total.add_(part)
+            to.copy_(total.mul_(scale))
+        return out
 
 
 def _tile(

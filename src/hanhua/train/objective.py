@@ -18,6 +18,7 @@ from hanhua.core.errors import TrainingError
 from hanhua.model.head import head_form
 from hanhua.tokens.loader import Batch
 from hanhua.tokens.rows import PackedRows
+from hanhua.train.chunks import shortfall
 from hanhua.train.linear_cross_entropy import IGNORE, linear_cross_entropy
 from hanhua.train.memory import onto
 from hanhua.train.varlen import Documents
@@ -111,6 +112,24 @@ def _documents_of(model: Any) -> Documents:
     return found
 
 
+def filled(flat: Flat) -> Flat:
+    """A batch with a last document of nothing, up to a usual number of tokens.
+
+    Batches are never quite alike, and on a CPU a product of a new shape has to be prepared, and its
+    memory fits no gap that an earlier one has left.
+    """
+    fill = shortfall(flat.ids.shape[1])
+    if not fill:
+        return flat
+    nothing = torch.zeros(fill, dtype=torch.int64)
+    return Flat(
+        torch.cat([flat.ids, nothing[None]], 1),
+        torch.cat([flat.positions, torch.arange(fill)[None]], 1),
+        torch.cat([flat.labels, nothing + IGNORE]), torch.cat([flat.languages, nothing]),
+        [*flat.lengths, fill], flat.n_targets,
+    )  # fmt: skip
+
+
 def hidden_states(model: Any, flat: Flat, noise: Noise | None = None) -> Tensor:
     """What stands before the head, ``[T, D]``, of a model with packed attention enabled.
 
@@ -119,8 +138,9 @@ def hidden_states(model: Any, flat: Flat, noise: Noise | None = None) -> Tensor:
         flat: the batch.
         noise: gives what is added to the embeddings ``[1, T, d]``; None: nothing.
     """
-    embeddings = model.get_input_embeddings()
+    embeddings, tokens = model.get_input_embeddings(), flat.ids.shape[1]
     device = embeddings.weight.device
+    flat = filled(flat) if device.type == "cpu" else flat
     given: dict[str, Tensor] = {"input_ids": onto(flat.ids, device)}
     if noise is not None:
         embedded = embeddings(given["input_ids"])
@@ -131,8 +151,8 @@ def hidden_states(model: Any, flat: Flat, noise: Noise | None = None) -> Tensor:
         position_ids=onto(flat.positions, device),
         document_lengths=_documents_of(model).set(flat.lengths),
         use_cache=False,
-    ).last_hidden_state[0]
-    return hidden
+    ).last_hidden_state.squeeze(0)
+    return hidden[:tokens] if len(hidden) > tokens else hidden
 
 
 def next_token_loss(
