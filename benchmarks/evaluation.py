@@ -14,8 +14,8 @@ tokenizer that the package ships.
 
 PYTHON is that of an environment with lm-eval 0.4.13 and torch. It is run twice beside this
 project, each in its own process over the same files: for agreement on a small real model
-(stories3M, its context set to 4,096), and for cost on the 15M shape, 5-shot CMMLU and MMLU. The
-part ``formats`` asks invented rows in the published form of sets that may not be at hand
+(stories3M, its context set to 4,096), and for cost on a random model (`--shape`), 5-shot CMMLU and
+MMLU. The part ``formats`` asks invented rows in the published form of sets that may not be at hand
 (HellaSwag, BoolQ, XStoryCloze, TruthfulQA and others), `each` of each set, of stories3M or, without
 data, of the random shape.
 """
@@ -52,6 +52,10 @@ from peers.eval_held import hold
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHOTS, CONTEXT, SHAPE = 5, 2048, "dim 288, 6 layers, 6 heads, tied, 32,000 rows"
+SHAPES = {
+    "15m": (288, 768, 6, 6, 6), "110m": (768, 2048, 12, 12, 12), "1.1b": (2048, 5632, 22, 32, 4),
+}  # fmt: skip
+"""Width, feed-forward width, layers, heads, heads of keys: llama2.c's two, TinyLlama's."""
 
 
 def shared_data() -> Path | None:
@@ -93,12 +97,13 @@ def sums(subjects: int, each: int) -> Task:
     )  # fmt: skip
 
 
-def build(data: Path | None) -> CausalModel:
+def build(data: Path | None, shape: str = "15m") -> CausalModel:
     torch.manual_seed(1)
+    width, inner, layers, heads, kv_heads = SHAPES[shape]
     config = LlamaConfig(
-        vocab_size=32_000, hidden_size=288, intermediate_size=768, num_hidden_layers=6,
-        num_attention_heads=6, num_key_value_heads=6, max_position_embeddings=CONTEXT,
-        tie_word_embeddings=True, initializer_range=0.06,
+        vocab_size=32_000, hidden_size=width, intermediate_size=inner, num_hidden_layers=layers,
+        num_attention_heads=heads, num_key_value_heads=kv_heads, max_position_embeddings=CONTEXT,
+        tie_word_embeddings=shape == "15m", initializer_range=0.06 * (288 / width) ** 0.5,
     )  # fmt: skip
     path = (
         data / "tokenizers" / "llama2" / "tokenizer.model" if data
@@ -107,9 +112,9 @@ def build(data: Path | None) -> CausalModel:
     return CausalModel(LlamaForCausalLM(config), read_tokenizer(path).fast())
 
 
-def save_shape(data: Path | None, folder: Path) -> None:
+def save_shape(data: Path | None, folder: Path, shape: str = "15m") -> None:
     """The random model as a folder."""
-    model = build(data)
+    model = build(data, shape)
     model.model.save_pretrained(folder)
     model.tokenizer.save_pretrained(folder)
 
@@ -143,6 +148,7 @@ def main() -> None:
         default=["agreement", "cost"],
         help="of --peer: agreement, formats, cost",
     )
+    parser.add_argument("--shape", choices=SHAPES, default="15m", help="whose cost, for the peer")
     parser.add_argument("--batch", type=int, nargs="+", default=[4, 16], help="of the peer")
     parser.add_argument("--subjects", type=int, help="of each exam, for the peer")
     parser.add_argument("--each", type=int, default=0, help="questions of each, for the peer")
@@ -162,7 +168,8 @@ def main() -> None:
                 check_formats(arguments.peer, data, Path(folder), arguments.each or 40)
             if "cost" in arguments.parts:
                 for batch in arguments.batch:
-                    weigh_cost(arguments.peer, data, Path(folder), n_subjects, each, batch)
+                    asked = (n_subjects, each, batch, arguments.shape)
+                    weigh_cost(arguments.peer, data, Path(folder), *asked)
     else:
         against_naive(data, arguments.quick)
 
@@ -186,12 +193,14 @@ def check_formats(peer: str, data: Path | None, work: Path, each: int) -> None:
     print(json.dumps({**found, "benchmark": "evaluation --parts formats"}), flush=True)
 
 
-def weigh_cost(peer: str, data: Path, work: Path, subjects: int, each: int, batch: int) -> None:
-    """5-shot CMMLU and MMLU on the 15M shape."""
-    shape = work / "shape"
-    save_shape(data, shape)
+def weigh_cost(
+    peer: str, data: Path, work: Path, subjects: int, each: int, batch: int, shape: str
+) -> None:
+    """5-shot CMMLU and MMLU of a random model of a shape."""
+    model = work / shape
+    save_shape(data, model, shape)
     parts = [exam(n, data, work / "cost", subjects, each, SHOTS) for n in ("cmmlu", "mmlu")]
-    print(json.dumps(compared(peer, shape, parts, work, batch)), flush=True)
+    print(json.dumps(compared(peer, model, parts, work, batch)), flush=True)
 
 
 def agreement_parts(data: Path, work: Path, subjects: int, each: int) -> list[dict[str, Any]]:

@@ -6,9 +6,9 @@ queries at a time against the keys up to its own end, and the backward pass comp
 again instead of keeping them: 132 ms where PyTorch took 340 (16 documents of 512 tokens, 6 heads
 of 48, one Zen 4 core).
 
-A product of a new shape costs as much as several of a known one, so documents are gathered into
-batches of whole steps of ``ROUND`` tokens. What fills them up comes after the document, where no
-query of it looks; the fill's own queries are given no gradient.
+The first product of a shape costs as much as several later ones, and leaves code in memory; so
+documents are filled up to one of few lengths and go in batches of few sizes. What fills a document
+up comes after it, where none of its queries looks; the fill's own queries are given no gradient.
 
 Letters for shapes: H heads, T tokens, B documents x heads, L tokens of a filled document, E width
 of a head.
@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -90,7 +91,7 @@ def places_of(lengths: tuple[int, ...], heads: int) -> Places:
         lengths: of the documents, which lie end to end.
         heads: H.
     """
-    tokens, starts = sum(lengths), _starts(lengths)
+    tokens, starts = sum(lengths), [0, *accumulate(lengths)]
     filled: dict[int, list[int]] = {}
     for i, length in enumerate(lengths):
         filled.setdefault(_filled(length), []).append(i)
@@ -118,10 +119,6 @@ def _filled(length: int) -> int:
     """A usual length: up to four between one power of two and the next."""
     step = max(1 << max((length - 1).bit_length() - 3, 0), ROUND)
     return -(-length // step) * step
-
-
-def _starts(lengths: Sequence[int]) -> list[int]:
-    return [0, *torch.tensor(lengths).cumsum(0).tolist()]
 
 
 def _tiles(at: int, heads: int, count: int, length: int) -> list[tuple[slice, int]]:
