@@ -68,9 +68,8 @@ class Moderation:
         self.url, self.open, self.seconds = url, open_, seconds
         self._key = key
         handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
-        if is_loopback(
-            urlsplit(url).hostname or ""
-        ):  # a proxy of the environment has no business on this machine itself
+        # a proxy of the environment has no business on this machine itself
+        if is_loopback(urlsplit(url).hostname or ""):
             handlers.append(urllib.request.ProxyHandler({}))
         self._opener = urllib.request.build_opener(*handlers)
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="hanhua-moderation")
