@@ -21,6 +21,7 @@ from transformers import DynamicCache
 
 from hanhua.core.errors import ModelError
 from hanhua.model.cache import cached
+from hanhua.model.fuse import fuse
 from hanhua.model.head import head_form
 from hanhua.model.load import load_model, load_tokenizer
 from hanhua.tokens.encode import text_encoder
@@ -64,6 +65,7 @@ class CausalModel:
     def load(cls, path: Path | str, device: str = "cpu") -> CausalModel:
         """Load a model folder in float32: scores are compared to the fourth digit."""
         model = load_model(path, dtype=torch.float32).to(device)
+        fuse(model)
         return cls(model, load_tokenizer(path))
 
     def _check(self) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hanhua.core.errors import TrainingError
 from hanhua.core.files import storage_errors, write_text
+from hanhua.model.fuse import count_fused, fuse
 from hanhua.model.load import load_model, quiet_transformers
 from hanhua.model.shapes import SMALL_PARAMETERS
 from hanhua.model.supported import plain_attention
@@ -89,6 +90,8 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
 def reload_difference(model: Any, folder: Path) -> float:
     """The largest difference between a model's logits and those of its saved self."""
     again = load_model(folder, model.dtype)
+    if count_fused(model):
+        fuse(again)
     return float((probe_logits(model) - probe_logits(again)).abs().max())
 
 

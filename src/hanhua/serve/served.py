@@ -17,6 +17,7 @@ import torch
 from hanhua.chat.encode import template_of
 from hanhua.chat.guess import give_template
 from hanhua.core.errors import ModelError
+from hanhua.model.fuse import fuse
 from hanhua.model.generate import stop_ids
 from hanhua.model.load import load_tokenizer
 from hanhua.model.stream import TokenBytes, decode
@@ -153,6 +154,7 @@ def load_served(
         torch.set_num_threads(threads)
     if device == "cpu":
         cut_large_weights(model)
+        fuse(model)
     context_tokens = _context_tokens(model.config, folder)
     notice = give_template(model.config, tokenizer)
     defaults = model.generation_config

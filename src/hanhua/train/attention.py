@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from hanhua.core.errors import ModelError
+from hanhua.model.fuse import fuse
 from hanhua.train.causal import PackedCausal
 from hanhua.train.varlen import Documents, attend, can_attend
 
@@ -27,7 +28,8 @@ NAME = "hanhua_packed"
 def enable(model: Any) -> None:
     """Let a model run flat batches: ``model(ids, position_ids=…, document_lengths=[…])``.
 
-    It is tried out: two documents packed must come out as each alone did before. That finds models
+    What lies between its products is fused too. All is tried out: two documents packed must come
+    out as each alone did before. That finds models
     whose layers mix them by another way than attention, or ask attention for what it can't do here.
     (A model without weights can't be tried out.)
 
@@ -45,11 +47,13 @@ def enable(model: Any) -> None:
         )  # fmt: skip
     if model.config._attn_implementation == NAME or any(p.is_meta for p in model.parameters()):
         model.set_attn_implementation(NAME)
+        fuse(model)
         return
     was_training = model.training
     model.eval()
     alone = torch.cat([_states(model, ids, {}) for ids in _probe(model)], 1)
     model.set_attn_implementation(NAME)
+    fuse(model)
     if bool(torch.isfinite(alone).all()):  # else the weights are broken, which training will say
         _check_packed(model, alone)
     model.train(was_training)

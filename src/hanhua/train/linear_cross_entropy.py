@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
+from hanhua.model.kernels import can_run, surprise_
 from hanhua.train.chunks import chunk_and_tile, shortfall
 from hanhua.train.memory import onto
 
@@ -213,14 +214,16 @@ def _tile(
 ) -> Tensor:
     """Fill ``out`` with the gradient of the logits, softmax minus one-hot; returns the losses.
 
-    The softmax is computed in fp32 inside and rounded once. The loss is read off it, so in bf16
-    a token's loss carries a rounding of at most 2^-9, to either side, which a step's mean over
-    thousands of tokens evens out; and a probability under 1e-37 counts as that.
+    The softmax is computed in fp32 inside and rounded once. Without the compiled part the loss is
+    read off it, so in bf16 a token's loss carries a rounding of at most 2^-9, to either side, which
+    a step's mean over thousands of tokens evens out; and a probability under 1e-37 counts as that.
     """
     torch.mm(hidden, weight.t(), out=out)
     if bias is not None:
         out.add_(bias)
     slope = _bend(out, bend)
+    if slope is None and can_run(out):
+        return surprise_(out, labels)
     torch._softmax(out, -1, False, out=out)
     at = torch.arange(len(labels), device=labels.device)
     p = out[at, labels]

@@ -3,7 +3,8 @@
 Read off transformers' modules (LLaMA, eager): every tensor that a gradient formula asks for,
 counted once where several do. A norm computes in fp32, so it keeps its input so; attention keeps
 queries, keys and values and computes the scores again (``train/causal.py``, flash on GPUs); the
-MLP's gate keeps its input, its output and what it multiplies.
+MLP's gate keeps its input, its output and what it multiplies. Fused (``model/kernels.py``) a norm
+keeps its input as it is, and a gate no output.
 """
 
 from __future__ import annotations
@@ -17,12 +18,8 @@ def kept_by_block(job: Job, phase: TrainKind) -> int:
 
 
 def kept_by_norm(job: Job, phase: TrainKind) -> int:
-    """Bytes of a token that a norm keeps: its input in fp32, and scaled if its weight learns.
-
-    Its output is counted with the layer that reads it.
-    """
-    learns = phase == "all" and job.section.lora is None
-    return job.shapes.hidden_size * (4 + (job.width if learns else 0))
+    """Bytes of a token that a norm keeps. Its output is counted with the layer that reads it."""
+    return _kept_of_normed(job, phase, job.shapes.hidden_size)
 
 
 def kept_for_again(job: Job, phase: TrainKind) -> int:
@@ -49,6 +46,14 @@ def made_again(job: Job, phase: TrainKind) -> int:
     return found
 
 
+def _kept_of_normed(job: Job, phase: TrainKind, numbers: int) -> int:
+    """Of so many numbers: the input in fp32, and scaled if the weight learns; fused: the input."""
+    if job.fused:
+        return numbers * job.width + 4
+    learns = phase == "all" and job.section.lora is None
+    return numbers * (4 + (job.width if learns else 0))
+
+
 def _norms(job: Job, phase: TrainKind) -> int:
     shapes, width = job.shapes, job.width
     found = 2 * kept_by_norm(job, phase)
@@ -57,9 +62,7 @@ def _norms(job: Job, phase: TrainKind) -> int:
         if any(job.has_gradient(name, phase) for name in names if name in shapes.linears):
             found += width * shapes.hidden_size
     if shapes.qk_norm:
-        heads = shapes.attention_width + shapes.kv_width
-        learns = phase == "all" and job.section.lora is None
-        found += heads * (4 + (width if learns else 0))
+        found += _kept_of_normed(job, phase, shapes.attention_width + shapes.kv_width)
     return found
 
 
@@ -74,7 +77,7 @@ def _attention(job: Job, phase: TrainKind) -> int:
 
 def _mlp(job: Job, phase: TrainKind) -> int:
     inner = job.shapes.intermediate_size
-    numbers = 3 * inner if job.shapes.gated else inner
+    numbers = inner * ((2 if job.fused else 3) if job.shapes.gated else 1)
     return job.width * (numbers + (inner if job.has_gradient("down_proj", phase) else 0))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Literal
 
+from hanhua.model.native import NATIVE
 from hanhua.model.shapes import Shapes
 from hanhua.train.config import OptimConfig
 from hanhua.train.precision import Precision
@@ -48,6 +49,11 @@ class Job:
     def width(self) -> int:
         """Bytes of a number in the arithmetic."""
         return 2 if self.precision == "bf16" else 4
+
+    @property
+    def fused(self) -> bool:
+        """Whether norms and gates are computed in one pass (of LLaMA-like families, on a CPU)."""
+        return NATIVE is not None and not self.cuda and self.shapes.gated
 
     @property
     def sharded(self) -> bool:

@@ -1,0 +1,29 @@
+/* What the files of the compiled part share. */
+#ifndef HANHUA_MODEL_H
+#define HANHUA_MODEL_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Some rows of a job, as the part-th of those that share it. */
+typedef void (*work)(const void *job, int part, int64_t from, int64_t to);
+
+#define MOST_PARTS 256
+
+/* Rows spread over threads; returns how many parts there were. The rows of a part depend on
+   nothing but n and threads, so that sums over rows are the same each time. */
+int spread(work does, const void *job, int64_t n, int threads);
+
+PyObject *norm(PyObject *self, PyObject *args);
+PyObject *norm_back(PyObject *self, PyObject *args);
+PyObject *gate(PyObject *self, PyObject *args);
+PyObject *gate_back(PyObject *self, PyObject *args);
+PyObject *rotate(PyObject *self, PyObject *args);
+PyObject *surprise(PyObject *self, PyObject *args);
+PyObject *use(PyObject *self, PyObject *args);
+
+#endif

@@ -1,0 +1,41 @@
+/* The compiled part of the model; hanhua.model works without it, some times slower.
+
+   Arrays are given by their addresses and are contiguous, in bf16 where half is true, else in
+   fp32. hanhua/model/kernels.py checks what it hands over. */
+#include "model.h"
+
+static PyMethodDef methods[] = {
+    {"norm", norm, METH_VARARGS,
+     "norm(x, weight, out, inverse, n, d, eps, half, threads): rows over their root mean square, "
+     "times a weight; its inverse, fp32 [n], is kept where an address is given."},
+    {"norm_back", norm_back, METH_VARARGS,
+     "norm_back(x, weight, grad, inverse, out, total, n, d, half, threads): the gradient of x, and "
+     "of the weight in fp32 [d]."},
+    {"gate", gate, METH_VARARGS, "gate(gate, up, out, n, half, threads): silu(gate) * up."},
+    {"gate_back", gate_back, METH_VARARGS,
+     "gate_back(gate, up, grad, gate_grad, up_grad, n, half, threads)."},
+    {"rotate", rotate, METH_VARARGS,
+     "rotate(x, cos, sin, out, tokens, heads, e, to_token, to_head, back, half, threads): x "
+     "[tokens, heads, e], of two strides, turned by cos and sin [tokens, e], or a gradient turned "
+     "back."},
+    {"surprise", surprise, METH_VARARGS,
+     "surprise(logits, labels, weights, losses, n, v, half, threads): fp32 losses [n]; the "
+     "gradient of the logits [n, v] in their place, times fp32 weights [n] where given."},
+    {"use", use, METH_VARARGS,
+     "use(most) -> which code is used from now on, for tests: 0 any processor's, 1 that for AVX2, 2 "
+     "that for AVX-512, the latest that is not above most and that the processor has."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "hanhua.model._native",
+    .m_doc = "Norms, gates, rotary embeddings and cross-entropy, compiled.",
+    .m_size = -1,
+    .m_methods = methods,
+};
+
+PyMODINIT_FUNC PyInit__native(void)
+{
+    return PyModule_Create(&module);
+}

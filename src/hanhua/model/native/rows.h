@@ -1,0 +1,53 @@
+/* The jobs whose rows are worked on, and what does so on three generations of processors. */
+#ifndef HANHUA_ROWS_H
+#define HANHUA_ROWS_H
+
+#include "model.h"
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define GENERATIONS 1
+#else
+#define GENERATIONS 0
+#endif
+
+struct norm {
+    const void *x, *weight, *grad;
+    float *inverse; /* [n] of the root mean square: written, then read */
+    void *out;
+    float *sums; /* [parts, d] gradient of the weight */
+    int64_t d;
+    float eps;
+};
+
+struct gate {
+    const void *gate, *up, *grad;
+    void *out, *other;
+};
+
+struct rotate {
+    const void *x, *cos, *sin; /* cos and sin [tokens, e] */
+    void *out;                 /* [tokens, heads, e], as x, of which heads may lie elsewhere */
+    int64_t heads, e, to_token, to_head;
+    int back;
+};
+
+struct surprise {
+    void *logits; /* [n, v] */
+    const int64_t *labels;
+    const float *weights; /* [n] factors of the gradient, NULL: 1 */
+    float *losses;        /* [n] */
+    float *room;          /* [parts, v] */
+    int64_t v;
+};
+
+/* What is done with rows, each for fp32 and for bf16. */
+struct rows {
+    work norm[2], norm_back[2], gate[2], gate_back[2], rotate[2], surprise[2];
+};
+
+extern const struct rows rows_any, rows_older, rows_newer;
+
+/* For the processor at hand. */
+const struct rows *rows(void);
+
+#endif

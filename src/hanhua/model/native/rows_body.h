@@ -1,0 +1,258 @@
+/* What is done with rows, included once for each generation of processors, each time under another
+   name of the table (TABLE) and with the compiler told what the processor has. */
+#include "rows.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE float from_bf16(uint16_t bits)
+{
+    union { uint32_t i; float f; } to = {(uint32_t)bits << 16};
+    return to.f;
+}
+
+INLINE uint16_t to_bf16(float value)
+{
+    union { float f; uint32_t i; } from = {value};
+    uint32_t rounded = (from.i + 0x7FFFu + ((from.i >> 16) & 1u)) >> 16;
+    return (uint16_t)(value != value ? 0x7FC0u : rounded);
+}
+
+/* One number of an array, in bf16 where half is set: a constant wherever it is called. */
+INLINE float get(const void *array, int64_t at, int half)
+{
+    return half ? from_bf16(((const uint16_t *)array)[at]) : ((const float *)array)[at];
+}
+
+INLINE void put(void *array, int64_t at, float value, int half)
+{
+    if (half)
+        ((uint16_t *)array)[at] = to_bf16(value);
+    else
+        ((float *)array)[at] = value;
+}
+
+/* As it is once it has been stored. */
+INLINE float stored(float value, int half)
+{
+    return half ? from_bf16(to_bf16(value)) : value;
+}
+
+INLINE void *shifted(const void *array, int64_t values, int half)
+{
+    return (char *)array + values * (half ? 2 : 4);
+}
+
+/* e^x to 2 units in the last place, after Cephes' expf. It ends at 60 to either side, so that
+   nothing made of it is so small that a processor slows down. Not a number stays one. */
+INLINE float exponential(float x)
+{
+    x = x < -60.0f ? -60.0f : x;
+    x = x > 60.0f ? 60.0f : x;
+    float whole = (x * 1.44269504f + 12582912.0f) - 12582912.0f; /* rounded */
+    float r = x - whole * 0.693359375f + whole * 2.12194440e-4f;
+    float y = 1.9875691500e-4f;
+    y = y * r + 1.3981999507e-3f;
+    y = y * r + 8.3334519073e-3f;
+    y = y * r + 4.1665795894e-2f;
+    y = y * r + 1.6666665459e-1f;
+    y = y * r + 5.0000001201e-1f;
+    y = y * r * r + r + 1.0f;
+    union { int32_t i; float f; } power = {((int32_t)whole + 127) << 23};
+    return y * power.f;
+}
+
+/* Root-mean-square norm and its gradients (arXiv 1910.07467), a row at a time. */
+INLINE void norm_rows(const struct norm *job, int64_t from, int64_t to, int half)
+{
+    int64_t d = job->d;
+    for (int64_t row = from; row < to; row++) {
+        const void *x = shifted(job->x, row * d, half);
+        void *out = shifted(job->out, row * d, half);
+        float square = 0.0f;
+#pragma omp simd reduction(+ : square)
+        for (int64_t i = 0; i < d; i++) {
+            float value = get(x, i, half);
+            square += value * value;
+        }
+        float inverse = 1.0f / sqrtf(square / (float)d + job->eps);
+        if (job->inverse)
+            job->inverse[row] = inverse;
+#pragma omp simd
+        for (int64_t i = 0; i < d; i++)
+            put(out, i, get(job->weight, i, half) * stored(get(x, i, half) * inverse, half), half);
+    }
+}
+
+INLINE void norm_back_rows(const struct norm *job, int part, int64_t from, int64_t to, int half)
+{
+    int64_t d = job->d;
+    float *sums = job->sums + part * d;
+    const void *weight = job->weight;
+    for (int64_t row = from; row < to; row++) {
+        const void *x = shifted(job->x, row * d, half), *grad = shifted(job->grad, row * d, half);
+        void *out = shifted(job->out, row * d, half);
+        float inverse = job->inverse[row], along = 0.0f;
+#pragma omp simd reduction(+ : along)
+        for (int64_t i = 0; i < d; i++)
+            along += get(grad, i, half) * get(weight, i, half) * get(x, i, half);
+        along *= inverse / (float)d;
+#pragma omp simd
+        for (int64_t i = 0; i < d; i++) {
+            float one = get(grad, i, half), straight = get(x, i, half) * inverse;
+            sums[i] += one * straight;
+            put(out, i, inverse * (one * get(weight, i, half) - straight * along), half);
+        }
+    }
+}
+
+/* silu(gate) * up and its gradients (arXiv 2002.05202), without the parts in between. */
+INLINE void gate_rows(const struct gate *job, int64_t from, int64_t to, int half)
+{
+#pragma omp simd
+    for (int64_t i = from; i < to; i++) {
+        float g = get(job->gate, i, half), u = get(job->up, i, half);
+        put(job->out, i, g * u / (1.0f + exponential(-g)), half);
+    }
+}
+
+INLINE void gate_back_rows(const struct gate *job, int64_t from, int64_t to, int half)
+{
+#pragma omp simd
+    for (int64_t i = from; i < to; i++) {
+        float g = get(job->gate, i, half), u = get(job->up, i, half);
+        float d = get(job->grad, i, half), s = 1.0f / (1.0f + exponential(-g));
+        put(job->other, i, d * g * s, half);
+        put(job->out, i, d * u * s * (1.0f + g * (1.0f - s)), half);
+    }
+}
+
+/* Rotary position embeddings (arXiv 2104.09864), halves of a head turned against each other. */
+INLINE void rotate_rows(const struct rotate *job, int64_t from, int64_t to, int half)
+{
+    int64_t e = job->e, middle = e / 2;
+    for (int64_t token = from; token < to; token++) {
+        const void *cos = shifted(job->cos, token * e, half);
+        const void *sin = shifted(job->sin, token * e, half);
+        for (int64_t head = 0; head < job->heads; head++) {
+            const void *x = shifted(job->x, token * job->to_token + head * job->to_head, half);
+            void *out = shifted(job->out, (token * job->heads + head) * e, half);
+            /* the gradient turns back: where the one half has sin of the other, with its sign */
+            int64_t first = job->back ? middle : 0, second = middle - first;
+            float sign = job->back ? -1.0f : 1.0f;
+#pragma omp simd
+            for (int64_t i = 0; i < middle; i++) {
+                float a = get(x, i, half), b = get(x, middle + i, half);
+                put(out, i, a * get(cos, i, half) - sign * b * get(sin, first + i, half), half);
+                put(out, middle + i,
+                    b * get(cos, middle + i, half) + sign * a * get(sin, second + i, half), half);
+            }
+        }
+    }
+}
+
+/* Cross-entropy of logits, and in their place its gradient: softmax less one at the label. */
+INLINE void surprise_rows(const struct surprise *job, int part, int64_t from, int64_t to, int half)
+{
+    int64_t v = job->v;
+    float *room = job->room + part * v;
+    for (int64_t row = from; row < to; row++) {
+        void *logits = shifted(job->logits, row * v, half);
+        float most = -INFINITY, sum = 0.0f;
+#pragma omp simd reduction(max : most)
+        for (int64_t i = 0; i < v; i++) {
+            float value = get(logits, i, half);
+            most = value > most ? value : most;
+        }
+#pragma omp simd reduction(+ : sum)
+        for (int64_t i = 0; i < v; i++) {
+            float value = exponential(get(logits, i, half) - most);
+            room[i] = value;
+            sum += value;
+        }
+        int64_t label = job->labels[row];
+        float factor = job->weights ? job->weights[row] : 1.0f, part_of = factor / sum;
+        job->losses[row] = logf(sum) + most - get(logits, label, half);
+        float own = room[label] * part_of - factor;
+#pragma omp simd
+        for (int64_t i = 0; i < v; i++)
+            put(logits, i, room[i] * part_of, half);
+        put(logits, label, own, half);
+    }
+}
+
+static void norm_full(const void *job, int part, int64_t from, int64_t to)
+{
+    (void)part;
+    norm_rows(job, from, to, 0);
+}
+
+static void norm_half(const void *job, int part, int64_t from, int64_t to)
+{
+    (void)part;
+    norm_rows(job, from, to, 1);
+}
+
+static void norm_back_full(const void *job, int part, int64_t from, int64_t to)
+{
+    norm_back_rows(job, part, from, to, 0);
+}
+
+static void norm_back_half(const void *job, int part, int64_t from, int64_t to)
+{
+    norm_back_rows(job, part, from, to, 1);
+}
+
+static void gate_full(const void *job, int part, int64_t from, int64_t to)
+{
+    (void)part;
+    gate_rows(job, from, to, 0);
+}
+
+static void gate_half(const void *job, int part, int64_t from, int64_t to)
+{
+    (void)part;
+    gate_rows(job, from, to, 1);
+}
+
+static void gate_back_full(const void *job, int part, int64_t from, int64_t to)
+{
+    (void)part;
+    gate_back_rows(job, from, to, 0);
+}
+
+static void gate_back_half(const void *job, int part, int64_t from, int64_t to)
+{
+    (void)part;
+    gate_back_rows(job, from, to, 1);
+}
+
+static void rotate_full(const void *job, int part, int64_t from, int64_t to)
+{
+    (void)part;
+    rotate_rows(job, from, to, 0);
+}
+
+static void rotate_half(const void *job, int part, int64_t from, int64_t to)
+{
+    (void)part;
+    rotate_rows(job, from, to, 1);
+}
+
+static void surprise_full(const void *job, int part, int64_t from, int64_t to)
+{
+    surprise_rows(job, part, from, to, 0);
+}
+
+static void surprise_half(const void *job, int part, int64_t from, int64_t to)
+{
+    surprise_rows(job, part, from, to, 1);
+}
+
+const struct rows TABLE = {
+    .norm = {norm_full, norm_half},
+    .norm_back = {norm_back_full, norm_back_half},
+    .gate = {gate_full, gate_half},
+    .gate_back = {gate_back_full, gate_back_half},
+    .rotate = {rotate_full, rotate_half},
+    .surprise = {surprise_full, surprise_half},
+};

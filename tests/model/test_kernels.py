@@ -1,0 +1,166 @@
+"""What is computed in one pass, against the same in float64 and PyTorch's gradients of it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hanhua.model.kernels import can_run, rms_norm, rotary, silu_gate, surprise_
+from hanhua.model.native import NATIVE
+
+pytestmark = pytest.mark.skipif(NATIVE is None, reason="the compiled part was not built")
+
+DTYPES = st.sampled_from([torch.float32, torch.bfloat16])
+GENERATIONS = st.sampled_from([0, 1, 2])
+
+
+@pytest.fixture(autouse=True)
+def as_it_was():
+    threads = torch.get_num_threads()
+    yield
+    NATIVE.use(2)
+    torch.set_num_threads(threads)
+
+
+def numbers(*shape, dtype, seed=0, size=1.0):
+    made = torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) * size
+    return made.to(dtype).requires_grad_()
+
+
+def near(found, wanted, dtype):
+    """Equal but for one rounding, of the number itself and of what it was summed up from."""
+    off = 2e-5 if dtype == torch.float32 else 1.6e-2
+    assert torch.allclose(found.double(), wanted.double(), rtol=off, atol=off), (
+        (found.double() - wanted.double()).abs().max()
+    )
+
+
+def check(ours, reference, given, dtype):
+    """A kernel's result and gradients against those of a function in float64."""
+    exact = [x.detach().double().requires_grad_() for x in given]
+    found, wanted = ours(*given), reference(*exact)
+    assert found.dtype == dtype
+    near(found, wanted, dtype)
+    pull = torch.randn(wanted.shape, generator=torch.Generator().manual_seed(9)).to(dtype)
+    found.backward(pull)
+    wanted.backward(pull.double())
+    for mine, theirs in zip(given, exact, strict=True):
+        size = max(1.0, float(theirs.grad.abs().max()))
+        near(mine.grad / size, theirs.grad / size, dtype)
+    with torch.no_grad():
+        assert torch.equal(ours(*given), found)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 9), st.integers(1, 70), DTYPES, GENERATIONS, st.integers(1, 4))
+def test_norm_is_that_of_its_formula(rows, width, dtype, generation, threads):
+    NATIVE.use(generation)
+    torch.set_num_threads(threads)
+    x, weight = numbers(1, rows, width, dtype=dtype), numbers(width, dtype=dtype, seed=1)
+
+    def reference(x, weight):
+        return weight * x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-5)
+
+    check(lambda x, weight: rms_norm(x, weight, 1e-5), reference, [x, weight], dtype)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 5000), DTYPES, GENERATIONS, st.integers(1, 4))
+def test_gate_is_that_of_its_formula(count, dtype, generation, threads):
+    NATIVE.use(generation)
+    torch.set_num_threads(threads)
+    given = [numbers(1, count, dtype=dtype, size=4), numbers(1, count, dtype=dtype, seed=1)]
+    check(silu_gate, lambda a, b: torch.nn.functional.silu(a) * b, given, dtype)
+
+
+def test_gate_of_numbers_far_off():
+    gate = torch.tensor([-1e30, -200.0, -60.0, 0.0, 60.0, 1e30, torch.nan])
+    found = silu_gate(gate, torch.ones(7))
+    assert found[1:4].abs().max() < 1e-20
+    assert found[4:6].tolist() == [60.0, pytest.approx(1e30)]
+    assert found[0].isfinite()
+    assert found[6].isnan()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 3), st.integers(1, 4), st.integers(1, 6), st.sampled_from([2, 6, 16, 48]),
+    DTYPES, GENERATIONS, st.sampled_from(["product", "heads first", "cut out"]), st.booleans(),
+)  # fmt: skip
+def test_rotary_is_that_of_its_formula(
+    batch, heads, tokens, width, dtype, generation, lying, shared
+):
+    """However the heads lie in memory, and whether the documents of a batch share the angles."""
+    NATIVE.use(generation)
+    x = {
+        "product": numbers(batch, tokens, heads, width, dtype=dtype).transpose(1, 2),
+        "heads first": numbers(batch, heads, tokens, width, dtype=dtype),
+        "cut out": numbers(batch, heads + 1, tokens, width, dtype=dtype)[:, 1:],
+    }[lying].detach().requires_grad_()  # fmt: skip
+    angles = numbers(1 if shared else batch, tokens, width, dtype=dtype, seed=1).detach()
+    cos, sin = angles.cos(), angles.roll(1, -1).sin()  # not of one angle: halves differ
+
+    def reference(x):
+        first, second = x.chunk(2, -1)
+        turned = torch.cat([-second, first], -1)
+        return x * cos[:, None].double() + turned * sin[:, None].double()
+
+    check(lambda x: rotary(x, cos, sin), reference, [x], dtype)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 6), st.integers(1, 200), DTYPES, GENERATIONS, st.integers(1, 4), st.booleans(),
+    st.sampled_from([0.1, 3.0, 60.0]),
+)  # fmt: skip
+def test_surprise_is_cross_entropy_and_its_gradient(
+    rows, vocab, dtype, generation, threads, weighted, size
+):
+    NATIVE.use(generation)
+    torch.set_num_threads(threads)
+    logits = numbers(rows, vocab, dtype=dtype, size=size).detach()
+    labels = torch.arange(rows) * 7 % vocab
+    weights = torch.linspace(0.5, 2, rows) if weighted else None
+    exact = logits.double().requires_grad_()
+    wanted = torch.nn.functional.cross_entropy(exact, labels, reduction="none")
+    (wanted if weights is None else wanted * weights).sum().backward()
+    losses = surprise_(logits, labels, weights)
+    assert torch.allclose(losses.double(), wanted, rtol=1e-5, atol=1e-4)
+    near(logits, exact.grad, dtype)
+
+
+def test_surprise_tells_of_what_is_no_number():
+    logits = torch.zeros(3, 40)
+    logits[1, 5], logits[2, 6] = torch.nan, torch.inf
+    losses = surprise_(logits, torch.tensor([0, 0, 0]))
+    assert losses[0].isfinite()
+    assert losses[1].isnan()
+    assert losses[2].isnan()
+    assert logits[0].isfinite().all()
+    assert logits[1].isnan().all()
+
+
+def test_bits_do_not_depend_on_the_rows_beside_or_the_threads():
+    x, weight = numbers(11, 300, dtype=torch.float32).detach(), torch.ones(300)
+    torch.set_num_threads(1)
+    alone = torch.cat([rms_norm(row, weight, 1e-6) for row in x.split(1)])
+    grads = []
+    for threads in (1, 3, 3):
+        torch.set_num_threads(threads)
+        assert torch.equal(rms_norm(x, weight, 1e-6), alone)
+        given = x.clone().requires_grad_(), weight.clone().requires_grad_()
+        rms_norm(*given, 1e-6).square().sum().backward()
+        grads.append([tensor.grad for tensor in given])
+    assert torch.equal(grads[0][0], grads[1][0])  # a row's gradient
+    assert torch.equal(grads[1][1], grads[2][1])  # the weight's is a sum over rows, in parts
+    assert torch.allclose(grads[0][1], grads[1][1], rtol=1e-5)
+
+
+def test_what_it_does_not_take():
+    x = torch.ones(2, 4)
+    assert can_run(x, x)
+    assert not can_run(x, x.double())
+    assert not can_run(x.half())
+    assert not can_run(x.to("meta"))
