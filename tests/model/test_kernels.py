@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hanhua.model.kernels import can_run, rms_norm, rotary, silu_gate, surprise_
+from hanhua.model.kernels import can_run, place, rms_norm, rotary, silu_gate, surprise_
 from hanhua.model.native import NATIVE
 
 pytestmark = pytest.mark.skipif(NATIVE is None, reason="the compiled part was not built")
@@ -164,3 +164,20 @@ def test_what_it_does_not_take():
     assert not can_run(x, x.double())
     assert not can_run(x.half())
     assert not can_run(x.to("meta"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), DTYPES, st.booleans(), st.data()
+)  # fmt: skip
+def test_states_are_placed_as_by_index(batch, heads, tokens, dtype, product, data):
+    kept = torch.zeros(batch + 1, heads, 9, 6, dtype=dtype)
+    states = numbers(batch, tokens, heads, 6, dtype=dtype).detach().transpose(1, 2)
+    states = states if product else states.contiguous()
+    places = st.lists(st.integers(0, 6), min_size=tokens, max_size=tokens, unique=True)
+    at = torch.tensor([data.draw(places) for _ in range(batch)])
+    wanted = kept.clone()
+    wanted[torch.arange(1, batch + 1)[:, None], :, at] = states.transpose(1, 2)
+    place(states, kept[1:, :, :7], at)
+    assert torch.equal(kept, wanted)
+    assert kept.any()

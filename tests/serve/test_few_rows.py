@@ -19,7 +19,7 @@ class Products(TorchFunctionMode):
     count = 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += func is functional.linear
+        self.count += func in (functional.linear, torch.mm)
         return func(*args, **(kwargs or {}))
 
 
@@ -33,11 +33,20 @@ def test_blocks_give_what_the_whole_gives(bias, shape):
     assert cut_large_weights(torch.nn.Sequential(cut)) == 1
     assert cut.weight is weight  # a tied embedding stays tied
     input = torch.randn(*shape, 300)
-    with Products() as products:
+    with torch.inference_mode(), Products() as products:
         found = cut(input)
     torch.testing.assert_close(found, whole(input), atol=1e-6, rtol=1e-5)
     rows = input.numel() // 300
     assert (products.count > 1) == (3 <= rows <= 12)
+
+
+def test_gradients_are_taken_as_before():
+    torch.manual_seed(3)
+    cut = torch.nn.Linear(300, 7001)
+    cut_large_weights(torch.nn.Sequential(cut))
+    cut(torch.randn(5, 300)).sum().backward()
+    assert cut.weight.grad is not None
+    assert cut.weight.grad.abs().sum() > 0
 
 
 def test_small_layers_and_other_types_are_left_alone():

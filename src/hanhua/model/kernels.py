@@ -91,6 +91,25 @@ def surprise_(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> 
     return losses
 
 
+def place(states: Tensor, kept: Tensor, at: Tensor) -> None:
+    """Copy states to their places among those that are kept.
+
+    Args:
+        states: ``[B, H, T, E]``.
+        kept: ``[B, H, L, E]``, of which tokens lie one behind the other; written to.
+        at: ``[B, T]`` int64, contiguous, under L.
+    """
+    batch, heads, tokens, width = states.shape
+    if states.stride(3) != 1:
+        states = states.contiguous()
+    size = states.element_size()
+    of_batch, of_head, of_token = (size * states.stride(i) for i in range(3))
+    NATIVE.place(
+        states.data_ptr(), kept.data_ptr(), at.data_ptr(), batch, heads, tokens, size * width,
+        of_batch, of_head, of_token, size * kept.stride(0), size * kept.stride(1),
+    )  # fmt: skip
+
+
 def _half(x: Tensor) -> bool:
     return x.dtype == torch.bfloat16
 

@@ -17,6 +17,7 @@ import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from hanhua.model.cache import cached
+from hanhua.model.kernels import can_run, place
 
 _BLOCK_TOKENS = 64
 
@@ -64,10 +65,15 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers is untyp
             self.lazy_initialization(key_states, value_states)
         batch = key_states.shape[0]
         self._grow(step.first + batch, step.length)
-        self.keys[step.rows_B1, :, step.positions_BT] = key_states.transpose(1, 2)
-        self.values[step.rows_B1, :, step.positions_BT] = value_states.transpose(1, 2)
         rows = slice(step.first, step.first + batch)
-        return self.keys[rows, :, : step.length], self.values[rows, :, : step.length]
+        keys, values = self.keys[rows, :, : step.length], self.values[rows, :, : step.length]
+        if can_run(key_states, value_states, keys):
+            place(key_states, keys, step.positions_BT)
+            place(value_states, values, step.positions_BT)
+        else:
+            self.keys[step.rows_B1, :, step.positions_BT] = key_states.transpose(1, 2)
+            self.values[step.rows_B1, :, step.positions_BT] = value_states.transpose(1, 2)
+        return keys, values
 
     def _grow(self, slots: int, tokens: int) -> None:
         have_slots, _, have_tokens, _ = self.keys.shape

@@ -23,6 +23,7 @@ PyObject *norm_back(PyObject *self, PyObject *args);
 PyObject *gate(PyObject *self, PyObject *args);
 PyObject *gate_back(PyObject *self, PyObject *args);
 PyObject *rotate(PyObject *self, PyObject *args);
+PyObject *place(PyObject *self, PyObject *args);
 PyObject *surprise(PyObject *self, PyObject *args);
 PyObject *use(PyObject *self, PyObject *args);
 

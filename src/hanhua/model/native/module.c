@@ -21,6 +21,10 @@ static PyMethodDef methods[] = {
     {"surprise", surprise, METH_VARARGS,
      "surprise(logits, labels, weights, losses, n, v, half, threads): fp32 losses [n]; the "
      "gradient of the logits [n, v] in their place, times fp32 weights [n] where given."},
+    {"place", place, METH_VARARGS,
+     "place(from, to, at, batch, heads, tokens, bytes, of_batch, of_head, of_token, to_batch, "
+     "to_head): copies [batch, heads, tokens] pieces to places int64 [batch, tokens]; strides in "
+     "bytes."},
     {"use", use, METH_VARARGS,
      "use(most) -> which code is used from now on, for tests: 0 any processor's, 1 that for AVX2, 2 "
      "that for AVX-512, the latest that is not above most and that the processor has."},
