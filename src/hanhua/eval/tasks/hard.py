@@ -61,7 +61,7 @@ def read_bbh(path: str, subjects: Sequence[str], shots: int, wording: str) -> Ta
             examples[subject] = solved if steps else tuple(map(_short, solved))
     made = wording_of("bbh", _wordings(heads), wording)
     return Task(
-        name="bbh", version=1, language="en", source=SOURCE, licence="MIT", wording=made,
+        name="bbh", version=2, language="en", source=SOURCE, licence="MIT", wording=made,
         answers="written", shots=shots, questions=tuple(questions), examples=examples,
         metric="exact", rule="behind" if steps else "whole", until=("</s>", "Q", "\n\n"),
         max_new_tokens=1024 if steps else 256,
