@@ -354,8 +354,7 @@ def test_agieval_shows_the_solved_examples_of_its_table(tmp_path: Path) -> None:
     chinese = load(name="agieval_zh", path=path, wording="original", shots=1)
     assert "答案是 ['A']\n<END>\n问题 2.   " in chinese.prompt(chinese.questions[0], 1)
     assert written.judge(chinese, chinese.questions[0], "答案是 AB").right
-    with pytest.raises(InputError, match="no solved examples in this wording"):
-        load(name="agieval_en", path=path, shots=1)
+    assert load(name="agieval_en", path=path, shots=1).shots == 0  # the harness's has none
     with pytest.raises(InputError, match="Too few solved examples"):
         load(name="agieval_en", path=path, wording="original", shots=2)
     with pytest.raises(InputError, match="written out in this wording"):

@@ -56,19 +56,15 @@ def read_agieval(
         subjects: file names without suffix; empty for all of the language.
         wording: "default", "harness" or "original".
         answers: of ``harness``: "auto" scores the options' texts.
-        shots: solved examples, of ``original`` alone.
+        shots: solved examples of ``original``; ``harness`` has none, whatever is asked for.
 
     Raises:
-        InputError: no such files, a broken row, too few examples, or shots of ``harness``.
+        InputError: no such files, a broken row, too few examples, or answers of ``original``.
     """
     language = name[-2:]
     words = wording_of(name, _wordings(language, shots), wording)
     own = words.reference is not None
-    if shots and not own:
-        raise InputError(
-            f"{name} has no solved examples in this wording.", where="eval.tasks.shots",
-            found=shots, fix="set shots to 0, or wording to original",
-        )  # fmt: skip
+    shots = shots if own else 0
     if own and answers != "auto":
         raise InputError(
             f"Answers to {name} are written out in this wording.", where="eval.tasks.answers",

@@ -3,7 +3,8 @@
 Two wordings, both from the repository's three solved examples (cot-prompts/): ``harness`` is
 lm-evaluation-harness's ``bbh_fewshot``, with the bare answers; ``original`` lets the model think
 step by step and reads what stands behind "the answer is". White space around an answer is not
-counted; the harness counts it, so a tokenizer that writes the space out scores 0 there.
+counted; the harness counts it, so a tokenizer that writes the space out scores 0 there, which
+``accuracy_strict`` tells.
 """
 
 from __future__ import annotations
