@@ -39,7 +39,7 @@ def held(pairs: list[tuple[dict[str, Any], list[dict[str, Any]]]]) -> dict[str, 
         "accuracy": [sum(scores) / n, sum(theirs) / n],
         "worst_score": max(abs(x - y) for x, y in zip(scores, theirs, strict=True)),
         "acc_norm": [
-            sum(a["likeliest_by_char"] == a["answer"] for a, _ in ones) / n,
+            sum(a["likeliest_by_char"] in (a["answer"], *a.get("also", ())) for a, _ in ones) / n,
             sum(b["acc_norm"] for _, b in ones) / n if "acc_norm" in ones[0][1] else None,
         ],
         "worst": max(
@@ -54,6 +54,14 @@ def held_written(pairs: list[tuple[dict[str, Any], list[dict[str, Any]]]]) -> di
         (a, {b["filter"].partition("-")[0]: b["exact_match"] for b in bs}) for a, bs in pairs
     ]
     n = len(by_rule)
+    if len(pairs[0][1]) == 1:  # read by one rule alone
+        scores = [(a["score"] if a["strict"] is None else a["strict"], bs[0]["exact_match"])
+                  for a, bs in pairs]  # fmt: skip
+        return {
+            "same": sum(x == y for x, y in scores),
+            "accuracy": [sum(column) / n for column in zip(*scores, strict=True)],
+            "same_text": sum(text(bs[0]["text"]) == text(a["text"]) for a, bs in pairs),
+        }
     return {
         "same": sum(a["score"] == b["flexible"] for a, b in by_rule),
         "same_strict": sum(a["strict"] == b["strict"] for a, b in by_rule),

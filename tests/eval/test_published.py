@@ -174,14 +174,86 @@ def test_a_run_of_opencompass_is_paired_where_it_dumped_details(tmp_path: Path) 
 
 
 def test_details_that_do_not_say_what_was_right_are_no_items(tmp_path: Path) -> None:
-    for correct, n in ((None, 0), ("A", 0), ([True, False], 2), (True, 2)):
+    path = tmp_path / "x.json"
+    for percent, correct, n in (
+        (50.0, None, 0), (50.0, "A", 0), (50.0, [True, False], 2), (100.0, True, 2),
+        (50.0, True, 0),  # the number was made from something else
+    ):  # fmt: skip
         details = {str(i): {"pred": "A"} | ({} if correct is None else {"correct": correct})
                    for i in range(2)}  # fmt: skip
-        (tmp_path / "x.json").write_text(json.dumps({"accuracy": 50.0, "details": details}))
-        items = read_results(tmp_path / "x.json").measured["x"].items or ()
+        path.write_text(json.dumps({"accuracy": percent, "details": details}))
+        items = read_results(path).measured["x"].items or ()
         assert len(items) == n
         assert all(row.get("score", 1.0) == (0.5 if isinstance(correct, list) else 1.0)
                    for row in items)  # fmt: skip
+
+
+RIGHTS = [True, False, False, True]
+REAL: dict[str, Any] = {
+    # AccEvaluator, options ranked by perplexity
+    "cmmlu-agronomy": {"type": "PPL"} | {
+        str(i): {"origin_prediction": {"origin_prompt": f"q{i}", "A": {"PPL": 16.4, "BPB": 73.4}},
+                 "predictions": "A", "references": "AB"[not right], "correct": right}
+        for i, right in enumerate(RIGHTS)
+    },
+    # AccwithDetailsEvaluator, options ranked by perplexity
+    "cmmlu-anatomy": [
+        {"example_abbr": f"cmmlu-anatomy_test_{i}", "pred": ["A"], "answer": ["AB"[not right]],
+         "prompt": [f"q{i}"], "correct": [right]} for i, right in enumerate(RIGHTS)
+    ],
+    # AccwithDetailsEvaluator, generated
+    "lukaemon_mmlu_anatomy": [
+        {"example_abbr": f"lukaemon_mmlu_anatomy_test_{i}", "prompt": [f"q{i}"], "pred": ["A"],
+         "refr": ["AB"[not right]], "is_correct": [right]} for i, right in enumerate(RIGHTS)
+    ],
+    # AccEvaluator, generated: the answer and the reference alone
+    "lukaemon_mmlu_astronomy": {"type": "GEN"} | {
+        str(i): {"prompt": f"q{i}", "origin_prediction": "A thing", "predictions": "A",
+                 "references": "AB"[not right]} for i, right in enumerate(RIGHTS)
+    },
+}  # fmt: skip
+"""The forms in which OpenCompass 0.5.4 was seen to leave details."""
+
+
+def test_every_form_of_details_that_opencompass_leaves_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "m"
+    folder.mkdir(parents=True)
+    for name, details in REAL.items():
+        (folder / f"{name}.json").write_text(json.dumps({"accuracy": 50.0, "details": details}))
+    (folder / "failed.json").write_text(json.dumps({"error": "no predictions"}))
+    measured = read_results(folder).measured
+    assert set(measured) == set(REAL)
+    for one in measured.values():
+        assert [row["right"] for row in one.items or ()] == RIGHTS
+        assert len({row["prompt"] for row in one.items or ()}) == 4
+    for name in REAL:
+        (folder / f"{name}.json").unlink()
+    with pytest.raises(InputError, match="No evaluation here has succeeded"):
+        read_results(folder)
+
+
+def test_the_main_metric_of_a_set_or_group_is_the_one_that_opencompass_takes(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "s.csv").write_text(
+        "dataset,version,metric,mode,m\n"
+        "two,-,correct_bpb,ppl,71.20\ntwo,-,accuracy,ppl,20.83\ntwo,-,naive_average,ppl,20.83\n"
+        "mixed,-,naive_average,gen,31.07\nmixed,-,pass@1,gen,12.00\n"
+        "ifeval,3321a3,Prompt-level-strict-accuracy,gen,9.98\n"
+        "ifeval,3321a3,Inst-level-strict-accuracy,gen,20.50\n"
+        "gsm8k,1d7fe4,accuracy (4 runs average),gen,40.00\n"
+    )
+    measured = read_results(tmp_path / "s.csv").measured
+    assert {name: (one.facts["metric"], one.value) for name, one in measured.items()} == {
+        "two": ("accuracy", pytest.approx(0.2083)),
+        "mixed": ("naive_average", pytest.approx(0.3107)),
+        "ifeval": ("Prompt-level-strict-accuracy", pytest.approx(0.0998)),
+        "gsm8k": ("accuracy (4 runs average)", pytest.approx(0.4)),
+    }
+    one = tmp_path / "results" / "m" / "x.json"
+    one.parent.mkdir(parents=True)
+    one.write_text(json.dumps({"bp": 1.0, "type": "GEN", "pass@1": 12.5}))
+    assert read_results(one).measured["x"].value == pytest.approx(0.125)
 
 
 def test_a_share_of_probability_stays_one(tmp_path: Path) -> None:

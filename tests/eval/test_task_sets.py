@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import torch
 from pydantic import ValidationError
 
 from hanhua.core.errors import InputError
@@ -20,10 +21,11 @@ from hanhua.eval.score import Request
 from hanhua.eval.tasks.categories import CEVAL, CMMLU, MMLU
 from hanhua.eval.tasks.exams import EXAMS
 from hanhua.eval.tasks.load import load_tasks
-from hanhua.eval.tasks.question import Question, Task, Wording
+from hanhua.eval.tasks.question import LETTERS, Question, Task, Wording
 from hanhua.eval.tasks.registry import READERS, ROWSETS
 from hanhua.eval.tasks.rows import Place, rows_of
 from hanhua.eval.tasks.subjects import CEVAL_SUBJECTS, CMMLU_SUBJECTS
+from hanhua.model.generate import Sampling, generate
 
 ARC = {"question": "What is hot?", "choices": {"text": ["ice", "fire"], "label": ["A", "B"]},
        "answerKey": "B"}  # fmt: skip
@@ -228,6 +230,15 @@ def test_original_wordings_differ_from_the_harness_where_they_should(tmp_path: P
     assert "\n答案：B\n\n谁 \nA. 甲" in asked_["original"]
 
 
+def test_line_ends_within_a_question_stay(tmp_path: Path) -> None:
+    (tmp_path / "test").mkdir()
+    raw = b'"Which?\r\nI. All\r\nII. None",I,II,both,neither,C\r\n'
+    (tmp_path / "test" / "anatomy_test.csv").write_bytes(raw)
+    (question,) = load(name="mmlu", path=str(tmp_path)).questions
+    assert question.text == "Which?\r\nI. All\r\nII. None"
+    assert question.choices == ("I", "II", "both", "neither")
+
+
 def test_categories_cover_all_subjects() -> None:
     assert set(CMMLU) == set(CMMLU_SUBJECTS)
     assert set(CEVAL) == set(CEVAL_SUBJECTS)
@@ -262,14 +273,25 @@ def test_averages_weigh_subjects_alike() -> None:
     assert set(found["by_category"]) == {"STEM", "Other"}
 
 
+SCHOOL = {
+    "passage": "P. ", "question": "Who?", "options": ["(A)I", "(B)you"], "label": ["A", "B"],
+}  # fmt: skip
+
+
+def school(folder: Path, **files: dict[str, Any]) -> str:
+    """AGIEval's folder with a question of each exam."""
+    for exam, change in files.items():
+        write(folder / f"{exam.replace('_', '-')}.jsonl", [SCHOOL | change])
+    return str(folder)
+
+
 def test_agieval_and_gaokao_have_a_file_each(tmp_path: Path) -> None:
-    row = {"passage": "P. ", "question": "Who?", "options": ["(A)I", "(B)you"], "label": ["A", "B"]}
-    write(tmp_path / "ag" / "lsat-ar.jsonl", [row])
-    write(tmp_path / "ag" / "gaokao-history.jsonl", [{**row, "passage": None, "label": "B"}])
+    school(tmp_path / "ag", lsat_ar={}, gaokao_history={"passage": None, "label": "B"})
     english = load(name="agieval_en", path=str(tmp_path / "ag"))
     assert english.prompt(english.questions[0], 0) == (
         "P. Q: Who? Answer Choices: (A)I (B)you\nA: Among A through B, the answer is"
     )
+    assert english.wording.options(english.questions[0], "text") == [" (A)I", " (B)you"]
     assert (english.questions[0].answer, english.questions[0].also) == (0, (1,))
     chinese = load(name="agieval_zh", path=str(tmp_path / "ag"))
     assert chinese.prompt(chinese.questions[0], 0) == (
@@ -283,6 +305,60 @@ def test_agieval_and_gaokao_have_a_file_each(tmp_path: Path) -> None:
     assert [(q.choices, q.answer) for q in gaokao.questions] == [(("A", "B", "C"), 2)]
     with pytest.raises(InputError, match="did you mean lsat-ar"):
         load(name="agieval_en", path=str(tmp_path / "ag"), subjects=["lsat_ar"])
+
+
+def test_agieval_in_its_own_words_reads_a_letter_from_what_is_written(
+    base: CausalModel, tmp_path: Path
+) -> None:
+    path = school(tmp_path, lsat_ar={}, jec_qa_ca={}, gaokao_mathqa={"label": "AB"})
+    english = load(name="agieval_en", path=path, wording="original")
+    (one,) = english.questions
+    assert english.wording.then is not None
+    prompt = english.prompt(one, 0)
+    assert prompt.endswith("\nA: Among A through B, the answer is")
+    assert english.wording.then(one, prompt, "you") == (
+        f"{prompt}\nyou\nTherefore, among A through E, the answer is"
+    )
+    # One letter is read, so a question with two right ones has no right answer.
+    assert not written.judge(english, one, "A").right
+    chinese = load(name="agieval_zh", path=path, wording="original")
+    math_, law = chinese.questions
+    assert (math_.subject, law.subject) == ("gaokao-mathqa", "jec-qa-ca")
+    assert not written.judge(chinese, math_, "AB").right
+    assert written.judge(chinese, law, "B and (A), B").right
+    assert not written.judge(chinese, law, "A").right
+    assert written.judge(chinese, law, "none").read == "[invalid]"
+    answers = written.ask(base, replace(english, max_new_tokens=8))
+    assert len(answers) == 1
+    assert answers[0].reference == "AB"
+    alone = written.ask(
+        base, replace(english, max_new_tokens=8, wording=replace(english.wording, then=None))
+    )
+    assert answers[0].text != alone[0].text  # it was asked twice
+
+
+def test_agieval_shows_the_solved_examples_of_its_table(tmp_path: Path) -> None:
+    path = school(tmp_path / "v1", lsat_ar={"label": "B"}, jec_qa_ca={})
+    solved = [str(SCHOOL | {"question": "I?", "label": label}) for label in ("A", ["A"])]
+    (tmp_path / "few_shot_prompts.csv").write_text(
+        f',lsat-ar,jec-qa-ca\nsample 1,"{solved[0]}","{solved[1]}"\nexplanation 1,so,so\n', "utf-8"
+    )
+    english = load(name="agieval_en", path=path, wording="original", shots=1)
+    assert english.prompt(english.questions[0], 1) == (
+        "Here are the answers for the problems in the exam.\n"
+        "Problem 1.   P.  I?\nChoose from the following options:    (A)I (B)you\n"
+        "The answer is therefore A\n<END>\n"
+        "Problem 2.   P.  Who?\nChoose from the following options:    (A)I (B)you\n"
+    )
+    assert written.judge(english, english.questions[0], "A thing: the answer is B.").right
+    chinese = load(name="agieval_zh", path=path, wording="original", shots=1)
+    assert "答案是 ['A']\n<END>\n问题 2.   " in chinese.prompt(chinese.questions[0], 1)
+    assert written.judge(chinese, chinese.questions[0], "答案是 AB").right
+    assert load(name="agieval_en", path=path, shots=1).shots == 0  # the harness's has none
+    with pytest.raises(InputError, match="Too few solved examples"):
+        load(name="agieval_en", path=path, wording="original", shots=2)
+    with pytest.raises(InputError, match="written out in this wording"):
+        load(name="agieval_en", path=path, wording="original", answers="letter")
 
 
 def test_truthfulqa_counts_the_probability_on_true_answers(
@@ -364,7 +440,64 @@ def test_bbh_shows_bare_answers_or_steps(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Too few solved examples"):
         load(name="bbh", path=str(tmp_path), shots=2)
     assert written.judge(steps, steps.questions[0], "Hm. So the answer is True.").right
-    assert written.judge(short, short.questions[0], " True").right
+    spaced = written.judge(short, short.questions[0], " True")
+    assert (spaced.right, spaced.strict) == (True, 0.0)
+    assert written.judge(short, short.questions[0], " True", alone="True").strict == 1.0
+
+
+def test_white_space_before_a_written_answer_is_kept(base: CausalModel, tmp_path: Path) -> None:
+    (tmp_path / "logic.json").write_text(
+        json.dumps({"examples": [{"input": "not False", "target": "True"}]}), "utf-8"
+    )
+    steps = load(name="bbh", path=str(tmp_path), wording="original")
+    (request,) = encode(base, steps, steps.questions, 0)
+    prompt = steps.prompt(steps.questions[0], 0)
+    assert prompt.endswith("step by step.\n")
+    assert [*request.context] == [base.start, *base.encode([prompt])[0]]
+    assert [*request.context] != [base.start, *base.encode([prompt.rstrip()])[0]]
+
+
+def test_a_start_token_does_not_end_a_written_answer(base: CausalModel) -> None:
+    ids = base.encode(["Tom likes the"])[0]
+    head = base.head.weight
+    kept = head.detach().clone()
+    try:
+        with torch.no_grad():  # the start token is now the likeliest always
+            states = base.hidden(torch.tensor([ids]))[0, -1]
+            head[base.start] = 100 * states
+        ends, goes_on = (
+            generate(base.model, base.tokenizer, [ids],
+                     Sampling(max_new_tokens=4, past_start=past))[0]
+            for past in (False, True)
+        )  # fmt: skip
+    finally:
+        with torch.no_grad():
+            head.copy_(kept)
+    assert (ends.ids, ends.finish) == ((base.start,), "stop")
+    assert goes_on.ids[0] == base.start
+    assert len(goes_on.ids) > 1
+
+
+def test_ceval_in_its_own_words_asks_for_the_token_of_a_letter_by_itself(
+    base: CausalModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for split in ("val", "dev"):
+        path = tmp_path / split / f"law_{split}.csv"
+        path.parent.mkdir()
+        path.write_text("id,question,A,B,C,D,answer\n0,谁,甲,乙,丙,丁,B\n", "utf-8")
+    task = load(name="ceval", path=str(tmp_path), shots=1, wording="original")
+    assert (task.version, load(name="ceval", path=str(tmp_path)).version) == (3, 2)
+    letters = [base.encode([letter])[0] for letter in "ABCD"]
+    assert {len(ids) for ids in letters} == {2}  # this small vocabulary has no token for "▁A"
+    (request,) = encode(base, task, task.questions, 1)
+    assert [list(option) for option in request.options] == [ids[1:] for ids in letters]
+    # As if it had: LLaMA's has both, and they differ.
+    usual = base.encode
+    monkeypatch.setattr(base, "encode", lambda texts: [
+        [300 + ord(t)] if t in LETTERS else usual([t])[0] for t in texts
+    ])  # fmt: skip
+    (request,) = encode(base, task, task.questions, 1)
+    assert request.options == tuple((300 + ord(letter),) for letter in "ABCD")
 
 
 def test_a_set_without_questions_is_refused(tmp_path: Path) -> None:

@@ -141,6 +141,8 @@ def _unlike(new: Results, old: Results, name: str) -> Iterator[str]:
         yield f"n differs: {a.n:,} and {b.n:,}"
     if a.items and b.items:
         yield from _unlike_items(a, b)
+    elif a.stderr is None or b.stderr is None:
+        yield "neither items to pair nor n, so there is no interval and no verdict"
     else:
         yield "no items to pair, so the interval is that of two independent samples"
 

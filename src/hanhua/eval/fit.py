@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from hanhua.eval.forward import CausalModel
 from hanhua.eval.score import Request
-from hanhua.eval.tasks.question import Question, Task
+from hanhua.eval.tasks.question import LETTERS, Question, Task
 
 Fitted = tuple[Request, int, bool]
 """A request, the examples that it kept, and whether the question was cut."""
@@ -55,21 +55,51 @@ def encode(
 ) -> list[Request]:
     """Encode each prompt alone and with each option; the option's ids are what comes on top.
 
-    White space at the end of a prompt goes to the option, as in lm-evaluation-harness.
+    White space at the end of a prompt goes to the option, as in lm-evaluation-harness; before an
+    answer that is written out it stays. A wording may ask for a letter's token by itself instead,
+    where that is one token.
     """
     texts: list[str] = []
     starts: list[int] = []
     for question in questions:
         prompt = task.prompt(question, shots)
-        bare = prompt.rstrip()
+        bare = prompt if task.answers == "written" else prompt.rstrip()
         starts.append(len(texts))
         more = task.wording.options(question, task.answers)
         texts += [bare, *(prompt + option for option in more)]
     ids = model.encode(texts)
+    letters = tuple(map(tuple, model.encode(LETTERS)))
+    alone = task.wording.alone and task.answers == "letter"
+    if alone and all(len(letter) == 1 for letter in letters):
+        wanted = [letters[: len(question.choices)] for question in questions]
+    else:
+        wanted = [_on_top(ids, s, len(q.choices)) for q, s in zip(questions, starts, strict=True)]
     found = []
-    for question, start in zip(questions, starts, strict=True):
+    for start, options in zip(starts, wanted, strict=True):
         context = ids[start]
-        wholes = ids[start + 1 : start + 1 + len(question.choices)]
-        options = tuple(tuple(whole[len(context) :]) or (whole[-1],) for whole in wholes)
         found.append(Request((*model.before_text(context), *context), options))
+    return found
+
+
+def _on_top(ids: Sequence[Sequence[int]], start: int, n: int) -> tuple[tuple[int, ...], ...]:
+    """What each of the `n` texts behind a context has more than it."""
+    size = len(ids[start])
+    return tuple(tuple(x[size:]) or (x[-1],) for x in ids[start + 1 : start + 1 + n])
+
+
+def fit_texts(
+    model: CausalModel, texts: Sequence[str], room: int
+) -> list[tuple[tuple[int, ...], bool]]:
+    """Contexts of texts as they are, and whether the beginning was cut off.
+
+    Args:
+        model: whose context it is.
+        texts: to be continued.
+        room: tokens that a context may have.
+    """
+    found = []
+    for ids in model.encode(texts):
+        start = model.before_text(ids)
+        kept = ids[max(0, len(ids) + len(start) - room) :]
+        found.append(((*start, *kept), len(kept) < len(ids)))
     return found

@@ -19,15 +19,18 @@ from typing import Any
 from hanhua.core.errors import DependencyError
 from hanhua.core.progress import Progress, Silent
 from hanhua.eval.compare import ratio, tidy
-from hanhua.eval.fit import fit
+from hanhua.eval.fit import fit, fit_texts
 from hanhua.eval.forward import CausalModel
 from hanhua.eval.tasks.question import Question, Task
-from hanhua.model.generate import BATCH_ROWS, Sampling, generate
+from hanhua.model.generate import BATCH_ROWS, Sampling, TokenBytes, generate
 
 Rule = Callable[[str], str]
 _NUMBER = re.compile(r"(-?[$0-9.,]{2,})|(-?[0-9]+)")
 _STRICT = re.compile(r"#### (-?[0-9.,]+)")
 _BEHIND = re.compile(r"the answer is (.*).")
+_LETTER = {
+    "letter_en": re.compile(r"answer is .*?([A-G])"), "letter_zh": re.compile(r"答案是.*?([A-G])"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +94,10 @@ def ask(model: CausalModel, task: Task, progress: Progress | None = None) -> lis
         in the order of the questions.
     """
     new_tokens = min(task.max_new_tokens, model.context_tokens // 2)
-    fitted = fit(model, task, lambda _: model.context_tokens - new_tokens)
-    sampling = Sampling(max_new_tokens=new_tokens, stop=task.until)
+    room = model.context_tokens - new_tokens
+    fitted = fit(model, task, lambda _: room)
+    sampling = Sampling(max_new_tokens=new_tokens, stop=task.until, past_start=True)
+    strips = TokenBytes(model.tokenizer).strips_space
     order = sorted(range(len(fitted)), key=lambda i: -len(fitted[i][0].context))
     found: dict[int, Written] = {}
     with (progress or Silent()).bar(task.name, len(fitted), "questions") as bar:
@@ -100,26 +105,45 @@ def ask(model: CausalModel, task: Task, progress: Progress | None = None) -> lis
             places = order[start : start + BATCH_ROWS]
             prompts = [fitted[i][0].context for i in places]
             made = generate(model.model, model.tokenizer, prompts, sampling)
-            for i, one in zip(places, made, strict=True):
+            short = [False] * len(places)
+            if then := task.wording.then:
+                asked = [task.questions[i] for i in places]
+                texts = [then(question, task.prompt(question, 0), one.text)
+                         for question, one in zip(asked, made, strict=True)]  # fmt: skip
+                again = fit_texts(model, texts, room)
+                short = [cut for _, cut in again]
+                made = generate(model.model, model.tokenizer, [ids for ids, _ in again], sampling)
+            for i, one, less in zip(places, made, short, strict=True):
                 _, shots, cut = fitted[i]
-                found[i] = judge(task, task.questions[i], one.text, one.finish, shots, cut)
+                alone = one.text.removeprefix(" ") if strips else one.text
+                more = (one.finish, shots, cut or less, alone)
+                found[i] = judge(task, task.questions[i], one.text, *more)
             bar.advance(len(places))
     return [found[i] for i in range(len(fitted))]
 
 
 def judge(
     task: Task, question: Question, text: str, finish: str = "stop", shots: int = 0,
-    cut: bool = False,
+    cut: bool = False, alone: str | None = None,
 ) -> Written:  # fmt: skip
-    """Read and score one written answer."""
-    reference = question.choices[question.answer]
-    read = RULES[task.rule](text)
+    """Read and score one written answer.
+
+    `text` is as it goes on behind the prompt, `alone` as the tokenizer decodes it without: a first
+    space may be missing. The rest is as in `Written`.
+    """
+    own = task.wording.reference
+    reference = own(question) if own else question.choices[question.answer]
+    read = RULES[question.kind if question.kind in RULES else task.rule](text)
     if task.metric == "chrf":
         score, strict = _chrf().sentence_score(read, [reference]).score / 100, None
     else:
         wanted = plain_number(reference) if task.rule == "number" else reference.strip()
         score = float(read == wanted)
-        strict = float(strict_number(text) == wanted) if task.rule == "number" else None
+        strict = None
+        if task.rule == "number":
+            strict = float(strict_number(text) == wanted)
+        elif task.rule == "whole":  # white space counted, as the harness does
+            strict = float((text if alone is None else alone) == reference)
     return Written(
         question.id, question.subject, text, read, reference, score, strict, finish, shots, cut
     )
@@ -152,8 +176,30 @@ def behind(text: str) -> str:
     return found[1].strip() if found else "[invalid]"
 
 
+def first_letter(text: str) -> str:
+    """The first capital letter from A to F, as AGIEval reads it."""
+    found = re.search("[A-F]", text)
+    return found[0] if found else "[invalid]"
+
+
+def letters(text: str) -> str:
+    """All capital letters from A to F, each once: AGIEval's of exams with sets of letters."""
+    return "".join(sorted(set(re.findall("[A-F]", text)))) or "[invalid]"
+
+
+def _stated(rule: str) -> Rule:
+    """The letter behind "the answer is", else the first: AGIEval's behind solved examples."""
+
+    def read(text: str) -> str:
+        found = _LETTER[rule].search(text)
+        return found[1] if found else first_letter(text)
+
+    return read
+
+
 RULES: Mapping[str, Rule] = {
     "number": last_number, "whole": str.strip, "line": str.strip, "behind": behind,
+    "first_letter": first_letter, "letters": letters, **{rule: _stated(rule) for rule in _LETTER},
 }  # fmt: skip
 
 
@@ -176,7 +222,7 @@ def summary(task: Task, answers: Sequence[Written], seed: int, draws: int) -> di
     if task.metric == "chrf":
         return found | {"metric": "chrF of a sentence, mean, / 100"} | _corpus(task, answers)
     found["metric"] = f"exact match ({task.rule})"
-    if task.rule == "number":
+    if task.rule in ("number", "whole"):
         found["accuracy_strict"] = tidy(sum(a.strict or 0 for a in answers) / len(answers))
     return found
 

@@ -36,6 +36,7 @@ class Sampling:
         top_p: draw from the smallest set of tokens whose probability reaches this.
         stop: strings that end the text and are not part of it.
         seed: of the draws.
+        past_start: go on behind a start token, as other programs do; else it ends the text.
     """
 
     max_new_tokens: int = 128
@@ -43,6 +44,7 @@ class Sampling:
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
     seed: int = 0
+    past_start: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,8 @@ class _Maker:
         self.model, self.sampling, self.context = model, sampling, context
         self.bytes = TokenBytes(tokenizer)
         self.stops = stop_ids(model, tokenizer)
+        if sampling.past_start and tokenizer.bos_token_id != tokenizer.eos_token_id:
+            self.stops -= {tokenizer.bos_token_id}
         self.n_ids = len(tokenizer)
         silent = {tokenizer.unk_token_id, tokenizer.pad_token_id} - self.stops - {None}
         self.banned = sorted(silent)

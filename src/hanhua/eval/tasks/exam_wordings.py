@@ -3,6 +3,8 @@
 The harness strips the question and puts a space before the letter. The repositories do neither
 alike: MMLU's has two spaces before the subject, CMMLU's labels the question and asks "答案是：",
 C-Eval's names the exam in the first line; both Chinese ones put the letter right behind the cue.
+Of these two C-Eval's code asks for the letter's token as its tokenizer gives it by itself, which is
+that behind a space for LLaMA's.
 """
 
 from __future__ import annotations
@@ -68,6 +70,7 @@ CEVAL_WORDINGS = {
     ),
     "original": Wording(
         "C-Eval's own", "https://github.com/hkust-nlp/ceval/tree/main/code/evaluator_series",
-        _ceval_own, "", "答案：", "", lambda q: _as_written(q, "", "答案："),
+        _ceval_own, "", "答案：", "", lambda q: _as_written(q, "", "答案："), alone=True,
+        revision=1,
     ),
 }  # fmt: skip

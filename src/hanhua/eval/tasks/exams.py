@@ -80,12 +80,12 @@ EXAMS = {
             categories=categories.CMMLU, header=True, suffix="",
         ),
         Exam(
-            name="mmlu", language="en", version=1, source="https://github.com/hendrycks/test",
+            name="mmlu", language="en", version=2, source="https://github.com/hendrycks/test",
             licence="MIT", hub="cais/mmlu", wordings=MMLU_WORDINGS,
             categories=categories.MMLU, header=False, suffix="_{split}",
         ),
         Exam(
-            name="ceval", language="zh", version=1, source="https://github.com/hkust-nlp/ceval",
+            name="ceval", language="zh", version=2, source="https://github.com/hkust-nlp/ceval",
             licence="CC BY-NC-SA 4.0", hub="ceval/ceval-exam", wordings=CEVAL_WORDINGS,
             categories=categories.CEVAL, header=True, suffix="_{split}", asked="val",
         ),
@@ -127,10 +127,10 @@ def read_exam(
                 fix=f"did you mean {near[0]}?" if near else "leave subjects empty",
             )  # fmt: skip
     source = _Source(exam, folder, dataset)
-    asked = list(subjects) or there
+    asked, words = list(subjects) or there, wording_of(exam.name, exam.wordings, wording)
     return Task(
-        name=exam.name, version=exam.version, language=exam.language, source=exam.source,
-        licence=exam.licence, wording=wording_of(exam.name, exam.wordings, wording),
+        name=exam.name, version=exam.version + words.revision, language=exam.language,
+        source=exam.source, licence=exam.licence, wording=words,
         answers=answers, shots=shots,
         questions=tuple(q for s in asked for q in source.read(exam.asked, s)),
         examples={s: _examples(source, s, shots) for s in asked} if shots else {},
@@ -190,9 +190,12 @@ def _read(exam: Exam, folder: Path, split: str, subject: str) -> Iterator[Questi
 
 
 def _rows(path: Path, header: bool) -> Iterator[tuple[int, list[str]]]:
-    """(line number, fields) of a csv file, without its header and empty lines."""
+    """(line number, fields) of a csv file, without its header and empty lines.
+
+    Line ends within a field stay as they are, as other programs read these files.
+    """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError as error:
         raise InputError("No such file.", where=path, fix="fetch the data set again") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -3,7 +3,8 @@
 Two wordings, both from the repository's three solved examples (cot-prompts/): ``harness`` is
 lm-evaluation-harness's ``bbh_fewshot``, with the bare answers; ``original`` lets the model think
 step by step and reads what stands behind "the answer is". White space around an answer is not
-counted; the harness counts it, so a tokenizer that writes the space out scores 0 there.
+counted; the harness counts it, so a tokenizer that writes the space out scores 0 there, which
+``accuracy_strict`` tells.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def read_bbh(path: str, subjects: Sequence[str], shots: int, wording: str) -> Ta
             examples[subject] = solved if steps else tuple(map(_short, solved))
     made = wording_of("bbh", _wordings(heads), wording)
     return Task(
-        name="bbh", version=1, language="en", source=SOURCE, licence="MIT", wording=made,
+        name="bbh", version=2, language="en", source=SOURCE, licence="MIT", wording=made,
         answers="written", shots=shots, questions=tuple(questions), examples=examples,
         metric="exact", rule="behind" if steps else "whole", until=("</s>", "Q", "\n\n"),
         max_new_tokens=1024 if steps else 256,

@@ -62,6 +62,12 @@ class Wording:
         body: the question up to where the answer begins, in place of label, options and cue.
         texts: the answers without the gap, in place of letters or the choices' texts.
         between: what parts solved examples.
+        whole: the prompt of a question behind solved examples, in place of all of the above.
+        reference: what a written answer is held against, in place of the right choice's text.
+        then: from a question, its prompt and what was written to what is asked next; the answer to
+            that is the one that counts.
+        alone: a letter's token is that of the letter by itself, not of it behind the prompt.
+        revision: raised when this wording's scores change; added to the task's version.
     """
 
     name: str
@@ -73,6 +79,11 @@ class Wording:
     body: Callable[[Question], str] | None = None
     texts: Callable[[Question], Sequence[str]] | None = None
     between: str = "\n\n"
+    whole: Callable[[Question, Sequence[Question]], str] | None = None
+    reference: Callable[[Question], str] | None = None
+    then: Callable[[Question, str, str], str] | None = None
+    alone: bool = False
+    revision: int = 0
 
     def ask(self, question: Question, answers: Answers) -> str:
         """The question up to where the answer begins."""
@@ -127,7 +138,8 @@ class Task:
         categories: subject -> the categories that it is published under.
         until: strings that end a written answer.
         max_new_tokens: of a written answer.
-        rule: how a written answer is read: a name in :data:`hanhua.eval.written.RULES`.
+        rule: how a written answer is read: a name in :data:`hanhua.eval.written.RULES`; a question
+            whose kind is such a name has its own.
     """
 
     name: str
@@ -162,6 +174,8 @@ class Task:
 
     def prompt(self, question: Question, shots: int) -> str:
         """The text before the answer, with the first `shots` examples."""
+        if self.wording.whole:
+            return self.wording.whole(question, self.shown(question, shots))
         parts = [self.wording.describe(question.subject)]
         for example in self.shown(question, shots):
             right = self.wording.options(example, self.answers)[example.answer]

@@ -8,6 +8,8 @@ from pathlib import Path
 from hanhua.core.artifact import outside_files
 from hanhua.core.errors import InputError
 from hanhua.eval.config import TaskConfig
+from hanhua.eval.tasks.agieval import EXAMS as AGIEVAL
+from hanhua.eval.tasks.agieval import read_agieval
 from hanhua.eval.tasks.chinese import CHINESE
 from hanhua.eval.tasks.commonsense import COMMONSENSE
 from hanhua.eval.tasks.exams import EXAMS, read_exam
@@ -15,7 +17,7 @@ from hanhua.eval.tasks.hard import read_bbh
 from hanhua.eval.tasks.question import Answers, Task
 from hanhua.eval.tasks.rows import Place
 from hanhua.eval.tasks.rowset import read_rowset
-from hanhua.eval.tasks.schools import AGIEVAL, read_agieval, read_gaokao
+from hanhua.eval.tasks.schools import read_gaokao
 from hanhua.eval.tasks.sums import GSM8K
 from hanhua.eval.tasks.translation import TRANSLATION, read_translation
 from hanhua.eval.tasks.truthful import TRUTHFUL
@@ -50,8 +52,8 @@ def _asked(config: TaskConfig, usual: Answers) -> str:
 
 
 def _agieval(config: TaskConfig) -> list[Task]:
-    files = _path(config)
-    return [read_agieval(config.name, files, config.subjects, config.wording, config.answers)]
+    files, asked = _path(config), (config.wording, config.answers, config.shots)
+    return [read_agieval(config.name, files, config.subjects, *asked)]
 
 
 def _gaokao(config: TaskConfig) -> list[Task]:

@@ -22,7 +22,7 @@ def _gsm8k(row: Any, name: str) -> Question:
 
 
 GSM8K = RowSet(
-    name="gsm8k", language="en", version=1, source="https://github.com/openai/grade-school-math",
+    name="gsm8k", language="en", version=2, source="https://github.com/openai/grade-school-math",
     licence="MIT", hub="openai/gsm8k", config="main", parse=_gsm8k, answers="written",
     metric="exact", rule="number", until=("Question:", "</s>", "<|im_end|>"), max_new_tokens=256,
     form='{"question": "…", "answer": "… #### 72"}',

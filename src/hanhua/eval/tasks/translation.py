@@ -61,7 +61,7 @@ def read_translation(name: str, path: str, shots: int, dataset: str | None) -> T
         lambda q: f"{NAMES[a]} phrase: {q.text}\n{NAMES[b]} phrase:",
     )  # fmt: skip
     return Task(
-        name=name, version=1, language=b, source=source, licence=licence, wording=wording,
+        name=name, version=2, language=b, source=source, licence=licence, wording=wording,
         answers="written", shots=shots, questions=tuple(questions), metric="chrf",
         examples={"": tuple(shown[:shots])} if shots else {}, until=("\n",), rule="line",
         max_new_tokens=MAX_NEW_TOKENS,
