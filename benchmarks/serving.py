@@ -112,6 +112,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--requests", type=int, default=16, help="questions of a level")
     parser.add_argument("--tokens", type=int, default=64, help="of each answer")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--dtype", default="float32", help="of ours and of transformers serve")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--env", action="append", default=[], help="NAME=VALUE for our server")
     options = parser.parse_args()
@@ -124,11 +125,14 @@ def _options() -> argparse.Namespace:
 
 
 def _programs(options: argparse.Namespace, model: Path, place: Path, context: int) -> list[Program]:
-    most, threads = max(options.users), options.threads
-    found = [ours(model, threads, most, dict(pair.split("=", 1) for pair in options.env))]
+    most, threads, dtype = max(options.users), options.threads, options.dtype
+    environment = dict(pair.split("=", 1) for pair in options.env)
+    found = [ours(model, threads, most, dtype, environment)]
     if options.transformers:
         found += [
-            transformers_serve(options.transformers, model, threads, batching, options.cb_memory)
+            transformers_serve(
+                options.transformers, model, threads, dtype, batching, options.cb_memory
+            )
             for batching in (False, True)
         ]
     if options.llama_server:
@@ -246,7 +250,8 @@ def page(levels: Sequence[Level], options: argparse.Namespace, versions: dict[st
     lines = [
         f"{options.model.name if options.model else 'A random LLaMA'}; "
         f"{options.requests} questions a level, {options.tokens} tokens each, greedy, streamed; "
-        f"{options.threads} thread(s) for each server; n = {options.repeats}, median [min–max]; "
+        f"{options.threads} thread(s) for each server, {options.dtype}; "
+        f"n = {options.repeats}, median [min–max]; "
         f"first token over all rounds. {cpu_name()}, {os.cpu_count()} cores; "
         + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",
         "",

@@ -23,7 +23,7 @@ OURS = (
     "import sys; from pathlib import Path; from hanhua.core.progress import Silent; "
     "from hanhua.serve.run import serve; "
     "serve(Path(sys.argv[1]), name='model', port=int(sys.argv[2]), threads=int(sys.argv[3]), "
-    "max_running=int(sys.argv[4]), progress=Silent())"
+    "max_running=int(sys.argv[4]), dtype=sys.argv[5], progress=Silent())"
 )
 
 
@@ -44,19 +44,21 @@ class Program:
     fields: dict[str, Any] = field(default_factory=dict)
 
 
-def ours(model: Path, threads: int, slots: int, environment: dict[str, str]) -> Program:
+def ours(
+    model: Path, threads: int, slots: int, dtype: str, environment: dict[str, str]
+) -> Program:  # fmt: skip
     """Our server as ``hanhua serve`` starts it, with so many slots."""
-    argv = (sys.executable, "-c", OURS, str(model), "PORT", str(threads), str(slots))
+    argv = (sys.executable, "-c", OURS, str(model), "PORT", str(threads), str(slots), dtype)
     return Program(name="hanhua", argv=argv, fields={"model": "model"},
                    environment={"OMP_WAIT_POLICY": "PASSIVE", **environment})  # fmt: skip
 
 
 def transformers_serve(
-    python: Path, model: Path, threads: int, batching: bool, memory: float | None
+    python: Path, model: Path, threads: int, dtype: str, batching: bool, memory: float | None
 ) -> Program:
     """``transformers serve``, plain or with continuous batching; memory: its share for that."""
     argv = [str(python.with_name("transformers")), "serve", str(model), "--host", "127.0.0.1",
-            "--port", "PORT", "--device", "cpu", "--dtype", "float32"]  # fmt: skip
+            "--port", "PORT", "--device", "cpu", "--dtype", dtype]  # fmt: skip
     name = "transformers serve"
     if batching:
         argv, name = [*argv, "--continuous-batching"], f"{name} --continuous-batching"
