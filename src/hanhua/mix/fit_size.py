@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hanhua.mix.bootstrap import between_seeds, replicates
+from hanhua.mix.bootstrap import LEAST_FREEDOM, between_seeds, replicates
 from hanhua.mix.fit import Fitted, Table, as_table, last_tokens
 from hanhua.mix.fit import fit_law as fit_plain
 from hanhua.mix.laws import Floats, Form
@@ -39,7 +39,8 @@ class AtSize(Fitted):
     Args:
         size: as a part of the largest measured.
         own_base: loss of a model of this size before its first step.
-        off: law -> ``[draws]`` by which the curve of a size that was not measured may lie off.
+        off: law -> ``[draws]`` part of the loss by which the curve of a size that was not measured
+            may lie off.
         sized: law -> its form with size.
     """
 
@@ -60,8 +61,8 @@ class AtSize(Fitted):
     def predict_draws(self, share: float | Floats, tokens: float | Floats) -> Floats:
         """``[draws, ...]`` losses by every bootstrap replicate, each a little off as a whole."""
         drawn = super().predict_draws(share, tokens)
-        off = np.concatenate([self.off[law] for law in self.draws]) * self.base
-        return np.asarray(drawn + off.reshape(-1, *(1,) * (drawn.ndim - 1)))
+        off = np.concatenate([self.off[law] for law in self.draws])
+        return np.asarray(drawn * (1 + off.reshape(-1, *(1,) * (drawn.ndim - 1))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class JointFit:
         return int(np.argmin(near)) if min(near) <= SAME_SIZE else None
 
     def reach(self, size: float) -> float:
-        """How far a size lies from those measured, in steps such as the last one; 0 if it is one."""
+        """How far a size lies from those measured, in steps like the last; 0 if it is one."""
         if self.measured(size) is not None or len(self.sizes) < 2:
             return 0.0
         step = np.log(self.sizes[-1] / self.sizes[-2])
@@ -185,7 +186,9 @@ def fit_sizes(
         max(float(np.std(residuals)), floor[0]) * bases[-1], floor[0], table,
     )  # fmt: skip
     rng = np.random.default_rng((seed, 2))
-    signs = {law.name: rng.standard_normal(part) for law, part in zip(near, parts, strict=True)}
+    signs = {
+        law.name: rng.standard_t(LEAST_FREEDOM, part) for law, part in zip(near, parts, strict=True)
+    }
     size_error = each[best.name].get("sizes")
     off = _one_step(best, pool, plain[best.law.name], seed) if size_error is None else size_error
     return JointFit(
@@ -274,7 +277,9 @@ def fit_law(
     low, high = np.array(one.low), np.array(one.high)
     rng = np.random.default_rng(seed)
     middle = np.concatenate([plain, law.way.none])
-    starts = np.clip(middle + 0.2 * (high - low) * rng.standard_normal((STARTS, len(low))), low, high)
+    starts = np.clip(
+        middle + 0.2 * (high - low) * rng.standard_normal((STARTS, len(low))), low, high
+    )
     starts[0] = middle
     model = _model(law, pool)
     targets = np.broadcast_to(pool.table.loss, (n_folds * STARTS, len(pool.size)))
