@@ -136,6 +136,18 @@ def test_what_is_no_set_of_sizes(sizes, tmp_path):
         call(sizes, "recipe.yaml", *join(sizes, "a", "c"), "--domains")
 
 
+def test_a_size_too_far_is_refused_and_one_far_is_not_sure(sizes):
+    def asked(width, *names):
+        return call(sizes, "recipe.yaml", *join(sizes, *names), "--json",
+                    "--set", f"base.scratch.hidden_size={width}")  # fmt: skip
+
+    with pytest.raises(UsageError, match="too far"):
+        asked(4096, *WIDTHS)
+    far = asked(256, *WIDTHS).json
+    assert not far["sure"]
+    assert "times the largest size measured" in far["why"]
+
+
 def test_another_learning_rate_is_told(sizes, tmp_path):
     training = {"learning_rate": 2e-3}
     done = call(sizes, "recipe.yaml", *join(sizes, "a", "b"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hanhua.core.errors import UsageError
 from hanhua.core.wish import Wish
 from hanhua.mix.fit_size import JointFit
 from hanhua.mix.plain import short
@@ -15,6 +16,8 @@ from hanhua.mix.recommend import Answer, recommend
 
 FARTHEST = 10.0
 """Times the largest size measured beyond which no answer is sure, however wide the sizes span."""
+REFUSED = 100.0
+"""Times a measured size beyond which a power law says nothing at all."""
 POINT = 0.01
 
 
@@ -69,8 +72,10 @@ def recommend_at(
         The answer, and how it moves over all sizes measured and this one.
 
     Raises:
-        UsageError: see :func:`hanhua.mix.recommend.recommend`.
+        UsageError: when the size is too far from those measured; and see
+            :func:`hanhua.mix.recommend.recommend`.
     """
+    _refuse_far(studies, size)
     each = {}
     for one in sorted({*studies, size}, reverse=True):
         known = fits[next(iter(fits))].measured(one) is not None
@@ -91,6 +96,17 @@ def recommend_at(
         for one, found in sorted(each.items())
     ]  # fmt: skip
     return own, rows
+
+
+def _refuse_far(studies: Mapping[float, Study], size: float) -> None:
+    if min(studies) / REFUSED <= size <= max(studies) * REFUSED:
+        return
+    raise UsageError(
+        "The model's size is too far from those that were studied.", where="mix.join or --join",
+        found=f"{short(size)} parameters; studied: {', '.join(map(short, sorted(studies)))}",
+        fix=f"study sizes at most {REFUSED:g} times smaller; answers within about their own span "
+        "can be sure",
+    )  # fmt: skip
 
 
 def _near(one: float, other: float) -> bool:
@@ -136,12 +152,14 @@ def doubts_of_size(
             "Only two sizes were measured: nothing checks the law over size; a third would."
         )
     span = min(sizes[-1] / sizes[0], FARTHEST)
-    beyond, what = max((size / sizes[-1], "larger than the largest"),
-                       (sizes[0] / size, "smaller than the smallest"))  # fmt: skip
-    if beyond > span:
+    larger, smaller = size / sizes[-1], sizes[0] / size
+    if max(larger, smaller) > span:
+        far = (
+            f"{larger:.3g} times the largest" if larger > 1 else f"1/{smaller:.3g} of the smallest"
+        )
         found.append(
-            f"The model, {short(size)}, is {beyond:.3g} times {what} measured, and the sizes "
-            f"measured span {sizes[-1] / sizes[0]:.3g} times."
+            f"The model, {short(size)}, has {far} size measured; from sizes that span "
+            f"{sizes[-1] / sizes[0]:.3g} times, the law is trusted up to {span:.3g} times."
         )
     for language in (wish.language,) if wish.language else (study.target, study.source):
         found += _of_language(study, fits[language], language, tokens, size)
