@@ -45,18 +45,18 @@ def _kind(row: Result) -> Words:
 def _chart(
     result: Result, keys: tuple[str, str, str], english: str, chinese: str, times: float = 1.0
 ) -> Html:
-    """A quantity over the logarithm of the size; thin lines are its interval."""
+    """A quantity over the logarithm of the size; the grey line runs around its interval."""
     rows = result["sizes"]["rows"]
 
     def line(key: str) -> list[tuple[float, float]]:
         return [(math.log10(row["parameters"]), times * row[key]) for row in rows]
 
-    ends = [Series("", line(key), "c6") for key in keys[1:]]
+    around = [*line(keys[1]), *reversed(line(keys[2]))]
     own = [point for point, row in zip(line(keys[0]), rows, strict=True)
            if row["parameters"] == result["sizes"]["parameters"]]  # fmt: skip
     drawn = curves(
         [Series(Words("by the law", "拟合律"), line(keys[0]), "c2"),
-         Series(Words("ends of the interval", "区间两端"), ends[0].points, "c6"), ends[1],
+         Series(Words("interval", "区间"), around, "c6"),
          Series(Words("this model", "本模型"), [], "c1")],
         english, 200, dots=[Series("", own, "c1")],
         axis=Words("log10 of parameters →", "参数量的对数（10）→"), zero=False,
