@@ -4,8 +4,8 @@
     python benchmarks/mixture_size.py --quick
 
 DIR holds ``data-mixing-laws/`` and ``regmix/``, as their repositories publish them. Laws are
-fitted to the smaller sizes and to the first half of their tokens; the largest size at the end of
-its run is only scored. Prints tables, and one line of JSON last.
+fitted to the smaller sizes, to the first half of their tokens or to all; the largest size at the
+end of its run is only scored. Prints tables, and one line of JSON last.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ from hanhua.mix.trust import rank_correlation
 PARAMETERS = {"70M": 70e6, "160M": 160e6, "305M": 305e6, "410M": 410e6}
 DOMAINS = {"ArXiv": 0, "Books3": 1, "EuroParl": 2, "Github": 3, "Pile-CC": 4}
 """A part of the Pile -> the share, in a run's name, of the domain that it belongs to."""
+OTHERS = {"PubMed_Abstracts": 0, "PG19": 1, "YoutubeSubtitles": 2, "DM_Mathematics": 3,
+          "OpenWebText2": 4}  # fmt: skip
+"""Parts that were looked at once, when all was chosen."""
 STEPS = {3000, 4000, 6000, 9000, *range(10000, 24001, 2000), 27000, 30000}
 """All runs were measured at these; a few were at others, in some parts only."""
 END, SEEN = 30000, 15000
@@ -60,10 +63,11 @@ def main() -> None:
     rows: dict[str, Any] = {"five": [], "made_up": []}
     if options.published is not None:
         folder = options.published / "data-mixing-laws"
-        print(HEAD)
-        for domain in DOMAINS:
-            rows["five"].append(five(folder, domain, options.largest))
-            print(line(rows["five"][-1]), flush=True)
+        for seen in (SEEN, END):
+            print(f"\nFitted to {seen} of {END} steps\n\n{HEAD}")
+            for domain in DOMAINS | OTHERS:
+                rows["five"].append(five(folder, domain, options.largest, seen))
+                print(line(rows["five"][-1]), flush=True)
         rows["regmix"] = regmix(options.published / "regmix")
         print(f"\nRegMix, Pile-CC: {json.dumps(rows['regmix'])}\n")
     for truth_ in TRUTHS:
@@ -87,10 +91,10 @@ def line(row: Mapping[str, Any]) -> str:
     )
 
 
-def five(folder: Path, domain: str, largest: str) -> dict[str, Any]:
-    """One domain's loss at the largest size's end, foretold by the smaller ones' first half."""
+def five(folder: Path, domain: str, largest: str, seen: int) -> dict[str, Any]:
+    """One domain's loss at the largest size's end, foretold by the smaller ones' first steps."""
     sizes = [size for size in PARAMETERS if PARAMETERS[size] < PARAMETERS[largest]]
-    studies = {PARAMETERS[size]: mixtures(folder, size, domain, SEEN) for size in sizes}
+    studies = {PARAMETERS[size]: mixtures(folder, size, domain, seen) for size in sizes}
     ends = [p for p in mixtures(folder, largest, domain, END).points if p.tokens == END]
     joint = fit_sizes(studies, domain)
     found = joint.at(PARAMETERS[largest])
@@ -102,7 +106,7 @@ def five(folder: Path, domain: str, largest: str) -> dict[str, Any]:
     low, high = np.quantile(drawn, ((1 - LEVEL) / 2, (1 + LEVEL) / 2), axis=1)
     foretold = [float(found.predict(p.share, END)) for p in ends]
     return {
-        "domain": domain, "law": joint.law, "held_out": joint.held_out_error,
+        "domain": domain, "seen": seen, "law": joint.law, "held_out": joint.held_out_error,
         "size_error": joint.size_error, "n": len(ends),
         "joint": off(found, ends, domain), "nearest": off(nearest, ends, domain),
         "no_size": off(no_size, ends, domain), "order": rank_correlation(foretold, true),
@@ -123,7 +127,7 @@ def mixtures(folder: Path, size: str, domain: str, until: int) -> Study:
     points = []
     for (run, step), losses in sorted(losses_of(folder / f"5mix_{size}.txt.gz").items()):
         if step in STEPS and step <= until and domain in losses:
-            share = float(run.split("-")[-5:][DOMAINS[domain]])
+            share = float(run.split("-")[-5:][(DOMAINS | OTHERS)[domain]])
             points.append(Point(run, share, step, {domain: losses[domain]}))
     return Study(domain, "rest", {domain: INIT}, tuple(points))
 

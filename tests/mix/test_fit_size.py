@@ -100,7 +100,7 @@ def test_a_planted_law_foretells_a_size_that_was_not_run(joint):
     for name, found in fits.items():
         assert found.size_error < 0.01
         assert found.law.endswith("depth and pace"), found.errors
-        assert found.errors[found.law] == min(found.errors.values()) == found.held_out_error
+        assert found.errors[found.law] == found.held_out_error < 1.25 * min(found.errors.values())
         at = found.at(LARGE)
         assert at.base == pytest.approx(BASE[name], rel=0.01)
         nearest = fit(each[SIZES[-1]], name, draws=4, laws=[x.law for x in LAWS_TRIED[:8:4]])
@@ -116,8 +116,8 @@ def test_a_planted_law_foretells_a_size_that_was_not_run(joint):
 def test_where_size_is_nothing_no_power_is_chosen():
     each = {size: replace(made(LARGE, seed=int(size)), base=dict(BASE)) for size in SIZES}
     found = fit_sizes(each, "en", draws=8, laws=LAWS_TRIED)
-    nothing = found.errors["anchored, size by nothing"]
-    assert nothing <= 1.25 * found.held_out_error
+    assert found.law == "anchored, size by nothing"
+    assert found.held_out_error > min(found.errors.values())  # it is near, and simpler
     share = np.array(SHARES)
     np.testing.assert_allclose(
         found.at(LARGE).predict(share, LONGEST), truth(LARGE, share, LONGEST)["en"], rtol=0.004

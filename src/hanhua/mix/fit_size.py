@@ -4,6 +4,10 @@ As in :mod:`hanhua.mix.fit` the law is chosen by what it says of runs that it ha
 mixtures and last tokens a third kind comes: the largest sizes, because the law must speak for a
 model that was not run. That third error stands by itself, too: the curve of a size that was not
 measured is as unsure as the law was off there, times how much further it reaches.
+
+Of laws that do about as well the one with the fewest exponents is taken: three or four sizes bear
+no more, and what a third exponent gains on sizes left out it has lost on published runs further
+on (benchmarks/2026-11-27-mixture-size.md).
 """
 
 from __future__ import annotations
@@ -16,13 +20,13 @@ import numpy as np
 from hanhua.mix.bootstrap import LEAST_FREEDOM, between_seeds, replicates
 from hanhua.mix.fit import Fitted, Table, as_table, last_tokens
 from hanhua.mix.fit import fit_law as fit_plain
-from hanhua.mix.laws import Floats, Form
+from hanhua.mix.laws import Floats, Form, Law
 from hanhua.mix.laws_size import SAME, SIZED, SizedLaw
 from hanhua.mix.points import Study
 from hanhua.mix.solve import Model, solve
 
 NEARLY = 1.25
-"""Times the least held-out error: up to it a law has a part in the bootstrap."""
+"""Times the least held-out error: up to it a law may be chosen, and has a part in the bootstrap."""
 STARTS = 6
 LEAST_SCALE = 1e-5
 WIDE = 0.05
@@ -151,6 +155,8 @@ def fit_sizes(
 ) -> JointFit:  # fmt: skip
     """Choose a law over sizes for one language by its error on what is left out; fit it to all.
 
+    Of those whose error is at most :data:`NEARLY` times the least, the one with fewest exponents.
+
     Args:
         studies: parameters of the model -> what was measured of it; two sizes at least.
         language: their target or their source.
@@ -170,7 +176,7 @@ def fit_sizes(
     each = {law.name: _errors(law, pool, kinds, plain[law.law.name], seed) for law in laws}
     errors = {name: float(np.mean(list(found.values()))) for name, found in each.items()}
     near = [law for law in laws if errors[law.name] <= NEARLY * min(errors.values())]
-    near.sort(key=lambda law: errors[law.name])
+    near.sort(key=lambda law: (len(law.way.none), errors[law.name]))
     parts = [len(part) for part in np.array_split(np.arange(draws), len(near))]
     made = [
         _replicated(law, pool, plain[law.law.name], part, seed)
@@ -228,9 +234,9 @@ def folds(pool: Pool) -> dict[str, Floats]:
     return {kind: kept for kind, kept in found.items() if len(kept)}
 
 
-def _plain(law: object, table: Table, seed: int) -> Floats:
+def _plain(law: Law, table: Table, seed: int) -> Floats:
     """Parameters of a law for the largest size alone, from many starts."""
-    return fit_plain(law, table, np.ones((1, len(table.loss))), seed=seed)[0][0]  # type: ignore[arg-type]
+    return np.asarray(fit_plain(law, table, np.ones((1, len(table.loss))), seed=seed)[0][0])
 
 
 def _errors(
