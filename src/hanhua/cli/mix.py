@@ -35,6 +35,8 @@ def mix(
         help="processes that the small runs are spread over")] = None,
     domains: Annotated[bool, typer.Option(
         "--domains", help="mix all languages and domains of tokens.shares")] = False,
+    join: Annotated[list[Path] | None, typer.Option(
+        help="folder of a finished study of another size (once for each): runs nothing")] = None,
     set_: Set = None,
     runs: Annotated[str, typer.Option(
         "--runs", help="folder that holds the runs; a whole number is taken as --ratios")] = "runs",
@@ -49,7 +51,8 @@ def mix(
         ratios, runs = int(runs), "runs"
     named = None if shares is None else _numbers(shares)
     asked = {"wish": wish, "runs": ratios, "tokens": tokens, "shares": named, "jobs": jobs,
-             "domains": domains or None}  # fmt: skip
+             "domains": domains or None,
+             "join": [str(path.resolve()) for path in join] if join else None}  # fmt: skip
     more = [f"mix.{key}={_yaml(value)}" for key, value in asked.items() if value is not None]
     loaded = load_recipe(recipe, [*(set_ or ()), *more])
     found = _mix(loaded, Path(runs), quiet)
@@ -81,6 +84,7 @@ def _mix(recipe: Recipe, runs: Path, quiet: bool) -> dict[str, Any]:
     """Measure, fit, recommend, and write all of it."""
     from hanhua.cli.mix_answer import write_answer
     from hanhua.cli.mix_domains import mix_domains, refuse_domains
+    from hanhua.cli.mix_join import mix_joined
     from hanhua.core.progress import default_progress
     from hanhua.core.wish import parse_wish
     from hanhua.mix.answer import as_result
@@ -100,6 +104,8 @@ def _mix(recipe: Recipe, runs: Path, quiet: bool) -> dict[str, Any]:
     if config.domains:
         return mix_domains(recipe, config, runs, default_progress(quiet))
     refuse_domains(recipe)
+    if config.join:
+        return mix_joined(recipe, config, wish, runs, default_progress(quiet))
     found, fits = _fitted(recipe, config, wish, runs, default_progress(quiet))
     study = found.study
     answer = recommend(study, fits, wish, recipe.tokens.budget_tokens, level=config.level)

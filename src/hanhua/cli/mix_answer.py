@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,33 +15,54 @@ def write_answer(
     recipe: Recipe, found: Found, result: dict[str, Any], runs: Path
 ) -> dict[str, Any]:
     """Write study, answer, page and recipe; the answer with their paths and notes."""
+    from hanhua.mix.collect import in_corpus
+
+    path = runs / f"{recipe.name}-mix" / "study.json"
+    found.study.write(path)
+    held = {
+        language: max(in_corpus(made.tokens, found.corpus, language) for made in found.made)
+        for language in result["shares"]
+    }
+    return write_result(recipe, result, runs, held, files={"study": str(path)})
+
+
+def write_result(
+    recipe: Recipe, result: dict[str, Any], runs: Path, held: Mapping[str, float],
+    notes: Sequence[str] = (), files: Mapping[str, str] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Write answer, page and recipe; the answer with their paths and notes.
+
+    Args:
+        recipe: as it was loaded.
+        result: the answer.
+        runs: folder that holds the runs.
+        held: about how many tokens of each language the corpus holds; 0 if not known.
+        notes: besides those on the corpus.
+        files: name -> path of what was written before.
+    """
     from hanhua.core.files import write_json, write_text
     from hanhua.report.mixture import draw_mixture
 
     folder = runs / f"{recipe.name}-mix"
-    budget, notes = _affordable(recipe, found, result)
-    files = {
-        name: str(folder / file) for name, file in (
-            ("study", "study.json"), ("answer", "answer.json"), ("page", "mixture.html"),
-            ("recipe", "recipe.yaml"),
-        )
-    }  # fmt: skip
-    result |= {"notes": notes, "files": files}
-    found.study.write(folder / "study.json")
+    budget, more = _affordable(recipe, result, held)
+    names = {"answer": "answer.json", "page": "mixture.html", "recipe": "recipe.yaml"}
+    paths = {name: str(folder / file) for name, file in names.items()}
+    result |= {"notes": [*notes, *more], "files": {**(files or {}), **paths}}
+    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "answer.json", result, sort_keys=False)
     draw_mixture(result, folder, recipe.name)
     write_text(folder / "recipe.yaml", recipe_text(recipe, result, budget))
     return result
 
 
-def _affordable(recipe: Recipe, found: Found, result: Mapping[str, Any]) -> tuple[int, list[str]]:
+def _affordable(
+    recipe: Recipe, result: Mapping[str, Any], corpus: Mapping[str, float]
+) -> tuple[int, list[str]]:
     """The budget that the corpus can fill at these shares, and a note where that is less."""
-    from hanhua.mix.collect import in_corpus
-
     assert recipe.tokens is not None
     budget, notes = recipe.tokens.budget_tokens, []
     for language, share in result["shares"].items():
-        held = max(in_corpus(made.tokens, found.corpus, language) for made in found.made)
+        held = corpus.get(language, 0.0)
         most = int(0.98 * recipe.tokens.max_epochs * held / share) if share and held else budget
         if most < budget:
             budget = most

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +106,23 @@ def _measured(
         small, run_one, target=recipe.target, source=recipe.source, progress=progress
     )
     share_artifacts(small_recipe(recipe, small[0]).walk(runs), recipe.walk(runs).run_dir)
-    return Found(study, at_rates, small, made, corpus)
+    found = Found(study, at_rates, small, made, corpus)
+    return replace(found, study=replace(study, setting=_setting(recipe, config, found, runs)))
+
+
+def _setting(recipe: Recipe, config: MixConfig, found: Found, runs: Path) -> dict[str, Any]:
+    """What the study was made with, for joining it with studies of other sizes."""
+    from hanhua.cli.mix_join import asked
+    from hanhua.mix.setting import setting_of
+
+    assert recipe.tokens is not None
+    assert recipe.pretrain is not None
+    told = setting_of(
+        found.made[0].pretrain / "model", asked(recipe, config, runs), recipe.tokens,
+        recipe.pretrain,
+    )  # fmt: skip
+    compute = found.compute(recipe)
+    return {**told, "compute": {"runs": compute["runs"], "tokens": compute["tokens"]}}
 
 
 def make_one(walk: Walk, progress: Progress) -> Made:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hanhua.mix.plain import short
 from hanhua.mix.points import Study
 
 if TYPE_CHECKING:
     from hanhua.mix.fit import Fitted
+    from hanhua.mix.fit_size import JointFit
+    from hanhua.mix.join import Joined
     from hanhua.mix.rates import AtRate
     from hanhua.mix.recommend import Answer
+    from hanhua.mix.size_answer import OfSize
 
 DIGITS = 6
 DRAWN = 41
@@ -57,6 +62,30 @@ def as_result(
     }  # fmt: skip
     rates = [_at_rate(row, at_rates[0]) for row in at_rates[1]]
     return {key: _rounded(value) for key, value in found.items()} | {"by_learning_rate": rates}
+
+
+def sizes_result(
+    joined: Joined, fits: Mapping[str, JointFit], size: float, rows: Sequence[OfSize]
+) -> dict[str, Any]:
+    """The sizes of an answer that was read from studies of several, as JSON values.
+
+    Args:
+        joined: the studies.
+        fits: by language.
+        size: parameters of the recipe's model.
+        rows: the answer at each size.
+    """
+    own = next(row for row in rows if row.parameters == size)
+    return {
+        "parameters": size, "measured": own.measured,
+        "size_error": {name: _rounded(fit.size_error) for name, fit in fits.items()},
+        "rows": [_rounded(asdict(row)) for row in rows],
+        "studies": [
+            {"parameters": one, "folder": str(joined.folders[one]), "base": dict(study.base),
+             "points": [_rounded(_point(point)) for point in study.points]}
+            for one, study in joined.studies.items()
+        ],
+    }  # fmt: skip
 
 
 def _at_rate(row: AtRate, tokens: float) -> dict[str, Any]:
@@ -106,7 +135,6 @@ def text(result: Mapping[str, Any]) -> str:
     low, high = result["interval"]
     names = ":".join(result["shares"])
     shares = " : ".join(f"{share:.3g}" for share in result["shares"].values())
-    compute = result["compute"]
     lines = [
         f"recommended {names} = {shares}, for the wish {result['wish']} and "
         f"{result['tokens']:,} tokens",
@@ -115,13 +143,44 @@ def text(result: Mapping[str, Any]) -> str:
         *(_line(name, result) for name in (target, source)),
         f"  one more point of {target} costs {source} {_cost(result)}",
         "  with other budgets: " + ", ".join(_budget(row) for row in result["by_tokens"]),
+        *_sizes(result),
         *_rates(result),
         *_seeds(result),
         *(f"  note: {note}" for note in result.get("notes", ())),
-        f"  the study took {compute['runs']} small runs and {compute['tokens']:,} tokens: "
-        f"{compute['of_large_run']:.0%} of the large run's",
+        _took(result),
     ]
     return "\n".join(lines)
+
+
+def _took(result: Mapping[str, Any]) -> str:
+    compute = result["compute"]
+    what = "the studies" if "sizes" in result else "the study"
+    of = " arithmetic" if "sizes" in result else ""
+    return (
+        f"  {what} took {compute['runs']} small runs and {compute['tokens']:,} tokens: "
+        f"{compute['of_large_run']:.0%} of the large run's{of}"
+    )
+
+
+def _sizes(result: Mapping[str, Any]) -> list[str]:
+    """How share and price move with the size of the model."""
+    if "sizes" not in result:
+        return []
+    target, source, sizes = result["target"], result["source"], result["sizes"]
+    errors = [
+        f"{name} {error:.1%}" for name, error in sizes["size_error"].items() if error is not None
+    ]
+    lines = [f"  by model size, {target} share, and what one more point of it costs {source}:"]
+    lines += [
+        f"    {short(row['parameters']):>6} {'measured' if row['measured'] else 'foretold'}  "
+        f"{row['share']:.2f} [{row['low']:.2f}, {row['high']:.2f}]  {row['price']:+.3%} "
+        f"[{row['price_low']:+.3%}, {row['price_high']:+.3%}]" for row in sizes["rows"]
+    ]  # fmt: skip
+    if errors:
+        lines.append(f"    the law, without the largest size, misses it by {', '.join(errors)}")
+    if not sizes["measured"]:
+        lines.append("    the base's losses at this size are foretold from the other sizes' too")
+    return lines
 
 
 def _line(language: str, result: Mapping[str, Any]) -> str:

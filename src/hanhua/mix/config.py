@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hanhua.core.config import Section, Share
+from hanhua.core.config import FilesField, Section, Share
 
 
 class MixConfig(Section):
@@ -66,10 +66,18 @@ class MixConfig(Section):
         int, Field(ge=0, le=16, description="shares to run besides, after the first fit, where "
                    "they make the answer surer")
     ] = 0  # fmt: skip
+    join: Annotated[
+        tuple[FilesField, ...],
+        Field(strict=False, description="folders of finished studies of other sizes of the model, "
+              "such as runs/NAME-mix: nothing is run, and the answer for this recipe's model is "
+              "read from a law over all of them"),
+    ] = ()  # fmt: skip
     level: Annotated[float, Field(gt=0, lt=1, description="of every interval")] = 0.9
 
     @model_validator(mode="after")
     def _enough(self) -> MixConfig:
         if self.shares and len(set(self.shares)) < 3:
             raise ValueError("a law needs at least three different shares")
+        if self.join and self.domains:
+            raise ValueError("join is for two languages: leave out domains")
         return self

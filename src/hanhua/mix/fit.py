@@ -14,7 +14,7 @@ import numpy as np
 
 from hanhua.core.errors import InputError
 from hanhua.mix.bootstrap import between_seeds, replicates
-from hanhua.mix.laws import LAWS, Floats, Law, named
+from hanhua.mix.laws import LAWS, Floats, Form, Law, named
 from hanhua.mix.points import Study
 from hanhua.mix.solve import Model, solve
 
@@ -51,7 +51,7 @@ class Table:
     is_target: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Fitted:
     """A law that was fitted.
 
@@ -98,12 +98,16 @@ class Fitted:
             for law, drawn in self.draws.items()
         ])  # fmt: skip
 
+    def form(self, law: str) -> Form:
+        """The law of a name, as a function."""
+        return named(law).form
+
     def _at(
         self, law: str, parameters: Floats, share: float | Floats, tokens: float | Floats
     ) -> Floats:
         own = np.asarray(share, float) if self._table.is_target else 1 - np.asarray(share, float)
         part = np.maximum(np.asarray(tokens, float) / self._table.unit, 1e-12)
-        return np.asarray(self._table.base * named(law).form(parameters, own, part))
+        return np.asarray(self.base * self.form(law)(parameters, own, part))
 
 
 def fit(
@@ -121,7 +125,7 @@ def fit(
     Raises:
         InputError: when the study has fewer than two mixtures or four points of the language.
     """
-    table = _table(study, language)
+    table = as_table(study, language)
     errors = {law.name: held_out_error(law, table, seed=seed) for law in laws}
     near = [law for law in laws if errors[law.name] <= NEARLY * min(errors.values())]
     near.sort(key=lambda law: errors[law.name])
@@ -153,7 +157,7 @@ def _replicated(law: Law, table: Table, draws: int, seed: int) -> tuple[Floats, 
 
 def held_out_error(law: Law, table: Table, *, seed: int = 0) -> float:
     """Mean absolute error, as a part of the loss, on mixtures and last tokens left out in turn."""
-    kinds = [folds for folds in (_mixtures(table), _last_tokens(table)) if len(folds)]
+    kinds = [folds for folds in (_mixtures(table), last_tokens(table.tokens)) if len(folds)]
     if not kinds:
         return float("inf")
     kept = np.concatenate(kinds)
@@ -212,20 +216,28 @@ def _mixtures(table: Table) -> Floats:
     return kept if len(shares) > 2 else kept[:0]
 
 
-def _last_tokens(table: Table) -> Floats:
+def last_tokens(tokens: Floats) -> Floats:
     """``[folds, n]`` 0 where a fold leaves out all from some token count on.
 
     Three counts remain, or two where no more were measured: with fewer a law's time is a guess,
     and its error one of luck.
+
+    Args:
+        tokens: ``[n]`` counts.
     """
-    counts = np.unique(table.tokens)
+    counts = np.unique(tokens)
     fewest = max(2, min(3, len(counts) - 1))
     cuts = counts[max(fewest, len(counts) // 2) :][-LAST_TAKEN:]
-    kept = (table.tokens < cuts[:, None]).astype(float)
-    return np.asarray(kept.reshape(len(cuts), len(table.tokens)))
+    kept = (tokens < cuts[:, None]).astype(float)
+    return np.asarray(kept.reshape(len(cuts), len(tokens)))
 
 
-def _table(study: Study, language: str) -> Table:
+def as_table(study: Study, language: str) -> Table:
+    """One language of a study as arrays.
+
+    Raises:
+        InputError: when it has fewer than two mixtures or four points of the language.
+    """
     points = [point for point in study.points if point.tokens > 0 and language in point.losses]
     is_target = language == study.target
     if len(points) < 4 or len({point.share for point in points}) < 2:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,15 @@ class Study:
         source: the language to keep, e.g. ``en``.
         base: losses before the first step.
         points: of all runs.
+        setting: what another study must share to be joined with it
+            (:mod:`hanhua.mix.setting`); empty in studies of an older hanhua.
     """
 
     target: str
     source: str
     base: Mapping[str, float]
     points: tuple[Point, ...]
+    setting: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def shares(self) -> tuple[float, ...]:

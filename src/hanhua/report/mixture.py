@@ -9,6 +9,7 @@ from typing import Any
 from hanhua.core.files import write_text
 from hanhua.report.chart import Series, curves
 from hanhua.report.html import Html, Words, count, interval, number, percent, table, tag
+from hanhua.report.mixture_sizes import measured_sizes, sizes
 from hanhua.report.page import Section, beside, document, note, paragraph
 from hanhua.report.run import language
 
@@ -32,6 +33,7 @@ def draw_mixture(result: Result, folder: Path, name: str) -> Path:
     said = Words(f"Which mixture? {result['wish']}", f"该用什么配比？{result['wish']}")
     under = tag("p", tag("span", said), class_="soft-text")
     sections = [pareto(result), laws(result), budgets(result)]
+    sections += [sizes(result)] if "sizes" in result else []
     sections += [rates(result)] if result["by_learning_rate"] else []
     sections += [measured(result)]
     foot = paragraph(
@@ -108,7 +110,7 @@ def pareto(result: Result) -> Section:
 
 def _longest(result: Result) -> list[tuple[float, float]]:
     points = result["measured"]["points"]
-    most = max(point["tokens"] for point in points)
+    most = max((point["tokens"] for point in points), default=0)
     codes = result["target"], result["source"]
     return [
         (point["losses"][codes[0]], point["losses"][codes[1]])
@@ -185,6 +187,8 @@ def rates(result: Result) -> Section:
 
 def measured(result: Result) -> Section:
     """Every point, and what the study cost."""
+    if "sizes" in result:
+        return measured_sizes(result)
     codes = result["target"], result["source"]
     head = Words("Share", "占比"), Words("Tokens", "词元"), *map(language, codes)
     rows: Sequence[Sequence[object]] = [

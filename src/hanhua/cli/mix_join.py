@@ -1,0 +1,139 @@
+"""``hanhua mix --join``: the answer for a size that was not run, from studies of other sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hanhua.core.errors import RecipeError
+
+if TYPE_CHECKING:
+    from hanhua.core.progress import Progress
+    from hanhua.core.wish import Wish
+    from hanhua.mix.config import MixConfig
+    from hanhua.mix.join import Joined
+    from hanhua.mix.size_answer import OfSize
+    from hanhua.recipe import Recipe
+
+
+def mix_joined(
+    recipe: Recipe, config: MixConfig, wish: Wish, runs: Path, progress: Progress
+) -> dict[str, Any]:
+    """Read the studies, fit one law over sizes, recommend, and write all of it.
+
+    Args:
+        recipe: the user's, with corpus, tokens and pretrain.
+        config: its ``mix`` section.
+        wish: read from it.
+        runs: folder that holds the runs; the answer goes to ``NAME-mix`` in it.
+        progress: where to show it.
+
+    Raises:
+        RecipeError: when the size of the recipe's model is not known.
+        HanhuaError: when studies do not go together, or not with the recipe.
+    """
+    from hanhua.cli.mix_answer import write_result
+    from hanhua.mix.fit_size import fit_sizes
+    from hanhua.mix.join import check_same, differences, read_studies
+    from hanhua.mix.plain import short
+    from hanhua.mix.setting import trained_by
+    from hanhua.mix.size_answer import recommend_at
+
+    assert recipe.tokens is not None
+    assert recipe.pretrain is not None
+    joined = read_studies([Path(folder) for folder in config.join], recipe.target, recipe.source)
+    largest = joined.folders[max(joined.folders)]
+    check_same(asked(recipe, config, runs), joined.setting, "the recipe", largest)
+    size = _size(recipe, joined)
+    progress.say(f"{', '.join(map(short, joined.studies))} joined; asked for {short(size)}")
+    fits = {
+        name: fit_sizes(joined.studies, name, seed=recipe.seed)
+        for name in (recipe.target, recipe.source)
+    }  # fmt: skip
+    tokens = recipe.tokens.budget_tokens
+    answer, rows = recommend_at(joined.studies, fits, wish, tokens, size, level=config.level)
+    result = _result(recipe, config, wish, joined, size, fits, answer, rows)
+    training = trained_by(recipe.tokens, recipe.pretrain)
+    notes = list(differences(joined, size, training))
+    return write_result(recipe, result, runs, _held(joined, recipe), notes)
+
+
+def asked(recipe: Recipe, config: MixConfig, runs: Path) -> dict[str, Any]:
+    """What the recipe says of texts, tokenizer and measuring, without making anything."""
+    from hanhua.core.walk import plan
+    from hanhua.mix.setting import asked_of
+
+    assert recipe.tokens is not None
+    steps = {step.name: step for step in plan(recipe.walk(runs), "tokens")}
+    vocab = steps["vocab"].identity if "vocab" in steps else None
+    others = {
+        name: share for name, share in recipe.tokens.shares.items()
+        if name not in (recipe.target, recipe.source)
+    }  # fmt: skip
+    return asked_of(steps["corpus"].fingerprint, vocab, others, config, recipe.base)
+
+
+def _size(recipe: Recipe, joined: Joined) -> float:
+    from hanhua.mix.setting import size_of
+
+    size = size_of(recipe.base, joined.setting)
+    if size is None:
+        raise RecipeError(
+            "The size of the recipe's model is not known.", where="base.model",
+            found=recipe.base.model, fix="name a local folder with its config.json",
+        )  # fmt: skip
+    return size
+
+
+def _result(
+    recipe: Recipe, config: MixConfig, wish: Wish, joined: Joined, size: float,
+    fits: Mapping[str, Any], answer: Any, rows: Sequence[OfSize],
+) -> dict[str, Any]:  # fmt: skip
+    """As for one model, with the sizes besides; the points are those of the size itself."""
+    from hanhua.mix.answer import as_result, sizes_result
+    from hanhua.mix.proxy import shares_at
+    from hanhua.mix.size_answer import study_at
+
+    assert recipe.tokens is not None
+    tokens = recipe.tokens.budget_tokens
+    study = study_at(joined.studies, fits, size)
+    result = as_result(
+        study, {name: fit.at(size) for name, fit in fits.items()}, answer, wish=wish.text,
+        tokens=tokens, level=config.level, compute=_compute(joined, size, tokens),
+        shares=shares_at(
+            recipe.tokens.shares, recipe.target, recipe.source, round(answer.share, 3)
+        ),
+    )  # fmt: skip
+    if not any(row.measured and row.parameters == size for row in rows):
+        result["measured"]["points"] = []
+    return result | {"sizes": sizes_result(joined, fits, size, rows)}
+
+
+def _compute(joined: Joined, size: float, tokens: int) -> dict[str, Any]:
+    """What the studies took; the part is of the large run's arithmetic, parameters times tokens."""
+    took = {
+        one: study.setting.get("compute", {"runs": 0, "tokens": 0})
+        for one, study in joined.studies.items()
+    }  # fmt: skip
+    work = sum(one * found["tokens"] for one, found in took.items())
+    return {
+        "runs": sum(found["runs"] for found in took.values()),
+        "tokens": sum(found["tokens"] for found in took.values()),
+        "of_large_run": work / (size * tokens),
+    }  # fmt: skip
+
+
+def _held(joined: Joined, recipe: Recipe) -> dict[str, float]:
+    """About how many tokens of each language the corpus holds, as far as the folders still say."""
+    from hanhua.mix.collect import in_corpus
+
+    assert recipe.tokens is not None
+    found: dict[str, float] = {}
+    for folder in joined.folders.values():
+        corpora = [path.parent for path in folder.glob("corpus-*/record.json")]
+        rows = [path.parent for path in folder.glob("tokens-*/record.json")]
+        for language in recipe.tokens.shares:
+            each = [in_corpus(one, corpora[0], language) for one in rows if corpora]
+            found[language] = max([found.get(language, 0.0), *each])
+    return found
