@@ -38,7 +38,9 @@ def mixed(tmp_path_factory, tiny_llama, sentences):
     """A small project of which the mixture was sought once; and what that call printed."""
     project = make_project(tmp_path_factory.mktemp("mixed") / "project", tiny_llama, sentences)
     project.edit("  batch_tokens: 512\n", "  batch_tokens: 64\n")
-    small = "mix: {tokens: 2560, lengths: 2, docs: 4}\nmachine: {threads: 1, workers: 1}"
+    small = (
+        "mix: {tokens: 2560, lengths: 2, repeats: 0, docs: 4}\nmachine: {threads: 1, workers: 1}"
+    )
     project.edit("machine: {threads: 1}", small)
     return project, call(project, "recipe.yaml", *SHARES, "--json")
 

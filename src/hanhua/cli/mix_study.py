@@ -77,6 +77,9 @@ def measure(
         one for share in sorted({*shares, *more}) for seed in range(config.seeds)
         for one in _small(recipe, config, share, seed)
     ]  # fmt: skip
+    middle = sorted(shares)[len(shares) // 2]
+    for seed in range(1, config.repeats + 1 if config.seeds == 1 else 1):
+        small.append(_small(recipe, config, middle, seed)[-1])
     small += _at_rates(recipe, config, shares)
     return _measured(recipe, config, small, runs, progress)
 
