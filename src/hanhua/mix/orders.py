@@ -1,4 +1,4 @@
-"""Runs of several orders of the documents, lined up: what an order is lucky by is no matter of share.
+"""Runs of several orders of the documents, lined up: an order's luck is no matter of share.
 
 Runs of one order read the same rows first, whatever their share, and are lucky or unlucky
 together. Where only some mixtures are run in another order, its luck would bend the law at those
