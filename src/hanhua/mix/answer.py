@@ -156,7 +156,7 @@ def _seeds(result: Mapping[str, Any]) -> list[str]:
 
 def _flat(result: Mapping[str, Any]) -> str:
     low, high = result["flat"]
-    what = "the sum" if result["wish"] == "best" else "both losses"
+    what = "the sum" if result["wish"].lower() == "best" else "both losses"
     if high - low < FINE:
         return f"  a share off by {FINE:.2f} already costs {result['flat_within']:.1%} of {what}"
     within = f"stay within {result['flat_within']:.1%}" if what == "both losses" else (

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hanhua.core.errors import InputError
-from hanhua.mix.bootstrap import between_seeds, replicates, scatter
+from hanhua.mix.bootstrap import LEAST_FREEDOM, between_seeds, replicates
 from hanhua.mix.laws import LAWS, Floats, Law, named
 from hanhua.mix.orders import line_up
 from hanhua.mix.points import Study
@@ -135,8 +135,8 @@ def fit(
     fitted = [_replicated(law, table, part, seed) for law, part in zip(near, parts, strict=True)]
     best, parameters = near[0], fitted[0][0]
     off = table.loss - best.form(parameters, table.share, table.tokens)
-    found = scatter(best, off, table.runs, table.orders)
-    spread = max(float(np.sqrt(found.of_run + found.of_moment)), table.floor[0])
+    freedom = max(len(off) - len(best.low) - int(table.orders.max()), LEAST_FREEDOM)
+    spread = max(float(np.sqrt((off**2).sum() / freedom)), table.floor[0])
     return Fitted(
         best.name, errors[best.name], errors, parameters,
         {law.name: drawn for law, (_, drawn) in zip(near, fitted, strict=True)},
