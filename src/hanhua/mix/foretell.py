@@ -46,8 +46,8 @@ def flat_range(
         losses: language -> ``[g]`` foretold.
     """
     if wish.kind == "best":
-        total = sum(losses[name] / study.base[name] for name in (study.target, study.source))
-        good = np.asarray(total <= total[at] * (1 + FLAT))
+        one, other = (losses[name] / study.base[name] for name in (study.target, study.source))
+        good = np.asarray(one + other <= (one + other)[at] * (1 + FLAT))
     else:
         most = {name: float(losses[name][at]) for name in (study.target, study.source)}
         most[wish.language] = max(most[wish.language], wish.limit(study.base))
