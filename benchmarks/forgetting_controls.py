@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hanhua.mix.proxy import PACK_ROWS, TOLERANCE, mean_height, shares_at
+from hanhua.mix.proxy import TOLERANCE, mean_height, shares_at
 from hanhua.model.config import LoraConfig
 from hanhua.recipe import Recipe
 from hanhua.tokens.config import TokensConfig
 from hanhua.train.config import AverageConfig, PhaseConfig, TrainConfig
 
+PACK_ROWS = 64
+"""Rows packed together."""
 FIRST_SHARE = 0.2
 """Of the steps, for the part of the weights that learns first."""
 RESTING = 0.1

@@ -1,17 +1,19 @@
 """`hanhua mix` on a real small model, held against runs that its laws have not seen.
 
     python benchmarks/mixture_real.py RECIPE [--shares 0.2,0.5,0.8] [--tokens N] [--lengths 3]
-        [--truth-shares 0.1,0.35,0.65,0.9] [--truth-tokens 2N] [--wish en+1%]
-        [--set SECTION.KEY=VALUE] [--runs FOLDER] [--jobs 2] [--seeds 1]
-        [--plot FILE.svg]
+        [--repeats 2] [--docs 200] [--truth-shares 0.1,0.35,0.65,0.9] [--truth-tokens 2N]
+        [--truth-seeds 3,4] [--all-target] [--wishes best,en+4%] [--set SECTION.KEY=VALUE]
+        [--runs FOLDER] [--jobs 2] [--plot FILE.svg]
     python benchmarks/mixture_real.py --quick
 
-The study is made as the command makes it. Then the same recipe is run at other shares, on more
-tokens and on half of those, each on its own schedule to its end, and the laws' losses are held
-against those measured: relative error, and how often 90 % intervals contain them. The share
-recommended at the larger number of tokens is held against the best by straight lines between all
-runs of that length, and its regret against 1:1, 4:1 and all Chinese. All runs are kept in the
-folder and not made again. Prints tables, and one line of JSON last.
+The study is made as the command makes it. Then the same recipe is run at other shares, in other
+orders of the documents (``--truth-seeds``; none of them is the study's), each on its own schedule
+to its end: in all orders on more tokens, in the first also on half of those; with ``--all-target``
+also once on the target language alone. The laws' losses are held against those measured: relative
+error, and how often intervals of 50, 80 and 90 % contain a run. The share recommended at the
+larger number of tokens is held against the best of a parabola through all orders' runs, with its
+own interval; regret is the sum of losses above the best one. All runs are kept in the folder and
+not made again. Prints tables, and one line of JSON last.
 """
 
 from __future__ import annotations
@@ -20,51 +22,63 @@ import argparse
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hanhua.cli.mix_study import measure
+from hanhua.cli.mix_study import make_all, measure, runs_of_share
 from hanhua.core.files import write_text
 from hanhua.core.progress import default_progress
 from hanhua.core.wish import Wish, parse_wish
 from hanhua.demo.run import demo_recipe_path
 from hanhua.mix.config import MixConfig
 from hanhua.mix.fit import Fitted, fit
+from hanhua.mix.foretell import of_a_run
 from hanhua.mix.points import Point, Study
 from hanhua.mix.recommend import recommend
 from hanhua.recipe import Recipe, load_recipe
 from mixture_picture import picture
+from mixture_truth import Curve, best_of, curve, regret
 
-DEFAULTS = {"1:1": 0.5, "4:1": 0.8, "1:0": 1.0}
+DEFAULTS = {"1:1": 0.5, "4:1": 0.8}
+LEVELS = (0.5, 0.8, 0.9)
 
 
 def main() -> None:
     options = _options()
     recipe = load_recipe(options.recipe, options.set)
-    made = run_all(recipe, options, options.runs)
-    study, truth = made
+    study, truth, took = run_all(recipe, options)
     fits = {language: fit(study, language, seed=recipe.seed) for language in study.base}
-    rows = [row(fits[language], point, language) for point in truth for language in study.base]
     if options.plot:
         write_text(options.plot, picture(study, fits, truth))
-    print("| tokens | share | language | measured | foretold | 90 % | off by |")
-    print("|---|---|---|---|---|---|---|")
-    for one in rows:
-        print(f"| {one['tokens']:,.0f} | {one['share']:.2f} | {one['language']} "
-              f"| {one['measured']:.4f} | {one['foretold']:.4f} "
-              f"| {one['low']:.4f}–{one['high']:.4f} | {one['off']:+.1%} |")  # fmt: skip
-    found = {
-        "mean_error": float(np.mean([abs(one["off"]) for one in rows])),
-        "covered": sum(one["low"] <= one["measured"] <= one["high"] for one in rows),
-        "of": len(rows), "laws": {name: one.law for name, one in fits.items()},
-        "held_out": {name: one.held_out_error for name, one in fits.items()},
-    }  # fmt: skip
+    all_target = [point for point in truth if point.share > 0.999]
+    truth = [point for point in truth if point.share <= 0.999]
+    rows = [row(fits[language], point, language) for point in truth for language in study.base]
+    print_rows(rows)
     most = max(point.tokens for point in truth)
-    found |= judged(study, fits, [p for p in truth if p.tokens == most], options.wish, most)
-    found["from_shorter"] = from_shorter(study, truth, recipe.seed, options.wish, most)
+    longest = [point for point in truth if point.tokens == most]
+    found = {
+        "by_tokens": [summed(rows, count) for count in sorted({one["tokens"] for one in rows})],
+        "laws": {name: one.law for name, one in fits.items()},
+        "held_out": {name: one.held_out_error for name, one in fits.items()},
+        "seed_spread": {name: one.seed_spread for name, one in fits.items()},
+        "study_tokens": took, "large_tokens": most,
+    }  # fmt: skip
+    print(
+        f"\nthe study read {took:,} tokens, {took / most:.1f} times the longer run's {most:,.0f}; "
+        f"laws {found['laws']}, held-out error {found['held_out']}, "
+        f"seeds {found['seed_spread']}"
+    )
+    if len(longest) >= 4:
+        curves = {name: curve(longest, name) for name in study.base}
+        found["truth"] = {
+            name: {"scatter": one.scatter, "apart": one.apart} for name, one in curves.items()
+        }
+        print(f"truth: scatter about the parabola, and orders apart: {found['truth']}")
+        found["wishes"] = [
+            judged(study, fits, curves, wish, most, all_target) for wish in options.wishes
+        ]
     print(json.dumps({"benchmark": "mixture_real", "rows": rows, **found}))
 
 
@@ -76,20 +90,23 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--shares", type=numbers, default=(0.2, 0.5, 0.8))
     parser.add_argument("--tokens", type=int, help="of the longest small run")
     parser.add_argument("--lengths", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=2, help="of the middle share's longest run")
+    parser.add_argument("--docs", type=int, default=200, help="held out of each language")
     parser.add_argument("--truth-shares", type=numbers, default=(0.1, 0.35, 0.65, 0.9))
     parser.add_argument("--truth-tokens", type=int, help="left out: twice the small run's")
-    parser.add_argument("--wish", type=parse_wish, default=parse_wish("en+1%"))
+    parser.add_argument("--truth-seeds", type=numbers, default=(3.0,))
+    parser.add_argument("--all-target", action="store_true", help="also the share of 1")
+    parser.add_argument("--wishes", type=wishes, default=wishes("best,en+1%"))
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--seeds", type=int, default=1, help="of the study's runs")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg")
     parser.add_argument("--quick", action="store_true", help="the built-in model, a few steps")
     options = parser.parse_args()
     if options.quick:
         options.recipe, options.tokens, options.lengths = demo_recipe_path(), 65_536, 2
         options.shares, options.truth_shares = (0.2, 0.5, 0.8), (0.35,)
-        options.runs = Path(tempfile.mkdtemp())
+        options.repeats, options.docs, options.runs = 0, 20, Path(tempfile.mkdtemp())
     if options.recipe is None or not options.tokens:
         parser.error("name a recipe, and the tokens of the longest small run")
     options.truth_tokens = options.truth_tokens or 2 * options.tokens
@@ -100,89 +117,106 @@ def numbers(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.split(","))
 
 
+def wishes(text: str) -> list[Wish]:
+    return [parse_wish(part) for part in text.split(",")]
+
+
 def run_all(
-    recipe: Recipe, options: argparse.Namespace, runs: Path
-) -> tuple[Study, list[Point]]:  # fmt: skip
-    """The study, and what other shares measured at more tokens and at half of those."""
+    recipe: Recipe, options: argparse.Namespace
+) -> tuple[Study, list[Point], int]:  # fmt: skip
+    """The study, what other shares measured, and tokens that the study read."""
     config = MixConfig(
-        tokens=options.tokens, lengths=options.lengths, jobs=options.jobs, seeds=options.seeds
-    )
+        tokens=options.tokens, lengths=options.lengths, jobs=options.jobs,
+        repeats=options.repeats, docs=options.docs,
+    )  # fmt: skip
     progress = default_progress(False)
-    study = measure(recipe, config, options.shares, runs, progress).study
-    longer = MixConfig(tokens=options.truth_tokens, lengths=2, jobs=options.jobs)
-    truth = measure(recipe, longer, options.truth_shares, runs, progress).study
-    return study, list(truth.points)
+    found = measure(recipe, config, options.shares, options.runs, progress)
+    longer = config.model_copy(update={"tokens": options.truth_tokens, "lengths": 2})
+    seeds = [int(seed) for seed in options.truth_seeds]
+    small = [
+        one for number, seed in enumerate(seeds) for share in options.truth_shares
+        for one in runs_of_share(recipe, longer, share, seed)[1 if number else 0 :]
+    ]  # fmt: skip
+    if options.all_target:
+        small.append(runs_of_share(recipe, longer, 1.0, seeds[0])[-1])
+    truth = make_all(recipe, longer, small, options.runs, progress).study
+    return found.study, list(truth.points), int(found.compute(recipe)["tokens"])
 
 
 def row(fitted: Fitted, point: Point, language: str) -> dict[str, Any]:
-    """A loss measured and foretold."""
+    """A loss measured and foretold, and whether intervals of a run contain it."""
     foretold = float(fitted.predict(point.share, point.tokens))
-    low, high = np.quantile(fitted.predict_draws(point.share, point.tokens), (0.05, 0.95))
-    measured = point.losses[language]
+    drawn, measured = of_a_run(fitted, point.share, point.tokens), point.losses[language]
+    ends = {level: np.quantile(drawn, ((1 - level) / 2, (1 + level) / 2)) for level in LEVELS}
     return {
-        "tokens": point.tokens, "share": point.share, "language": language, "measured": measured,
-        "foretold": foretold, "low": float(low), "high": float(high),
-        "off": foretold / measured - 1,
+        "tokens": point.tokens, "share": point.share, "seed": point.seed, "language": language,
+        "measured": measured, "foretold": foretold, "off": foretold / measured - 1,
+        "low": float(ends[0.9][0]), "high": float(ends[0.9][1]),
+        "inside": {f"{level:.0%}": bool(a <= measured <= b) for level, (a, b) in ends.items()},
     }  # fmt: skip
 
 
-def from_shorter(
-    study: Study, truth: Sequence[Point], seed: int, wish: Wish, tokens: float
-) -> dict[str, Any]:
-    """The same laws fitted without the longest runs: how far they carry."""
-    longest = max(point.tokens for point in study.points)
-    kept = tuple(point for point in study.points if point.tokens < 0.75 * longest)
-    if len({point.tokens for point in kept}) < 2:
-        return {}
-    short = replace(study, points=kept)
-    fits = {language: fit(short, language, seed=seed) for language in study.base}
-    top = max(point.tokens for point in kept)
-    rows = [row(fits[language], point, language) for point in truth for language in study.base]
-    print(f"\nfitted without the longest runs (up to {top:,.0f} tokens):")
-    print("| times as many tokens | n | mean error | in the 90 % interval |\n|---|---|---|---|")
-    found = []
-    for count in sorted({point.tokens for point in truth}):
-        own = [one for one in rows if one["tokens"] == count]
-        error = float(np.mean([abs(one["off"]) for one in own]))
-        inside = sum(one["low"] <= one["measured"] <= one["high"] for one in own)
-        found.append({"times": count / top, "n": len(own), "error": error, "covered": inside})
-        print(f"| {count / top:.1f} | {len(own)} | {error:.1%} | {inside} |")
-    answer = recommend(short, fits, wish, tokens)
-    print(f"recommended {answer.share:.3f} ({answer.low:.3f}–{answer.high:.3f})")
-    return {"by_times": found, "recommended": answer.share, "low": answer.low, "high": answer.high}
+def print_rows(rows: Sequence[dict[str, Any]]) -> None:
+    print("| tokens | share | order | language | measured | foretold | 90 % | off by |")
+    print("|---|---|---|---|---|---|---|---|")
+    for one in rows:
+        print(f"| {one['tokens']:,.0f} | {one['share']:.2f} | +{one['seed']} | {one['language']} "
+              f"| {one['measured']:.4f} | {one['foretold']:.4f} "
+              f"| {one['low']:.4f}–{one['high']:.4f} | {one['off']:+.2%} |")  # fmt: skip
+
+
+def summed(rows: Sequence[dict[str, Any]], tokens: float) -> dict[str, Any]:
+    """Errors and coverage of one length."""
+    own = [one for one in rows if one["tokens"] == tokens]
+    found: dict[str, Any] = {"tokens": tokens, "n": len(own)}
+    for language in sorted({one["language"] for one in own}):
+        off = [abs(one["off"]) for one in own if one["language"] == language]
+        found[language] = {"mean_error": float(np.mean(off)), "worst": max(off)}
+    found["mean_error"] = float(np.mean([abs(one["off"]) for one in own]))
+    found["inside"] = {
+        level: sum(one["inside"][level] for one in own) for level in own[0]["inside"]
+    }
+    print(f"\n{tokens:,.0f} tokens: mean error {found['mean_error']:.2%}, of {len(own)} losses "
+          f"inside {found['inside']}, " + ", ".join(
+              f"{name} {found[name]['mean_error']:.2%} (worst {found[name]['worst']:.2%})"
+              for name in sorted({one["language"] for one in own})))  # fmt: skip
+    return found
 
 
 def judged(
-    study: Study, fits: dict[str, Fitted], truth: Sequence[Point], wish: Wish, tokens: float
-) -> dict[str, Any]:
-    """The answer at these tokens against the best by straight lines between what was measured."""
-    answer = recommend(study, fits, wish, tokens)
-    shares = np.array([point.share for point in truth])
-    order = np.argsort(shares)
-    fine = np.linspace(shares.min(), shares.max(), 501)
-    lines = {
-        language: np.interp(
-            fine, shares[order], np.array([p.losses[language] for p in truth])[order]
+    study: Study, fits: dict[str, Fitted], curves: dict[str, Curve], wish: Wish, tokens: float,
+    all_target: Sequence[Point],
+) -> dict[str, Any]:  # fmt: skip
+    """The answer at these tokens against the best that was measured, and the defaults."""
+    answer, best = recommend(study, fits, wish, tokens), best_of(study, curves, wish)
+    grid = curves[study.target].grid
+    at = {}
+    for name, share in {"best": best.share, "recommended": answer.share, **DEFAULTS}.items():
+        mean, low, high = regret(study, curves, best.share, share)
+        losses = {one: float(np.interp(share, grid, curves[one].mean)) for one in study.base}
+        at[name] = {"share": share, "losses": losses, "regret": mean, "low": low, "high": high}
+    for point in all_target:
+        totals = [
+            sum(losses[one] / study.base[one] for one in study.base)
+            for losses in (point.losses, at["best"]["losses"])
+        ]
+        more = totals[0] / totals[1] - 1
+        at["1:0"] = {"share": 1.0, "losses": dict(point.losses), "regret": more}
+    print(
+        f"\nwish {wish.text}: recommended {answer.share:.3f} ({answer.low:.3f}–{answer.high:.3f}), "
+        f"flat {answer.flat[0]:.2f}–{answer.flat[1]:.2f}, sure: {answer.sure} {answer.why}\n"
+        f"best measured {best.share:.3f} ({best.low:.3f}–{best.high:.3f}), met: {best.met}"
+    )
+    for name, one in at.items():
+        print(
+            f"  {name:<12}{one['share']:.3f}  {one['losses']}  sum {one['regret']:+.3%} "
+            f"({one.get('low', np.nan):+.3%}–{one.get('high', np.nan):+.3%})"
         )
-        for language in study.base
-    }
-    good = lines[study.source] <= study.base[study.source] * (1 + wish.rise)
-    cost = lines[study.target] if wish.kind == "part" else sum(
-        lines[name] / study.base[name] for name in study.base
-    )  # fmt: skip
-    cost = np.where(good, cost, np.inf) if wish.kind == "part" and good.any() else cost
-    best = float(fine[int(np.argmin(cost))])
-    at = {
-        name: {lang: float(np.interp(s, fine, lines[lang])) for lang in lines}
-        for name, s in {"recommended": answer.share, "best": best, **DEFAULTS}.items()
-    }
-    print(f"\nwish {wish.text} at {tokens:,.0f} tokens: recommended {answer.share:.3f} "
-          f"({answer.low:.3f}–{answer.high:.3f}), sure: {answer.sure}; best measured {best:.3f}; "
-          f"base {study.base}")  # fmt: skip
-    for name, losses in at.items():
-        print(f"  {name:<12}" + "  ".join(f"{lang} {loss:.4f}" for lang, loss in losses.items()))
-    return {"recommended": answer.share, "low": answer.low, "high": answer.high,
-            "sure": answer.sure, "why": answer.why, "best": best, "losses_at": at}  # fmt: skip
+    return {
+        "wish": wish.text, "recommended": answer.share, "low": answer.low, "high": answer.high,
+        "flat": answer.flat, "sure": answer.sure, "why": answer.why, "best": best.share,
+        "best_low": best.low, "best_high": best.high, "best_met": best.met, "at": at,
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

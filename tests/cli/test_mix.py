@@ -38,7 +38,9 @@ def mixed(tmp_path_factory, tiny_llama, sentences):
     """A small project of which the mixture was sought once; and what that call printed."""
     project = make_project(tmp_path_factory.mktemp("mixed") / "project", tiny_llama, sentences)
     project.edit("  batch_tokens: 512\n", "  batch_tokens: 64\n")
-    small = "mix: {tokens: 2560, lengths: 2, docs: 4}\nmachine: {threads: 1, workers: 1}"
+    small = (
+        "mix: {tokens: 2560, lengths: 2, repeats: 0, docs: 4}\nmachine: {threads: 1, workers: 1}"
+    )
     project.edit("machine: {threads: 1}", small)
     return project, call(project, "recipe.yaml", *SHARES, "--json")
 
@@ -149,6 +151,32 @@ def test_several_processes_take_the_longest_first_and_leave_nothing(seeded):
     assert done.err.count(" begins: ") == done.err.count(" 8 took ") == 8
     assert "8 made\n" in done.err
     assert not list(folder(copy).glob(".parts*"))
+
+
+def test_the_middle_run_is_repeated_in_another_order(mixed, tmp_path):
+    copy = copy_of(mixed[0], tmp_path / "copy")
+    done = call(copy, "recipe.yaml", *SHARES, "--set", "mix.repeats=1", "--json")
+    before, points = mixed[1].json["measured"]["points"], done.json["measured"]["points"]
+    assert "small run 7 of 7: 50% zh, 2,560 tokens, seed +1" in done.err
+    assert done.err.count("pretrain: continue pretraining") == 1  # six were done before
+    again = [point for point in points if point["run"].endswith("+1")]
+    assert len(points) == len(before) + 1 == len(again) + 6
+    twin = next(p for p in points if p["share"] == again[0]["share"] and p["run"] in again[0]["run"]
+                and p["tokens"] == again[0]["tokens"])  # fmt: skip
+    assert again[0]["losses"] != twin["losses"]
+    assert all(spread > 0 for spread in done.json["seed_spread"].values())
+    assert "seeds of one mixture lie apart by" in done.err
+
+
+def test_the_flat_range_is_told_in_every_form(mixed):
+    project, done = mixed
+    low, high = done.json["flat"]
+    assert low - 1e-3 <= done.json["shares"]["zh"] <= high + 1e-3
+    told = "the sum stays within 0.3% of the best", "already costs 0.3% of the sum"
+    assert any(text in done.err for text in told)
+    page = (folder(project) / "mixture.html").read_text(encoding="utf-8")
+    assert "any of these is as good" in page
+    assert "其中任何一个都一样好" in page
 
 
 def test_seeds_change_the_order_of_the_documents_alone(mixed, seeded):

@@ -29,7 +29,9 @@ def sizes(tmp_path_factory, tiny_llama, sentences):
     """Studies of three sizes; the recipe left in the folder is of a fourth, not run."""
     project = make_project(tmp_path_factory.mktemp("sizes") / "project", tiny_llama, sentences)
     project.edit("  batch_tokens: 512\n", "  batch_tokens: 64\n")
-    small = "mix: {tokens: 2560, lengths: 2, docs: 4}\nmachine: {threads: 1, workers: 1}"
+    small = (
+        "mix: {tokens: 2560, lengths: 2, docs: 4, repeats: 0}\nmachine: {threads: 1, workers: 1}"
+    )
     project.edit("machine: {threads: 1}", small)
     was = MODEL
     for name, width in WIDTHS.items():

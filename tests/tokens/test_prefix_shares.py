@@ -92,6 +92,38 @@ def test_a_lower_share_reads_the_first_rows_of_a_higher_one(
         assert same >= len(few) - 6  # all but the last window
 
 
+def test_rows_from_a_pool_are_a_sample_of_many_documents(tokenizer, corpus, tmp_path):
+    """Of two shares and of two budgets the one reads the first rows of the other, all of them."""
+    read, documents = {}, {}
+    for share, budget, pool in ((0.3, 3000, 9000), (0.6, 3000, 9000), (0.6, 3000, None)):
+        section = TokensConfig(
+            seq_len_tokens=ROOM, budget_tokens=budget, shares={"zh": share, "en": 1 - share},
+            tolerance=0.05, pool_tokens=pool,
+        )  # fmt: skip
+        out = tmp_path / f"{share}-{pool}"
+        meta = build_rows(tokenizer, 400, corpus, section, out, seed=5, progress=Silent())
+        rows = PackedRows.open(out)
+        found = [rows.row(i) for i in range(len(rows))]
+        read[share, pool] = [row.tokens.tobytes() for row in found if row.language == "zh"]
+        documents[share, pool] = meta["documents"]["zh"]["documents"]
+        counted = sum(len(row.tokens) for row in found if row.language == "zh")
+        assert abs(counted - share * budget) <= ROOM
+    few, many = read[0.3, 9000], read[0.6, 9000]
+    assert 1.5 * len(few) < len(many)  # the case is there
+    assert few == many[: len(few)]
+    assert documents[0.3, 9000] == documents[0.6, 9000] > 2 * documents[0.6, None]
+
+
+def test_a_pool_larger_than_the_corpus_is_all_of_it(tokenizer, corpus, tmp_path):
+    section = TokensConfig(
+        seq_len_tokens=ROOM, budget_tokens=3000, shares={"zh": 0.5, "en": 0.5},
+        pool_tokens=10**9, max_epochs=1.0,
+    )  # fmt: skip
+    meta = build_rows(tokenizer, 400, corpus, section, tmp_path / "out", seed=5, progress=Silent())
+    assert sum(meta["tokens_by_language"].values()) == pytest.approx(3000, abs=2 * ROOM)
+    assert meta["documents"]["zh"]["epochs"] < 1
+
+
 def test_windows_lose_no_token(tokenizer, corpus, tmp_path):
     counted = []
     for pack_tokens in (None, 4 * ROOM):

@@ -75,16 +75,30 @@ def measure(
     """
     small = [
         one for share in sorted({*shares, *more}) for seed in range(config.seeds)
-        for one in _small(recipe, config, share, seed)
+        for one in runs_of_share(recipe, config, share, seed)
     ]  # fmt: skip
+    middle = sorted(shares)[len(shares) // 2]
+    for seed in range(1, config.repeats + 1 if config.seeds == 1 else 1):
+        small.append(runs_of_share(recipe, config, middle, seed)[-1])
     small += _at_rates(recipe, config, shares)
-    return _measured(recipe, config, small, runs, progress)
+    return make_all(recipe, config, small, runs, progress)
 
 
-def _measured(
+def make_all(
     recipe: Recipe, config: MixConfig, small: Sequence[Small], runs: Path, progress: Progress
 ) -> Found:
-    """Make what the runs share, the runs, and the study; none of it twice."""
+    """Make what the runs share, the runs, and the study; none of it twice.
+
+    Args:
+        recipe: the user's.
+        config: its ``mix`` section.
+        small: which runs.
+        runs: folder that holds the runs.
+        progress: where to show it.
+
+    Raises:
+        HanhuaError: whatever a stage refuses; finished runs stay.
+    """
     from hanhua.cli.mix_jobs import Job, make_apart
     from hanhua.mix.proxy import run_study
 
@@ -143,7 +157,18 @@ def make_one(walk: Walk, progress: Progress) -> Made:
     return Made(folders[0], folders[1], fresh)
 
 
-def _small(recipe: Recipe, config: MixConfig, share: float, seed: int) -> list[Small]:
+def runs_of_share(recipe: Recipe, config: MixConfig, share: float, seed: int) -> list[Small]:
+    """The small runs of one share of the target language, the shortest first.
+
+    Args:
+        recipe: the user's.
+        config: how long they are and how they are measured.
+        share: of the target language.
+        seed: of the documents' order, counted from the recipe's.
+
+    Raises:
+        UsageError: when there is no such share or length.
+    """
     from hanhua.mix.proxy import shares_at, small_runs
 
     assert recipe.tokens is not None

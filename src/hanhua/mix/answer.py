@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hanhua.mix.foretell import FLAT
 from hanhua.mix.plain import short
 from hanhua.mix.points import Study
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 DIGITS = 6
 DRAWN = 41
 """Places on a drawn curve."""
+FINE = 0.01
+"""A flat range narrower than this is none."""
 
 
 def as_result(
@@ -46,7 +49,7 @@ def as_result(
     found = {
         "target": study.target, "source": study.source, "wish": wish, "tokens": tokens,
         "shares": dict(shares), "interval": [answer.low, answer.high], "level": level,
-        "sure": answer.sure, "why": answer.why,
+        "flat": list(answer.flat), "flat_within": FLAT, "sure": answer.sure, "why": answer.why,
         "predicted": {name: _predicted(study, answer, name) for name in languages},
         "measured": {"base": dict(study.base), "points": [_point(p) for p in study.points]},
         "law": {
@@ -139,6 +142,7 @@ def text(result: Mapping[str, Any]) -> str:
         f"recommended {names} = {shares}, for the wish {result['wish']} and "
         f"{result['tokens']:,} tokens",
         f"  share of {target}: {result['level']:.0%} interval {low:.2f} to {high:.2f}",
+        _flat(result),
         f"  {'the runs can tell' if result['sure'] else 'THE RUNS CANNOT TELL'}: {result['why']}",
         *(_line(name, result) for name in (target, source)),
         f"  one more point of {target} costs {source} {_cost(result)}",
@@ -207,6 +211,17 @@ def _seeds(result: Mapping[str, Any]) -> list[str]:
     found = {name: spread for name, spread in result["seed_spread"].items() if spread}
     each = ", ".join(f"{name} {spread:.2%}" for name, spread in found.items())
     return [f"  seeds of one mixture lie apart by {each} of the base's loss"] if found else []
+
+
+def _flat(result: Mapping[str, Any]) -> str:
+    low, high = result["flat"]
+    what = "the sum" if result["wish"].lower() == "best" else "both losses"
+    if high - low < FINE:
+        return f"  a share off by {FINE:.2f} already costs {result['flat_within']:.1%} of {what}"
+    within = f"stay within {result['flat_within']:.1%}" if what == "both losses" else (
+        f"stays within {result['flat_within']:.1%} of the best"
+    )  # fmt: skip
+    return f"  from {low:.2f} to {high:.2f} {what} {within}"
 
 
 def _cost(result: Mapping[str, Any]) -> str:

@@ -4,9 +4,15 @@ A run that came out low is low at all its moments, so runs and moments are drawn
 mean residual, and what is left of its curve, whole, from some other run. Both are widened by the
 degrees of freedom that the law used up, and by how little so few of them tell of their own
 spread (Student's t), without which intervals of four runs cover far too seldom.
+
+Runs that read the same rows are lucky together, whatever their share. What losses of one mixture
+scatter from one order of the documents to another, beyond what runs of one order scatter about
+the law, is therefore drawn once for each order: it moves the level and not the shape.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -39,9 +45,49 @@ def between_seeds(
     return (float(np.sqrt(squares / count)), float(freedom)) if freedom else (0.0, 0.0)
 
 
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """How far losses lie from a law: variances, and how many degrees of freedom tell of them.
+
+    Args:
+        of_run: what all moments of a run have in common.
+        run_freedom: of it.
+        of_moment: what is left.
+        own_freedom: of it.
+    """
+
+    of_run: float
+    run_freedom: float
+    of_moment: float
+    own_freedom: float
+
+
+def scatter(law: Law, residuals: Floats, runs: Floats, orders: Floats) -> Scatter:
+    """Variances of runs and of moments, without what all runs of one order have in common.
+
+    Args:
+        law: which was fitted.
+        residuals: ``[n]`` measured less predicted.
+        runs: ``[n]`` number of the run, from 0.
+        orders: ``[n]`` number of the documents' order, from 0.
+    """
+    count, many = int(runs.max()) + 1, int(orders.max()) + 1
+    means = np.array([residuals[runs == run].mean() for run in range(count)])
+    left = residuals - means[runs]
+    if many > 1:
+        order_of = np.array([orders[runs == run][0] for run in range(count)])
+        means = means - np.array([means[order_of == one].mean() for one in range(many)])[order_of]
+    run_freedom = max(count - law.of_share - float(many), LEAST_FREEDOM)
+    own_freedom = max(len(runs) - count - (len(law.low) - law.of_share), LEAST_FREEDOM)
+    return Scatter(
+        float((means**2).sum() / run_freedom), run_freedom,
+        float((left**2).sum() / own_freedom), own_freedom,
+    )  # fmt: skip
+
+
 def replicates(
     law: Law, predicted: Floats, residuals: Floats, runs: Floats, draws: int, seed: int,
-    floor: tuple[float, float] = (0.0, 0.0),
+    floor: tuple[float, float] = (0.0, 0.0), orders: Floats | None = None,
 ) -> Floats:  # fmt: skip
     """Losses about the fitted law.
 
@@ -53,30 +99,31 @@ def replicates(
         draws: how many.
         seed: of the draws.
         floor: see :func:`between_seeds`; runs scatter so far at least, however well the law fits.
+        orders: ``[n]`` number of the documents' order, from 0; None: one for all.
 
     Returns:
         ``[draws, n]``.
     """
     rng = np.random.default_rng((seed, 1))
+    orders = np.zeros(len(runs), int) if orders is None else orders
+    found = scatter(law, residuals, runs, orders)
     count = int(runs.max()) + 1
     members = [np.flatnonzero(runs == run) for run in range(count)]
-    means = np.array([residuals[at].mean() for at in members])
-    left = residuals - means[runs]
-    run_freedom = max(count - law.of_share - 1.0, LEAST_FREEDOM)
-    own_freedom = max(len(runs) - count - (len(law.low) - law.of_share), LEAST_FREEDOM)
-    of_run, of_moment = (means**2).sum() / run_freedom, (left**2).sum() / own_freedom
-    if floor[0] ** 2 > of_run + of_moment:
-        of_run, run_freedom = floor[0] ** 2 - of_moment, max(floor[1], LEAST_FREEDOM)
-    run_size = _widen(rng, np.sqrt(of_run), run_freedom, draws)
-    within = np.sqrt(len(runs) / own_freedom) * _widen(rng, 1.0, own_freedom, draws)
+    left = residuals - np.array([residuals[at].mean() for at in members])[runs]
+    curves = [at for at in members if len(at) > 1] or members
+    run_size = _widen(rng, np.sqrt(found.of_run), found.run_freedom, draws)
+    within = np.sqrt(len(runs) / found.own_freedom) * _widen(rng, 1.0, found.own_freedom, draws)
     made = np.repeat(predicted[None], draws, 0)
     for draw in range(draws):
         for at in members:
-            curve = left[members[rng.integers(count)]]
+            curve = left[curves[rng.integers(len(curves))]]
             place = np.linspace(0, len(curve) - 1, len(at)).round().astype(int)
             made[draw, at] += run_size[draw] * rng.standard_normal()
             made[draw, at] += within[draw] * rng.choice((-1.0, 1.0)) * curve[place]
-    return made
+    luck = max(floor[0] ** 2 - found.of_run - found.of_moment, 0.0)
+    size = _widen(rng, np.sqrt(luck), max(floor[1], LEAST_FREEDOM), draws)
+    shifts = size[:, None] * rng.standard_normal((draws, int(orders.max()) + 1))
+    return np.asarray(made + shifts[:, orders])
 
 
 def _widen(rng: np.random.Generator, size: float, freedom: float, draws: int) -> Floats:

@@ -69,7 +69,7 @@ def read_run(
     begin = phase.start + training.warmup_share * (phase.stop - phase.start)
     name = f"{target}-{share:.3f}" + (f"+{seed}" if seed else "")
     points = [
-        Point(name, share, float(line["tokens"]), _both(line["held_out"], target, source))
+        Point(name, share, float(line["tokens"]), _both(line["held_out"], target, source), seed)
         for line in lines if "held_out" in line and line["step"] > begin
     ]  # fmt: skip
     return base, points

@@ -57,6 +57,11 @@ class MixConfig(Section):
     seeds: Annotated[
         int, Field(ge=1, le=16, description="orders of the documents that each share is run with")
     ] = 1
+    repeats: Annotated[
+        int, Field(ge=0, le=16, description="with one seed: how many times the longest run of the "
+                   "middle share is made again with another order, so that the intervals know how "
+                   "much is luck")
+    ] = 2  # fmt: skip
     learning_rates: Annotated[
         tuple[Annotated[float, Field(gt=0)], ...],
         Field(strict=False, description="peak learning rates besides the recipe's at which the "

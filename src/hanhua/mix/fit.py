@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hanhua.core.errors import InputError
-from hanhua.mix.bootstrap import between_seeds, replicates
+from hanhua.mix.bootstrap import LEAST_FREEDOM, between_seeds, replicates
 from hanhua.mix.laws import LAWS, Floats, Form, Law, named
+from hanhua.mix.orders import line_up
 from hanhua.mix.points import Study
 from hanhua.mix.solve import Model, solve
 
@@ -35,20 +36,24 @@ class Table:
     Args:
         share: ``[n]`` of this language in what was trained on.
         tokens: ``[n]`` as a part of ``unit``.
-        loss: ``[n]`` as a part of ``base``.
+        loss: ``[n]`` as a part of ``base``, orders of the documents lined up.
         runs: ``[n]`` number of the run.
+        orders: ``[n]`` number of the documents' order.
         base: loss before the first step.
         unit: tokens of the longest run.
         is_target: whether ``share`` is the study's share itself.
+        floor: how far losses of one mixture scatter between orders, and degrees of freedom.
     """
 
     share: Floats
     tokens: Floats
     loss: Floats
     runs: Floats
+    orders: Floats
     base: float
     unit: float
     is_target: bool
+    floor: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,8 @@ class Fitted:
         parameters: ``[p]``.
         draws: law -> ``[draws, p]`` of bootstrap replicates. Laws that do nearly as well as the
             chosen one have a part in them, so that intervals know that the law may be another.
-        spread: standard deviation of one measured loss about the law; between seeds, if more.
+        spread: standard deviation of one measured loss about the law, of what degrees of freedom
+            the law leaves; between seeds, if more.
         seed_spread: the same between seeds alone, as a part of the base's loss; 0 if not known.
     """
 
@@ -132,11 +138,13 @@ def fit(
     parts = [len(part) for part in np.array_split(np.arange(draws), len(near))]
     fitted = [_replicated(law, table, part, seed) for law, part in zip(near, parts, strict=True)]
     best, parameters = near[0], fitted[0][0]
-    off = best.form(parameters, table.share, table.tokens) - table.loss
+    off = table.loss - best.form(parameters, table.share, table.tokens)
+    freedom = max(len(off) - len(best.low) - int(table.orders.max()), LEAST_FREEDOM)
+    spread = max(float(np.sqrt((off**2).sum() / freedom)), table.floor[0])
     return Fitted(
         best.name, errors[best.name], errors, parameters,
         {law.name: drawn for law, (_, drawn) in zip(near, fitted, strict=True)},
-        max(float(np.std(off)), _floor(table)[0]) * table.base, _floor(table)[0], table,
+        spread * table.base, table.floor[0], table,
     )  # fmt: skip
 
 
@@ -146,7 +154,7 @@ def _replicated(law: Law, table: Table, draws: int, seed: int) -> tuple[Floats, 
     model = _model(law, table)
     predicted = model(parameters.T[:, :, None])[0]
     made = replicates(
-        law, predicted, table.loss - predicted, table.runs, draws, seed, _floor(table)
+        law, predicted, table.loss - predicted, table.runs, draws, seed, table.floor, table.orders
     )  # fmt: skip
     drawn, _ = solve(
         model, (np.array(law.low), np.array(law.high)), np.repeat(parameters, draws, 0), made,
@@ -201,10 +209,6 @@ def fit_law(law: Law, table: Table, kept: Floats, *, seed: int) -> tuple[Floats,
     return parameters, scale
 
 
-def _floor(table: Table) -> tuple[float, float]:
-    return between_seeds(table.share, table.tokens, table.loss, table.runs)
-
-
 def _model(law: Law, table: Table) -> Model:
     return lambda parameters: law.form(parameters, table.share, table.tokens)
 
@@ -257,6 +261,9 @@ def as_table(study: Study, language: str) -> Table:
     share = np.array([point.share for point in points])
     tokens = np.array([point.tokens for point in points])
     _, runs = np.unique([point.run for point in points], return_inverse=True)
+    _, orders = np.unique([point.seed for point in points], return_inverse=True)
     unit = float(tokens.max())
     own = share if is_target else 1 - share
-    return Table(own, tokens / unit, losses / base, runs, base, unit, is_target)
+    lined = line_up(own, tokens, losses / base, orders)
+    floor = between_seeds(own, tokens, losses / base, runs)
+    return Table(own, tokens / unit, lined, runs, orders, base, unit, is_target, floor)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hanhua.mix.bootstrap import LEAST_FREEDOM, between_seeds, replicates
+from hanhua.mix.bootstrap import LEAST_FREEDOM, replicates
 from hanhua.mix.fit import Fitted, Table, as_table, last_tokens
 from hanhua.mix.fit import fit_law as fit_plain
 from hanhua.mix.laws import Floats, Form, Law
@@ -183,7 +183,7 @@ def fit_sizes(
         for law, part in zip(near, parts, strict=True)
     ]  # fmt: skip
     best, parameters = near[0], made[0][0]
-    table, floor = pool.table, _floor(pool)
+    table, floor = pool.table, pool.table.floor
     residuals = best.form(parameters, table.share, table.tokens, pool.size) - table.loss
     bases = tuple(one.base for one in tables)
     one = Fitted(
@@ -203,20 +203,26 @@ def fit_sizes(
 
 
 def pooled(tables: Sequence[Table], sizes: Sequence[float]) -> Pool:
-    """All points as one table: tokens as parts of the longest run of any, runs numbered on."""
+    """All points as one table: tokens as parts of any's longest run, runs and orders numbered on."""
     unit = max(one.unit for one in tables)
-    runs, before = [], 0
-    for one in tables:
-        runs.append(one.runs + before)
-        before += int(one.runs.max()) + 1
+    runs, orders = _numbered_on([t.runs for t in tables]), _numbered_on([t.orders for t in tables])
     table = Table(
         np.concatenate([one.share for one in tables]),
         np.concatenate([one.tokens * one.unit / unit for one in tables]),
-        np.concatenate([one.loss for one in tables]), np.concatenate(runs),
-        tables[-1].base, unit, tables[-1].is_target,
+        np.concatenate([one.loss for one in tables]), runs, orders,
+        tables[-1].base, unit, tables[-1].is_target, _floor(tables),
     )  # fmt: skip
     parts = [np.full(len(t.loss), size / sizes[-1]) for t, size in zip(tables, sizes, strict=True)]
     return Pool(table, np.concatenate(parts))
+
+
+def _numbered_on(parts: Sequence[Floats]) -> Floats:
+    """Numbers of several tables, each table's behind those of the one before."""
+    found, before = [], 0
+    for part in parts:
+        found.append(part + before)
+        before += int(part.max()) + 1
+    return np.concatenate(found)
 
 
 def folds(pool: Pool) -> dict[str, Floats]:
@@ -313,7 +319,7 @@ def _replicated(
     model, one = _model(law, pool), law.at(pool.size)
     predicted = model(parameters.T[:, :, None])[0]
     made = replicates(
-        one, predicted, table.loss - predicted, table.runs, draws, seed, _floor(pool)
+        one, predicted, table.loss - predicted, table.runs, draws, seed, table.floor, table.orders
     )  # fmt: skip
     drawn, _ = solve(
         model, (np.array(one.low), np.array(one.high)), np.repeat(parameters, draws, 0), made,
@@ -322,13 +328,10 @@ def _replicated(
     return parameters[0], drawn
 
 
-def _floor(pool: Pool) -> tuple[float, float]:
-    """Between seeds, over the sizes together."""
-    table, squares, freedom = pool.table, 0.0, 0.0
-    for size in np.unique(pool.size):
-        at = pool.size == size
-        of, free = between_seeds(table.share[at], table.tokens[at], table.loss[at], table.runs[at])
-        squares, freedom = squares + of**2 * free, freedom + free
+def _floor(tables: Sequence[Table]) -> tuple[float, float]:
+    """Between orders of the documents, over the sizes together."""
+    freedom = sum(one.floor[1] for one in tables)
+    squares = sum(one.floor[0] ** 2 * one.floor[1] for one in tables)
     return (float(np.sqrt(squares / freedom)), freedom) if freedom else (0.0, 0.0)
 
 

@@ -21,12 +21,14 @@ class Point:
         share: of the target language in the tokens trained on, counted, from 0 to 1.
         tokens: trained on so far.
         losses: language -> held-out loss (bits per byte, or nats a token: one unit a study).
+        seed: of the documents' order, counted from the recipe's.
     """
 
     run: str
     share: float
     tokens: float
     losses: Mapping[str, float]
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

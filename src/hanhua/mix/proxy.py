@@ -11,10 +11,12 @@ and then stays at the mean of the recipe's learning rates, as the trunk of warmu
 (arXiv 2405.18392), measured at many moments. What the last decay gains is missing from them, in
 both languages: they tell how mixtures differ, and less well whether a limit will be kept.
 
-*Order.* Documents come in one seeded order whatever the share, and are packed window by window, so
-two mixtures read the same rows of a language, one only further than the other; shorter runs read
-the first rows of the longer. What differs between runs is then the mixture, not the luck of the
-draw.
+*Order.* Rows are drawn from documents of several times as many tokens as a small run reads, in one
+seeded order whatever the share: two mixtures read the same rows of a language, one only further
+than the other; shorter runs read the first rows of the longer. What differs between runs is then
+the mixture, not the luck of the draw. Whole documents would be luck: half of a corpus's tokens may
+stand in documents of a dozen rows, so a small run would read a few dozen of them, one after the
+other, where the large run reads thousands, shuffled.
 
 *Guard.* A rare language's rows look like spikes to it, and it would refuse the very text that the
 mixture is about. It is off.
@@ -41,8 +43,8 @@ LEAST_STEPS = 256
 PART_OF_BUDGET = 10
 SHORTEST_STEPS = 10
 """Of any small run: fewer are all warm-up."""
-PACK_ROWS = 64
-"""Rows packed together: mixtures read the same rows but for the last of these windows."""
+POOL = 8
+"""Times the longest small run's tokens: from documents of so many its rows are drawn."""
 TOLERANCE = 0.05
 """Small budgets miss a share by a document; the law is fitted on counted shares."""
 NEVER = 10**9
@@ -158,7 +160,7 @@ def small_runs(
     rows = tokens.model_copy(update={
         "shares": dict(shares), "budget_tokens": budget,
         "tolerance": max(tokens.tolerance, TOLERANCE),
-        "pack_tokens": PACK_ROWS * tokens.seq_len_tokens, "order": tokens.order + seed,
+        "pool_tokens": POOL * budget, "order": tokens.order + seed,
     })  # fmt: skip
     own = mix.schedule == "own"
     every = NEVER if own else max(round(budget / training.batch_tokens / mix.moments), 1)

@@ -14,6 +14,7 @@ import numpy as np
 from hanhua.core.errors import UsageError
 from hanhua.core.wish import Wish
 from hanhua.mix.fit import Fitted
+from hanhua.mix.foretell import flat_range, of_a_run
 from hanhua.mix.laws import Floats
 from hanhua.mix.points import Study
 from hanhua.mix.trust import doubts
@@ -33,9 +34,11 @@ class Answer:
         low: of its interval.
         high: of its interval.
         sure: whether the runs can tell.
+        flat: least and greatest share about it that are as good, but for
+            :data:`hanhua.mix.foretell.FLAT` of the losses.
         why: what stands against it, or what it rests on; one sentence or more.
         predicted: language -> loss at the share.
-        predicted_low: language -> lower end of the interval.
+        predicted_low: language -> lower end of the interval of one run's loss.
         predicted_high: language -> upper end.
         pareto: (share, target's loss, source's loss) over the range that was run.
         cost_of_a_point: how much the source's loss rises for one more point of share.
@@ -46,6 +49,7 @@ class Answer:
     low: float
     high: float
     sure: bool
+    flat: tuple[float, float]
     why: str
     predicted: dict[str, float]
     predicted_low: dict[str, float]
@@ -81,14 +85,15 @@ def recommend(
     against = doubts(study, fits, wish, tokens=tokens, answer=(share, low, high), met=met)
     losses = {name: fits[name].predict(grid, tokens) for name in (study.target, study.source)}
     names = tuple(losses)
-    ends = {name: np.quantile(fits[name].predict_draws(share, tokens), edges) for name in names}
+    ends = {name: np.quantile(of_a_run(fits[name], share, tokens), edges) for name in names}
     slope = np.gradient(losses[study.source], grid) if grid[-1] > grid[0] else np.zeros(GRID)
     shown = np.linspace(0, GRID - 1, SHOWN).astype(int)
     laws = ", ".join(
         f"{name} by {fits[name].law} (error {fits[name].held_out_error:.1%})" for name in names
     )
+    flat = flat_range(study, wish, grid, int(np.abs(grid - share).argmin()), losses)
     return Answer(
-        share, low, high, not against, " ".join(against) or f"Rests on {laws}.",
+        share, low, high, not against, flat, " ".join(against) or f"Rests on {laws}.",
         predicted={name: float(fits[name].predict(share, tokens)) for name in names},
         predicted_low={name: float(ends[name][0]) for name in names},
         predicted_high={name: float(ends[name][1]) for name in names},

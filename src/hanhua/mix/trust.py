@@ -8,7 +8,7 @@ import numpy as np
 
 from hanhua.core.wish import Wish
 from hanhua.mix.fit import Fitted
-from hanhua.mix.points import Point, Study
+from hanhua.mix.points import Study
 
 FEWEST_SHARES = 3
 FARTHEST = 4.0
@@ -78,13 +78,16 @@ def _of_language(study: Study, fitted: Fitted, language: str, tokens: float) -> 
 
 
 def _order(study: Study, language: str) -> float:
-    """Rank correlation of the language's share and its loss at each run's end; -1: as expected."""
-    ends: dict[str, Point] = {}
-    for point in sorted(study.points, key=lambda point: point.tokens):
-        if language in point.losses:
-            ends[point.run] = point
-    own = [p.share if language == study.target else 1 - p.share for p in ends.values()]
-    losses = [point.losses[language] for point in ends.values()]
+    """Rank correlation of a language's share and its loss, at the last moment that all mixtures
+    have; -1: as expected.
+    """
+    points = [point for point in study.points if language in point.losses]
+    shares = {point.share for point in points}
+    counts = sorted({point.tokens for point in points})
+    whole = [n for n in counts if {p.share for p in points if p.tokens == n} == shares]
+    ends = [point for point in points if point.tokens == (whole or counts)[-1]]
+    own = [p.share if language == study.target else 1 - p.share for p in ends]
+    losses = [point.losses[language] for point in ends]
     if len(set(own)) < 2 or len(set(losses)) < 2:
         return 0.0
     return rank_correlation(own, losses)

@@ -62,10 +62,24 @@ def _top(result: Result) -> list[Html]:
             f"{target.zh}占比的 {level} 区间为 {low} 至 {high}，对应 "
             f"{count(result['tokens'])} 词元的训练。",
         ),
+        _flat(result),
         tag("p", tag("strong", sure), " ", tag("span", result["why"], lang="en")),
         *(tag("p", text, class_="note", lang="en") for text in result.get("notes", ())),
         _losses(result),
     ]
+
+
+def _flat(result: Result) -> Html:
+    low, high = (percent(end, 0) for end in result["flat"])
+    within, target = percent(result["flat_within"]), language(result["target"])
+    if result["wish"].lower() == "best":
+        what = Words("the sum of losses stays", "损失之和与最佳值相差不超过")
+    else:
+        what = Words("both losses stay", "两种损失相差不超过")
+    return paragraph(
+        f"With {low} to {high} of {target.en} {what.en} within {within}: any of these is as good.",
+        f"{target.zh}占 {low} 至 {high} 时，{what.zh} {within}：其中任何一个都一样好。",
+    )
 
 
 def _losses(result: Result) -> Html:

@@ -32,7 +32,9 @@ class FewRowsLinear(torch.nn.Linear):
         size = max(1, block_bytes // (self.in_features * self.weight.element_size()))
         flat = input.reshape(-1, self.in_features)
         out = flat.new_empty(len(flat), self.out_features)
-        for weight, part in zip(self.weight.split(size), out.split(size, 1), strict=True):
+        for weight, part in zip(
+            torch.split(self.weight, size), torch.split(out, size, 1), strict=True
+        ):
             torch.mm(flat, weight.t(), out=part)
         if self.bias is not None:
             out += self.bias

@@ -110,22 +110,27 @@ class _Build:
         n = sum(group.documents for group in groups)
         target = round(self.config.shares[key] * self.config.budget_tokens)
         order = Permutation.seeded(n, self.seed, "documents", key)
-        documents = encode_enough(self.crew, groups, file, order, target, bar)
+        pool = max(target, self.config.pool_tokens or 0)
+        documents = encode_enough(self.crew, groups, file, order, pool, bar)
+        pool = max(target, min(pool, int(documents.lengths.sum(dtype=np.int64))))
         planner = Planner(
             file.folder / "plan", self.config.seq_len_tokens, pack, self.config.pack_tokens
         )
         facts: dict[str, Any] = {}
         tokens = 0
         epochs = take(
-            documents.lengths, target, language=key, max_epochs=self.config.max_epochs,
+            documents.lengths, pool, language=key, max_epochs=self.config.max_epochs,
             seed=self.seed,
         )  # fmt: skip
         for epoch, chosen in enumerate(epochs):
             found = _facts(documents, chosen, self.config.seq_len_tokens)
             facts, tokens = facts or found, tokens + found["document_tokens"]
             planner.add(documents, chosen, self.seed, key, epoch)
+        plan = planner.plan()
+        if pool > target:
+            plan, tokens = plan.first(target), target
         facts["epochs"] = round(tokens / max(facts["document_tokens"], 1), 4)
-        return Planned(planner.plan(), file.ids), facts
+        return Planned(plan, file.ids), facts
 
 
 def _facts(documents: Documents, chosen: Any, seq_len_tokens: int) -> dict[str, Any]:

@@ -35,6 +35,14 @@ class TokensConfig(Section):
               "rows of a language are then the same whatever its share or the budget, for a little "
               "more padding; left out: a million documents"),
     ] = None  # fmt: skip
+    pool_tokens: Annotated[
+        int | None,
+        Added(),
+        Field(gt=0, description="rows are a random part of those of documents that hold about so "
+              "many tokens of each language, if that is more than its share: a small budget is "
+              "then a sample of a large one, and not a few long documents, and the first rows of "
+              "a language are the same whatever its share; left out: whole documents only"),
+    ] = None  # fmt: skip
     order: Annotated[
         int,
         Added(),

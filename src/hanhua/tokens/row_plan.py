@@ -44,6 +44,15 @@ class RowPlan:
     def __len__(self) -> int:
         return len(self.row_ends)
 
+    def first(self, tokens: int) -> RowPlan:
+        """The first rows: as many as come nearest to so many tokens, and one at least."""
+        if not len(self):
+            return self
+        ends = np.cumsum(self.lengths, dtype=np.int64)[self.row_ends.astype(np.int64) - 1]
+        n = int(np.abs(ends - tokens).argmin()) + 1
+        last = int(self.row_ends[n - 1])
+        return RowPlan(self.at[:last], self.lengths[:last], self.row_ends[:n])
+
     def rows(self, start: int, stop: int) -> tuple[Ints, Ints, Ints]:
         """Of some rows: ``at`` and ``lengths`` of their pieces, and how many each row has."""
         first = int(self.row_ends[start - 1]) if start else 0
