@@ -203,7 +203,7 @@ def fit_sizes(
 
 
 def pooled(tables: Sequence[Table], sizes: Sequence[float]) -> Pool:
-    """All points as one table: tokens as parts of any's longest run, runs and orders numbered on."""
+    """All points as one table: tokens as parts of any's longest run, runs numbered on."""
     unit = max(one.unit for one in tables)
     runs, orders = _numbered_on([t.runs for t in tables]), _numbered_on([t.orders for t in tables])
     table = Table(
