@@ -44,7 +44,8 @@ def _panel(
     shares = np.linspace(0.05, 1.0, 96)
     known = sorted({point.tokens for point in study.points})
     other = sorted({point.tokens for point in truth})
-    lines = {count: fitted.predict(shares, count) for count in sorted({*known, *other})}
+    new = [one for one in other if all(abs(one - count) > 0.1 * count for count in known)]
+    lines = {count: fitted.predict(shares, count) for count in [*known, *new]}
     dots = [(p, True) for p in study.points] + [(p, False) for p in truth]
     measured = [point.losses[name] for point, _ in dots]
     inside = [float(v) for line in lines.values() for v in line]
@@ -70,7 +71,7 @@ def _panel(
 
 def _colour(count: float, known: Sequence[float], other: Sequence[float]) -> str:
     near = min(known, key=lambda one: abs(one - count))
-    if abs(near - count) < 0.1 * count:
+    if abs(near - count) <= 0.1 * near:
         return COLOURS[min(max(known.index(near) + 3 - len(known), 0), 2)]
     return COLOURS[3 + min(other.index(count), 1)] if count in other else COLOURS[3]
 

@@ -50,10 +50,10 @@ def main() -> None:
     recipe = load_recipe(options.recipe, options.set)
     study, truth, took = run_all(recipe, options)
     fits = {language: fit(study, language, seed=recipe.seed) for language in study.base}
-    if options.plot:
-        write_text(options.plot, picture(study, fits, truth))
     all_target = [point for point in truth if point.share > 0.999]
     truth = [point for point in truth if point.share <= 0.999]
+    if options.plot:
+        write_text(options.plot, picture(study, fits, truth))
     rows = [row(fits[language], point, language) for point in truth for language in study.base]
     print_rows(rows)
     most = max(point.tokens for point in truth)

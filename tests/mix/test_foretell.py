@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made_study import BASE, LONGEST, SHARES, made, truth
@@ -66,3 +68,20 @@ def test_one_good_share_is_a_range_of_its_own():
     losses = {"zh": np.array([2.0, 1.0, 2.0]), "en": np.ones(3)}
     grid = np.array([0.2, 0.5, 0.8])
     assert flat_range(made(), parse_wish("best"), grid, 1, losses) == (0.5, 0.5)
+
+
+def test_intervals_open_beyond_the_longest_run_as_far_as_the_law_missed(known):
+    for name, fitted in known[1].items():
+        assert fitted.drift > 0, name
+        sure, unsure = replace(fitted, drift=0.0), replace(fitted, drift=0.02)
+        widths = [
+            [np.ptp(np.quantile(one.predict_draws(0.6, LONGEST * times), (0.05, 0.95)))
+             for times in (0.5, 1, 2, 4)] for one in (sure, unsure)
+        ]  # fmt: skip
+        assert widths[0][:2] == pytest.approx(widths[1][:2])  # within what was run: nothing
+        more = [np.sqrt(b**2 - a**2) for a, b in zip(*widths, strict=True)]
+        assert more[3] > 1.5 * more[2] > 0
+        ratio = unsure.predict_draws(np.array([0.4, 0.8]), 2 * LONGEST) / sure.predict_draws(
+            np.array([0.4, 0.8]), 2 * LONGEST
+        )
+        assert ratio[:, 0] == pytest.approx(ratio[:, 1])  # all shares alike

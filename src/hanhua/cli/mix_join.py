@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,8 +55,18 @@ def mix_joined(
     answer, rows = recommend_at(joined.studies, fits, wish, tokens, size, level=config.level)
     result = _result(recipe, config, wish, joined, size, fits, answer, rows)
     training = trained_by(recipe.tokens, recipe.pretrain)
-    notes = list(differences(joined, size, training))
+    notes = [*differences(joined, size, training), *_left_aside(config)]
     return write_result(recipe, result, runs, _held(joined, recipe), notes)
+
+
+OF_RUNS = ("refine", "seeds", "repeats", "learning_rates", "shares", "runs", "lengths", "moments")
+"""Keys that say which small runs are made."""
+
+
+def _left_aside(config: MixConfig) -> Iterator[str]:
+    keys = [f"mix.{key}" for key in OF_RUNS if key in config.model_fields_set]
+    if keys:
+        yield f"{', '.join(keys)}: of small runs, and none is made where studies are joined"
 
 
 def asked(recipe: Recipe, config: MixConfig, runs: Path) -> dict[str, Any]:

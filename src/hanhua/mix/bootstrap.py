@@ -126,6 +126,24 @@ def replicates(
     return np.asarray(made + shifts[:, orders])
 
 
+def drifts(size: float, times: Floats, draws: int, seed: int) -> Floats:
+    """``[draws, ...]`` factors of losses beyond the longest run, where a law may miss.
+
+    A law that, fitted without the last tokens, missed them by so much may miss by as much again
+    at each doubling to come, in either direction, and at all shares alike. One miss tells little of
+    its like: Student's t, with the fewest degrees of freedom.
+
+    Args:
+        size: of the miss at a doubling, as a part of the loss.
+        times: tokens as a part of the longest run's.
+        draws: how many.
+        seed: of the draws.
+    """
+    drawn = np.random.default_rng((seed, 4)).standard_t(LEAST_FREEDOM, draws)
+    beyond = np.log2(np.maximum(times, 1.0))
+    return np.exp(size * beyond * drawn.reshape(-1, *(1,) * np.ndim(times)))
+
+
 def _widen(rng: np.random.Generator, size: float, freedom: float, draws: int) -> Floats:
     """``[draws]`` a spread that was estimated, as uncertain as it is."""
     return np.asarray(size * np.sqrt(freedom / rng.chisquare(freedom, draws)))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hanhua.core.errors import InputError
-from hanhua.mix.bootstrap import LEAST_FREEDOM, between_seeds, replicates
+from hanhua.mix.bootstrap import LEAST_FREEDOM, between_seeds, drifts, replicates
 from hanhua.mix.laws import LAWS, Floats, Form, Law, named
 from hanhua.mix.orders import line_up
 from hanhua.mix.points import Study
@@ -69,6 +69,7 @@ class Fitted:
             chosen one have a part in them, so that intervals know that the law may be another.
         spread: standard deviation of one measured loss about the law, of what degrees of freedom
             the law leaves; between seeds, if more.
+        drift: how far the law, fitted without the last tokens, misses them, as a part of the loss.
         seed_spread: the same between seeds alone, as a part of the base's loss; 0 if not known.
     """
 
@@ -78,6 +79,7 @@ class Fitted:
     parameters: Floats = field(repr=False)
     draws: dict[str, Floats] = field(repr=False)
     spread: float
+    drift: float
     seed_spread: float
     _table: Table = field(repr=False)
 
@@ -99,10 +101,12 @@ class Fitted:
         """``[draws, ...]`` the same by every bootstrap replicate."""
         more = max(np.ndim(share), np.ndim(tokens))
         shape = -1, *(1,) * more
-        return np.concatenate([
+        found = np.concatenate([
             self._at(law, drawn.T.reshape(drawn.shape[1], *shape), share, tokens)
             for law, drawn in self.draws.items()
         ])  # fmt: skip
+        times = np.broadcast_to(np.asarray(tokens, float) / self._table.unit, found.shape[1:])
+        return found * drifts(self.drift, times, len(found), int(self.is_target))
 
     def form(self, law: str) -> Form:
         """The law of a name, as a function."""
@@ -144,7 +148,7 @@ def fit(
     return Fitted(
         best.name, errors[best.name], errors, parameters,
         {law.name: drawn for law, (_, drawn) in zip(near, fitted, strict=True)},
-        spread * table.base, table.floor[0], table,
+        spread * table.base, _drift(best, table, seed), table.floor[0], table,
     )  # fmt: skip
 
 
@@ -176,6 +180,17 @@ def held_out_error(law: Law, table: Table, *, seed: int = 0) -> float:
     each = np.array([row[weight == 0].mean() for row, weight in zip(off, kept, strict=True)])
     ends = np.cumsum([len(folds) for folds in kinds])[:-1]
     return float(np.mean([part.mean() for part in np.split(each, ends)]))
+
+
+def _drift(law: Law, table: Table, seed: int) -> float:
+    """Root mean square miss of the last tokens, each time fitted without them; 0 if none can be."""
+    kept = last_tokens(table.tokens)
+    if not len(kept):
+        return 0.0
+    parameters, _ = fit_law(law, table, kept, seed=seed)
+    with np.errstate(over="ignore", invalid="ignore"):
+        off = (_model(law, table)(parameters.T[:, :, None]) / table.loss - 1)[kept == 0]
+    return float(np.sqrt((off**2).mean()))
 
 
 def fit_law(law: Law, table: Table, kept: Floats, *, seed: int) -> tuple[Floats, Floats]:

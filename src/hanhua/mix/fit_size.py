@@ -103,7 +103,7 @@ class JointFit:
         off = self._off * self.reach(size)
         return AtSize(
             self.law, self.held_out_error, self.errors, one.parameters, one.draws, one.spread,
-            one.seed_spread, one._table, size / self.sizes[-1], self.base_at(size),
+            one.drift, one.seed_spread, one._table, size / self.sizes[-1], self.base_at(size),
             {law: off * signs for law, signs in self._signs.items()},
             {law.name: law for law in SIZED if law.name in one.draws},
         )  # fmt: skip
@@ -189,7 +189,8 @@ def fit_sizes(
     one = Fitted(
         best.name, errors[best.name], errors, parameters,
         {law.name: drawn for law, (_, drawn) in zip(near, made, strict=True)},
-        max(float(np.std(residuals)), floor[0]) * bases[-1], floor[0], table,
+        max(float(np.std(residuals)), floor[0]) * bases[-1],
+        _drift(best, pool, kinds, plain[best.law.name], seed), floor[0], table,
     )  # fmt: skip
     rng = np.random.default_rng((seed, 2))
     signs = {
@@ -258,6 +259,19 @@ def _errors(
     ends = np.cumsum([len(one) for one in kinds.values()])[:-1]
     parts = np.split(each, ends)
     return {kind: float(part.mean()) for kind, part in zip(kinds, parts, strict=True)}
+
+
+def _drift(
+    law: SizedLaw, pool: Pool, kinds: Mapping[str, Floats], plain: Floats, seed: int
+) -> float:
+    """Root mean square miss of the last tokens of all sizes, each time fitted without them."""
+    kept = kinds.get("tokens")
+    if kept is None:
+        return 0.0
+    parameters, _ = fit_law(law, pool, kept, plain, seed=seed)
+    with np.errstate(over="ignore", invalid="ignore"):
+        off = (_model(law, pool)(parameters.T[:, :, None]) / pool.table.loss - 1)[kept == 0]
+    return float(np.sqrt((off**2).mean()))
 
 
 def _one_step(law: SizedLaw, pool: Pool, plain: Floats, seed: int) -> float:

@@ -14,9 +14,9 @@ both languages: they tell how mixtures differ, and less well whether a limit wil
 *Order.* Rows are drawn from documents of several times as many tokens as a small run reads, in one
 seeded order whatever the share: two mixtures read the same rows of a language, one only further
 than the other; shorter runs read the first rows of the longer. What differs between runs is then
-the mixture, not the luck of the draw. Whole documents would be luck: half of a corpus's tokens may
-stand in documents of a dozen rows, so a small run would read a few dozen of them, one after the
-other, where the large run reads thousands, shuffled.
+the mixture, not the luck of the draw. Whole documents would be luck: most of a corpus may stand in
+documents of many rows, so a small run would read a few dozen of them, one after the other, where
+the large run reads thousands, shuffled.
 
 *Guard.* A rare language's rows look like spikes to it, and it would refuse the very text that the
 mixture is about. It is off.
