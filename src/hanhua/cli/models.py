@@ -48,6 +48,10 @@ def serve(
         int, typer.Option(min=0, help="of a CPU; 0: one for a small model, else all")
     ] = 0,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where it runs")] = "auto",
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"],
+        typer.Option(help="of the numbers; auto: float32 on a CPU, as stored on a GPU"),
+    ] = "auto",
     compat: Annotated[
         bool, typer.Option("--compat", help="also POST / /generate /chat, as older projects had")
     ] = False,
@@ -84,7 +88,7 @@ def serve(
         refuse_ours({"--max-seconds": max_seconds, "--block-words": block_words,
                      "--moderation": moderation, "--compat": compat,
                      "--beside": beside, "--max-running": max_running != 8, "--threads": threads,
-                     "--device": device != "auto"})  # fmt: skip
+                     "--device": device != "auto", "--dtype": dtype != "auto"})  # fmt: skip
         serve_external(
             chosen, model, host=host, port=port, api_key_file=api_key_file,
             engine_command=engine_command, engine_args=engine_args, wait_seconds=engine_wait,
@@ -100,7 +104,7 @@ def serve(
     start(
         model, host=host, port=port, api_key_file=api_key_file, max_seconds=max_seconds,
         block_words=block_words, moderation=judge, compat=compat, beside=beside or (),
-        max_running=max_running, threads=threads, device=device,
+        max_running=max_running, threads=threads, device=device, dtype=dtype,
     )  # fmt: skip
     emit({"stopped": True}, json_)
 
