@@ -142,6 +142,14 @@ def test_surprise_tells_of_what_is_no_number():
     assert logits[1].isnan().all()
 
 
+@pytest.mark.parametrize("label", [-1, 40])
+def test_surprise_refuses_a_label_out_of_range(label):
+    logits = torch.zeros(2, 40)
+    with pytest.raises(IndexError, match="of 40"):
+        surprise_(logits, torch.tensor([0, label]))
+    assert not logits.any()
+
+
 def test_bits_do_not_depend_on_the_rows_beside_or_the_threads():
     x, weight = numbers(11, 300, dtype=torch.float32).detach(), torch.ones(300)
     torch.set_num_threads(1)

@@ -79,8 +79,13 @@ def surprise_(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> 
 
     Returns:
         ``[N]`` fp32, not weighted.
+
+    Raises:
+        IndexError: for a label that is none of the logits'.
     """
     n, vocab = logits.shape
+    if n and not (0 <= int(labels.min()) and int(labels.max()) < vocab):
+        raise IndexError(f"labels from {int(labels.min())} to {int(labels.max())} of {vocab}")
     losses = torch.empty(n, dtype=torch.float32)
     labels = labels.contiguous()
     weights = None if weights is None else weights.float().contiguous()

@@ -111,7 +111,7 @@ INLINE void gate_rows(const struct gate *job, int64_t from, int64_t to, int half
 #pragma omp simd
     for (int64_t i = from; i < to; i++) {
         float g = get(job->gate, i, half), u = get(job->up, i, half);
-        put(job->out, i, g * u / (1.0f + exponential(-g)), half);
+        put(job->out, i, g / (1.0f + exponential(-g)) * u, half);
     }
 }
 
