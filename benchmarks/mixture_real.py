@@ -104,9 +104,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="the built-in model, a few steps")
     options = parser.parse_args()
     if options.quick:
-        options.recipe, options.tokens, options.lengths = demo_recipe_path(), 65_536, 2
+        options.recipe, options.tokens, options.lengths = demo_recipe_path(), 20 * 512, 2
         options.shares, options.truth_shares = (0.2, 0.5, 0.8), (0.35,)
-        options.repeats, options.docs, options.runs = 0, 20, Path(tempfile.mkdtemp())
+        options.repeats, options.docs, options.runs = 0, 4, Path(tempfile.mkdtemp())
+        options.set = [*options.set, "pretrain.batch_tokens=512"]
     if options.recipe is None or not options.tokens:
         parser.error("name a recipe, and the tokens of the longest small run")
     options.truth_tokens = options.truth_tokens or 2 * options.tokens
