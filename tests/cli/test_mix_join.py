@@ -54,6 +54,7 @@ def joined(sizes):
 def test_a_size_that_was_not_run_has_an_answer_and_nothing_is_run(sizes, joined):
     found = joined.json
     assert "pretrain" not in joined.err
+    assert any("mix.repeats" in note for note in found["notes"])  # of runs, of which there are none
     assert [
         path.name for path in (sizes.folder / "runs/small-mix").iterdir() if path.is_dir()
     ] == []

@@ -161,9 +161,8 @@ def _chunks(
         for lo in range(start, stop, tile):
             hi = min(lo + tile, stop)
             part = d_logits[lo - start : hi - start]
-            losses[lo:hi] = _tile(hidden[lo:hi], weight, labels[lo:hi], bias, part, bend)
-            if weights is not None:
-                part.mul_(weights[lo:hi, None])
+            factors = None if weights is None else weights[lo:hi]
+            losses[lo:hi] = _tile(hidden[lo:hi], weight, labels[lo:hi], bias, part, bend, factors)
             part[max(real - lo, 0) :].zero_()
             torch.mm(part, weight, out=d_hidden[lo:hi])
         if d_weight is not None:
@@ -210,9 +209,12 @@ class _Products:
 
 
 def _tile(
-    hidden: Tensor, weight: Tensor, labels: Tensor, bias: Tensor | None, out: Tensor, bend: Bend
-) -> Tensor:
-    """Fill ``out`` with the gradient of the logits, softmax minus one-hot; returns the losses.
+    hidden: Tensor, weight: Tensor, labels: Tensor, bias: Tensor | None, out: Tensor, bend: Bend,
+    factors: Tensor | None,
+) -> Tensor:  # fmt: skip
+    """Fill ``out`` with the gradient of the logits, softmax minus one-hot, times factors ``[N]``.
+
+    Returns the losses, without the factors.
 
     The softmax is computed in fp32 inside and rounded once. Without the compiled part the loss is
     read off it, so in bf16 a token's loss carries a rounding of at most 2^-9, to either side, which
@@ -223,13 +225,15 @@ def _tile(
         out.add_(bias)
     slope = _bend(out, bend)
     if slope is None and can_run(out):
-        return surprise_(out, labels)
+        return surprise_(out, labels, factors)
     torch._softmax(out, -1, False, out=out)
     at = torch.arange(len(labels), device=labels.device)
     p = out[at, labels]
     out[at, labels] = p - 1  # not scatter_add_, which copies all of a bf16 tensor on CPU
     if slope is not None:
         out.mul_(slope)
+    if factors is not None:
+        out.mul_(factors[:, None])
     return p.float().clamp_min(1e-37).log().neg()
 
 

@@ -5,19 +5,9 @@ Everything works without it, on PyTorch's operations. ``HANHUA_PURE=1`` leaves i
 
 from __future__ import annotations
 
-import importlib
-import os
 from typing import Any
 
+from hanhua.core.compiled import compiled
 
-def _load() -> Any:
-    if os.environ.get("HANHUA_PURE", "0") not in ("", "0"):
-        return None
-    try:
-        return importlib.import_module("hanhua.model._native")
-    except ImportError:
-        return None
-
-
-NATIVE: Any = _load()
+NATIVE: Any = compiled("hanhua.model._native")
 """The module ``hanhua.model._native``, or None."""

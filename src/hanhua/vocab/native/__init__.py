@@ -5,19 +5,9 @@ Everything works without it. ``HANHUA_PURE=1`` leaves it aside.
 
 from __future__ import annotations
 
-import importlib
-import os
 from typing import Any
 
+from hanhua.core.compiled import compiled
 
-def _load() -> Any:
-    if os.environ.get("HANHUA_PURE", "0") not in ("", "0"):
-        return None
-    try:
-        return importlib.import_module("hanhua.vocab._native")
-    except ImportError:
-        return None
-
-
-NATIVE: Any = _load()
+NATIVE: Any = compiled("hanhua.vocab._native")
 """The module ``hanhua.vocab._native``, or None."""
