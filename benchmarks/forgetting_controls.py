@@ -12,14 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hanhua.mix.proxy import TOLERANCE, mean_height, shares_at
+from hanhua.mix.proxy import POOL, TOLERANCE, mean_height, shares_at
 from hanhua.model.config import LoraConfig
 from hanhua.recipe import Recipe
 from hanhua.tokens.config import TokensConfig
 from hanhua.train.config import AverageConfig, PhaseConfig, TrainConfig
 
-PACK_ROWS = 64
-"""Rows packed together."""
 FIRST_SHARE = 0.2
 """Of the steps, for the part of the weights that learns first."""
 RESTING = 0.1
@@ -193,7 +191,7 @@ def sections(
     rows = recipe.tokens.model_copy(update={
         "shares": shares_at(asked, target, source, round(1 - others - kept, 12)),
         "budget_tokens": tokens, "tolerance": max(recipe.tokens.tolerance, TOLERANCE),
-        "pack_tokens": PACK_ROWS * recipe.tokens.seq_len_tokens,
+        "pool_tokens": POOL * tokens,
     })  # fmt: skip
     plain = bare(recipe.pretrain)
     setting = Setting(plain, math.ceil(tokens / plain.batch_tokens), hidden)

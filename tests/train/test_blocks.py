@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from hanhua.core.config import Machine
 from hanhua.core.errors import RecipeError
 from hanhua.core.progress import Silent
 from hanhua.model.config import LoraConfig
+from hanhua.model.lora import add_adapters
 from hanhua.tokens.loader import Batch
 from hanhua.train.attention import enable
 from hanhua.train.blocks import prepare_blocks
@@ -112,3 +114,28 @@ def test_compiled_blocks_take_the_same_steps(tmp_path, rows):
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 12  # not one a batch
     for ours, theirs in zip(compiled[0], plain[0], strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")
+@pytest.mark.parametrize("lora", [False, True])
+def test_blocks_are_compiled_once_not_once_each(monkeypatch, rows, lora):
+    """What a compiler makes of one block serves all: it gives up after eight versions."""
+    monkeypatch.setattr(
+        "hanhua.train.blocks.torch.compile", partial(torch.compile, backend="eager")
+    )
+    flat = flatten(Batch(tuple(rows.row(i) for i in range(8))), rows.languages)
+    made = {}
+    for layers in (3, 12):
+        torch._dynamo.reset()
+        torch._dynamo.utils.counters.clear()
+        model = make_llama(num_hidden_layers=layers).train()
+        if lora:
+            add_adapters(model, LoraConfig(rank=2), 0, torch.float32)
+        enable(model)
+        prepare_blocks(model, Machine(device="cpu", compile=True))
+        for _ in range(2):
+            next_token_loss(model, flat, 1.0)[0].backward()
+        counted = torch._dynamo.utils.counters
+        assert not counted["unimplemented"]
+        made[layers] = counted["frames"]["total"]
+    assert made[3] == made[12] > 0

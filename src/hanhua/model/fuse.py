@@ -22,6 +22,10 @@ ROTARY = "apply_rotary_pos_emb"
 GATED = ("gate_proj", "up_proj", "down_proj")
 CLOSE = 1e-4
 """In fp32, of numbers about 1."""
+DEVICES = ("cpu", "meta")
+"""Where the kernels are of use, now or when the weights have come."""
+_classes: dict[tuple[type, str], type] = {}
+"""By a module's own class, and which of its parts is computed otherwise."""
 
 
 def fuse(model: nn.Module) -> int:
@@ -30,18 +34,20 @@ def fuse(model: nn.Module) -> int:
     Values change by rounding only.
 
     Args:
-        model: any; what is fused already stays so.
+        model: any; what is fused already stays so, and one on a GPU stays as it is.
 
     Returns:
         How many norms and gates now are.
     """
-    if NATIVE is None:
+    if NATIVE is None or any(p.device.type not in DEVICES for p in model.parameters()):
         return 0
     for module in model.modules():
         if not hasattr(module, "_hanhua_fused"):
-            forward = _norm_forward(module) or _gate_forward(module)
-            if forward is not None:
-                module.__class__ = _with_forward(type(module), forward)
+            for part in (_norm_forward, _gate_forward):
+                forward = part(module)
+                if forward is not None:
+                    module.__class__ = _with_forward(type(module), part.__name__, forward)
+                    break
     for name in {type(module).__module__ for module in model.modules()}:
         _turn(sys.modules.get(name))
     return count_fused(model)
@@ -52,13 +58,16 @@ def count_fused(model: nn.Module) -> int:
     return sum(hasattr(module, "_hanhua_fused") for module in model.modules())
 
 
-def _with_forward(kind: type, forward: Callable[..., Any]) -> type:
+def _with_forward(kind: type, part: str, forward: Callable[..., Any]) -> type:
     """A module's class with another forward pass: unlike one set on the module, it is copied well.
 
-    (A function kept in a copied module would go on with the weights of the first.)
+    (A function kept in a copied module would go on with the weights of the first.) All modules of a
+    kind get the same class, as compiled blocks are compiled anew for each class that they meet.
     """
-    members = {"forward": forward, "_hanhua_fused": True, "__module__": kind.__module__}
-    return type(kind.__name__, (kind,), members)
+    if (kind, part) not in _classes:
+        members = {"forward": forward, "_hanhua_fused": True, "__module__": kind.__module__}
+        _classes[kind, part] = type(kind.__name__, (kind,), members)
+    return _classes[kind, part]
 
 
 def _norm_forward(module: nn.Module) -> Callable[..., Any] | None:
