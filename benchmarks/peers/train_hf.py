@@ -98,14 +98,19 @@ def split(batch: dict[str, Any]) -> list[list[int]]:
 
 
 def dataset() -> Any:
-    """The documents as a dataset with labels on every token but the first of each."""
-    from datasets import Dataset
+    """The documents with labels on every token but the first of each.
+
+    A dataset, as TRL wants it; a list, which is enough for Trainer, where the library is not there.
+    """
     from train_turns import documents
 
     ids = documents()
-    return Dataset.from_dict({
-        "input_ids": ids, "labels": [[IGNORE, *document[1:]] for document in ids],
-    })  # fmt: skip
+    columns = {"input_ids": ids, "labels": [[IGNORE, *document[1:]] for document in ids]}
+    try:
+        from datasets import Dataset
+    except ImportError:
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return Dataset.from_dict(columns)
 
 
 def with_adapters(model: Any) -> Any:
