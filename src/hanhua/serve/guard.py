@@ -95,6 +95,13 @@ class Guard:
             matches[0].admit()
 
 
+def charge(scope: Scope, tokens: int) -> None:
+    """Take tokens from the minute of the key that asked, if keys are asked for."""
+    account: Account | None = scope.get(ACCOUNT)
+    if account:
+        account.charge(tokens)
+
+
 def _digest(key: bytes) -> bytes:
     return hashlib.sha256(key).digest()
 
