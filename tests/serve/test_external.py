@@ -321,7 +321,7 @@ def test_an_engine_that_does_not_listen_is_killed(tmp_path: Path) -> None:
     code = f"""
 import os, subprocess, sys
 from hanhua.serve.watcher import Watcher
-deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
+deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(60)"
 process = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE,
                            start_new_session=True)
 process.stdout.readline()
