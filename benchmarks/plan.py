@@ -86,6 +86,9 @@ GPU_CASES = [
     case("110M", 32_768, 32_768, "bf16", again="full"),
     case("110M", 32_768, 32_768, "bf16", lora={"rank": 16}),
     case("110M", 16_384, 8192, "fp32"),
+    case("1.1B", 16_384, 8192, "bf16", compiled=True),
+    case("110M", 32_768, 16_384, "bf16", compiled=True),
+    case("110M", 16_384, 8192, "bf16", compiled=True, again="full"),
 ]  # fmt: skip
 """On a GPU; the case in 4 bits needs bitsandbytes."""
 
@@ -126,6 +129,8 @@ def title(each: dict[str, Any]) -> str:
     more = {
         key: value for key, value in each.items() if key in ("again", "lora", "phases", "ranks")
     }
+    if each.get("compiled"):
+        more["compiled"] = "blocks"
     text = f"{each['shape']}, {each['precision']}, {each['batch']} by {each['micro']} tokens"
     return text + "".join(f", {key} {value}" for key, value in more.items())
 
@@ -200,7 +205,7 @@ def job_of(each: dict[str, Any]) -> Job:
     return Job(
         shapes=shapes, section=section_of(each), precision=each["precision"],
         row_tokens=ROW_TOKENS, micro_batch_tokens=each["micro"], again=each.get("again", "none"),
-        cuda=_has_cuda(), devices=each.get("ranks", 1),
+        compiled=each.get("compiled", False), cuda=_has_cuda(), devices=each.get("ranks", 1),
     )  # fmt: skip
 
 
@@ -270,7 +275,11 @@ def measure(each: dict[str, Any], as_run: bool) -> dict[str, Any]:
     if not as_run:
         loop.keep_freed_memory = give_back
     folder, ranks = Path(os.environ["BENCH_FOLDER"]), each.get("ranks", 1)
-    kept = {k: each[k] for k in ("lora", "phases", "again", "precision", "ranks") if k in each}
+    kept = {
+        k: each[k]
+        for k in ("lora", "phases", "again", "precision", "ranks", "compiled")
+        if k in each
+    }
     toy = {"shape": "2M", "batch": 64 * 2 * ranks, "micro": 64} | kept
     with parallel.joined(Machine()) if ranks > 1 else nullcontext():
         prepare(toy, folder / "toy", row_tokens=64)
@@ -350,7 +359,7 @@ def train_two_steps(each: dict[str, Any], folder: Path) -> int:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     machine = Machine(
         threads=1, micro_batch_tokens=each["micro"],
-        activation_checkpointing=each.get("again", "none"),
+        activation_checkpointing=each.get("again", "none"), compile=each.get("compiled", False),
     )  # fmt: skip
     train(
         model, PackedRows.open(folder / "rows"), section_of(each), work=folder / "work", seed=0,

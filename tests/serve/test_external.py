@@ -68,20 +68,21 @@ def serve(folder: Path, program: str, **options: object) -> list[str]:
     return said.lines
 
 
-def ended(file: Path) -> bool:
+def ended_now(file: Path) -> bool:
     """Whether the process whose id stands there has ended (a zombie has)."""
     try:
         stat = Path(f"/proc/{file.read_text()}/stat").read_text()
     except OSError:
         return True
-    for _ in range(100):
-        if stat.rsplit(")", 1)[1].split()[0] in "ZX":
+    return stat.rsplit(")", 1)[1].split()[0] in "ZX"
+
+
+def ended(file: Path) -> bool:
+    """The same, given some time."""
+    for _ in range(500):
+        if ended_now(file):
             return True
         time.sleep(0.02)
-        try:
-            stat = Path(f"/proc/{file.read_text()}/stat").read_text()
-        except OSError:
-            return True
     return False
 
 
@@ -291,6 +292,45 @@ def test_the_command_serves_restarts_and_stops_on_a_signal(
     assert "s3cret" not in said + rest + starts
     shown = said.split("starting vLLM: ")[1].splitlines()[0]
     assert shlex.split(shown)[1:3] == ["serve", str(folder)]
+
+
+def test_an_engine_does_not_outlive_us(folder: Path, program: str) -> None:
+    """The whole command as a process that is killed: no handler of ours runs."""
+    code = "from hanhua.cli import main; main()"
+    options = ["--engine", "vllm", "--engine-command", program, "--port", "0"]
+    command = [sys.executable, "-c", code, "serve", str(folder), *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr
+            said = ""
+            while "vLLM answers" not in said:
+                line = process.stderr.readline()
+                assert line, said
+                said += line
+            assert not ended_now(folder / "worker")
+        finally:
+            process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert ended(folder / "worker")
+    assert (folder / "stopped").read_text() == "SIGTERM"  # it was asked first
+
+
+def test_an_engine_that_does_not_listen_is_killed(tmp_path: Path) -> None:
+    """It ignores SIGTERM; the parent is gone at once."""
+    engine = tmp_path / "engine"
+    code = f"""
+import os, subprocess, sys
+from hanhua.serve.watcher import Watcher
+deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+process = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE,
+                           start_new_session=True)
+process.stdout.readline()
+open({str(engine)!r}, "w").write(str(process.pid))
+Watcher(process.pid, grace_seconds=1)
+os._exit(0)
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    assert ended(engine)
 
 
 def ask(url: str, key: str) -> tuple[int, str | None]:

@@ -11,8 +11,8 @@ from hanhua.serve.errors import ApiError
 from hanhua.serve.keys import Account, Key
 from hanhua.serve.policy import Policy
 
-from .conftest import running_server
-from .test_api import ASK, CHAT, check_error
+from .conftest import running_server, wait_until
+from .test_api import ASK, CHAT, EMBED, TEXT, check_error
 
 
 class Clock:
@@ -102,3 +102,55 @@ def test_a_stream_is_charged_too(served, stream):
         body = {**ASK, "stream": stream}
         assert httpx.post(url + CHAT, json=body, headers=headers, timeout=60).status_code == 200
         assert httpx.post(url + CHAT, json=body, headers=headers).status_code == 429
+
+
+READING = {
+    "/tokenize": {"prompt": "Tom runs over the hill."},
+    EMBED: {"input": ["Tom runs over the hill."]},
+}
+"""What makes no answer, and yet is work."""
+
+
+@pytest.mark.parametrize("path", READING)
+def test_reading_counts_as_answering_does(served, path):
+    """Requests and tokens of what generates nothing meet the key's limits too."""
+    keys = (Key("k", "requests", 2), Key("t", "tokens", 0, 5))
+    with running_server(served, policy=Policy(keys=keys)) as (url, _):
+
+        def ask(key):
+            headers = {"Authorization": f"Bearer {key}"}
+            return httpx.post(url + path, json=READING[path], headers=headers, timeout=60)
+
+        assert [ask("k").status_code for _ in range(3)] == [200, 200, 429]
+        first = ask("t").json()
+        tokens = first["count"] if path == "/tokenize" else first["usage"]["total_tokens"]
+        assert tokens > 5
+        refused = ask("t")
+        assert refused.status_code == 429
+        assert "tokens a minute" in check_error(refused)["message"]
+        assert ask("x").status_code == 401
+        headers = {"Authorization": "Bearer t"}
+        text = httpx.get(url + "/metrics", headers=headers).text
+    assert f'hanhua_key_tokens_total{{key="requests"}} {2 * tokens}' in text
+    assert f'hanhua_key_tokens_total{{key="tokens"}} {tokens}' in text
+    assert 'hanhua_key_refused_total{key="requests"} 1' in text
+
+
+@pytest.mark.parametrize("path", [EMBED, TEXT])
+def test_who_leaves_before_the_end_has_used_the_tokens(served, path):
+    if path == EMBED:
+        body, tokens = {"input": [[7] * 4000] * 40}, 160_000  # ten seconds of work
+    else:
+        body = {"prompt": [[7] * 4000] * 16, "echo": True, "logprobs": 1, "max_tokens": 1}
+        tokens = 64_000
+    with running_server(served, policy=Policy(keys=(Key("k", "k"),))) as (url, _):
+        headers = {"Authorization": "Bearer k"}
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(url + path, json=body, headers=headers, timeout=0.7)
+
+        def used():
+            text = httpx.get(url + "/metrics", headers=headers).text
+            return next(line for line in text.splitlines() if line.startswith("hanhua_key_tokens"))
+
+        wait_until(lambda: not used().endswith(" 0"))
+        assert used() == f'hanhua_key_tokens_total{{key="k"}} {tokens}'

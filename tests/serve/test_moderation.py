@@ -180,6 +180,68 @@ def test_words_and_a_judge_together(served, judge, client):
         assert judge.asked[-1] == [cut["text"]]
 
 
+def counted(client: httpx.Client) -> dict[str, float]:
+    """What /metrics says of judge and word list, by series."""
+    lines = client.get("/metrics").text.splitlines()
+    found = [line.rsplit(" ", 1) for line in lines
+             if line.startswith(("hanhua_moderat", "hanhua_blocked_prompts"))]  # fmt: skip
+    return {name.removeprefix("hanhua_"): float(value) for name, value in found}
+
+
+def texts_of(found: dict[str, float]) -> dict[str, int]:
+    """Texts by prompt or answer and what came of them, zeros left out."""
+    shown = {}
+    for name, value in found.items():
+        if name.startswith("moderated_texts_total{") and value:
+            of, result = name.split('"')[1::2]
+            shown[f"{of} {result}"] = int(value)
+    return shown
+
+
+def test_metrics_count_what_was_judged(judged, judge):
+    before = counted(judged)
+    assert len(before) == 8
+    assert not any(before.values())
+    turns = [{"role": "user", "content": "坏"}, {"role": "assistant", "content": "b"},
+             {"role": "user", "content": "c"}]  # fmt: skip
+    assert judged.post(CHAT, json={**ASK, "messages": turns}).status_code == 400
+    assert texts_of(counted(judged)) == {"prompt flagged": 1, "prompt passed": 2}
+    assert judged.post(TEXT, json={"prompt": [" ", "好"], "max_tokens": 4}).status_code == 200
+    asked = sum(map(len, judge.asked))
+    assert sum(texts_of(counted(judged)).values()) == asked  # blank ones are not judged
+    judge.rule = lambda said: said != ASK["messages"][0]["content"]
+    assert choice(judged, CHAT, ASK)["finish_reason"] == "content_filter"
+    judge.rule = lambda said: False
+    assert streamed(judged, CHAT, LINES)[2] == "length"
+    found = counted(judged)
+    shown = texts_of(found)
+    assert sum(shown.values()) == sum(map(len, judge.asked))
+    assert shown["answer flagged"] == 1
+    assert shown["answer passed"] >= 4  # a stream counts by the piece
+    assert found["moderation_seconds_count"] == len(judge.asked)
+    assert found["moderation_seconds_sum"] > 0
+
+
+def test_metrics_count_what_was_not_judged(served, judge):
+    judge.fault = "500"
+    with asking(served, Moderation(judge.url, open_=True), block=BlockWords(["坏话"])) as client:
+        assert client.post(TEXT, json={"prompt": ["a", "b"], "max_tokens": 2}).status_code == 200
+        found = counted(client)
+        answers = texts_of(found).pop("answer unjudged")
+        assert texts_of(found)["prompt unjudged"] == 2
+        assert answers == len(judge.asked) - 1 > 0
+        assert found["moderation_seconds_count"] == 0
+        assert client.post(TEXT, json={"prompt": "说坏话"}).status_code == 400
+        assert client.post(EMBED, json={"input": ["好", "坏话"]}).status_code == 400
+        after = counted(client)
+        assert after.pop("blocked_prompts_total") == 2
+        assert after == {n: v for n, v in found.items() if n != "blocked_prompts_total"}
+
+
+def test_metrics_say_nothing_of_what_is_not_there(client):
+    assert counted(client) == {}
+
+
 FAULTS = ["slow", "trickle", "garbage", "shape", "few", "500", "redirect"]
 
 

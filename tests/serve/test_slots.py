@@ -51,6 +51,16 @@ def test_a_step_may_start_at_any_slot(served):
     torch.testing.assert_close(head[0], alone(served, [5, 6, 7, 4]), atol=2e-5, rtol=1e-4)
 
 
+def test_a_slot_that_was_not_fed_yet_moves_too(served):
+    """Requests leave while another has just been let in, beyond what the cache has room for."""
+    pool = SlotPool(served.model)
+    pool.forward(0, [[5, 6, 7], [8, 9]], [0, 0])
+    pool.reorder([1, 2], 3)  # the first has left, the third holds nothing
+    found = pool.forward(0, [[4], [10, 11]], [2, 0])
+    torch.testing.assert_close(found[0], alone(served, [8, 9, 4]), atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(found[1], alone(served, [10, 11]), atol=2e-5, rtol=1e-4)
+
+
 def test_the_cache_grows_with_use(served):
     pool = SlotPool(served.model)
     assert pool.bytes() == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -13,13 +15,20 @@ from hanhua.core.progress import Silent
 from hanhua.model import checkpoint
 from hanhua.model.shapes import Shapes
 from hanhua.tokens.rows import PackedRows, Row, RowsWriter
+from hanhua.train.attention import enable
+from hanhua.train.blocks import prepare_blocks
 from hanhua.train.config import TrainConfig
 from hanhua.train.cost import memory
+from hanhua.train.cost.activations import kept_by_block
 from hanhua.train.cost.job import Job
 from hanhua.train.cost.memory import moments
 from hanhua.train.loop import train
 
 VOCAB, ROW = 2048, 256
+COMPILES = [
+    pytest.mark.slow, pytest.mark.filterwarnings("ignore:The .grad attribute"),
+    pytest.mark.skipif(not shutil.which("c++"), reason="no C++ compiler for torch.compile"),
+]  # fmt: skip
 
 
 def make_full_rows(path, n, vocab=VOCAB):
@@ -83,6 +92,57 @@ def test_predicted_is_counted(tmp_path, name):
     counted, predicted = compare(tmp_path, **CASES[name])
     assert predicted.total == pytest.approx(counted, rel=0.1), predicted
     assert predicted.total > 3e6
+
+
+def kept_by_a_block(model, tokens):
+    """Bytes of a token that a block's forward pass keeps, weights aside, each tensor once."""
+    ids = torch.arange(tokens)[None] % VOCAB
+    places = {"position_ids": torch.arange(tokens)[None], "document_lengths": [tokens]}
+    weights = {p.data_ptr() for p in model.parameters()}
+    block, found = model.model.layers[1], {}
+    forward = block.forward
+
+    def keep(x):
+        storage = x.untyped_storage()
+        if storage.data_ptr() not in weights:
+            found[storage.data_ptr()] = storage.nbytes()
+        return x
+
+    def watched(*args, **kwargs):
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+            return forward(*args, **kwargs)
+
+    model(ids, **places).logits.sum().backward()  # compiles, where that is asked for
+    block.forward = watched
+    model(ids, **places).logits.sum().backward()
+    return sum(found.values()) / tokens
+
+
+def prepared(compiled):
+    """A small model in bf16, as the loop makes one ready."""
+    model = make_llama(
+        vocab_size=VOCAB, hidden_size=96, intermediate_size=256, max_position_embeddings=ROW
+    )
+    model = model.to(torch.bfloat16)
+    enable(model)
+    prepare_blocks(model, Machine(device="cpu", compile=compiled))
+    return model.train()
+
+
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=COMPILES)])
+def test_a_block_keeps_what_is_counted(compiled):
+    """Byte by byte; a compiled one, where our passes stand aside, keeps no more."""
+    from test_cost_flops import shapes_of
+
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    model = prepared(compiled)
+    job = Job(shapes=shapes_of(model), section=TrainConfig(), precision="bf16", row_tokens=ROW,
+              compiled=compiled)  # fmt: skip
+    shared = 2 * 2 * job.shapes.head_dim  # cosines and sines, which all blocks keep together
+    assert kept_by_a_block(model, ROW) == kept_by_block(job, "all") + shared
+    if compiled:
+        assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
 
 
 def test_saving_holds_the_model_twice(tmp_path):

@@ -140,22 +140,27 @@ def test_four_bits_are_for_one_gpu():
     kv_heads=st.sampled_from([2, 8]), vocab=st.integers(1000, 200_000), tied=st.booleans(),
     devices=st.sampled_from([1, 2, 8]), micro=st.sampled_from([2048, 8192]),
     lora=st.sampled_from([None, LoraConfig(), LoraConfig(embeddings=True)]),
+    compiled=st.booleans(),
 )  # fmt: skip
 @settings(max_examples=60, deadline=None)
-def test_whatever_is_proposed_fits(hidden, layers, kv_heads, vocab, tied, devices, micro, lora):
+def test_whatever_is_proposed_fits(
+    hidden, layers, kv_heads, vocab, tied, devices, micro, lora, compiled
+):
     shapes = Shapes(
         hidden_size=hidden, layers=layers, heads=8, kv_heads=kv_heads, head_dim=hidden // 8,
         intermediate_size=3 * hidden, vocab_size=vocab, tied=tied,
     )  # fmt: skip
     job = Job(
         shapes=shapes, section=TrainConfig(batch_tokens=2**20, lora=lora), precision="bf16",
-        row_tokens=2048, micro_batch_tokens=micro, devices=devices, cuda=True,
+        row_tokens=2048, micro_batch_tokens=micro, devices=devices, cuda=True, compiled=compiled,
     )  # fmt: skip
     card = TABLE["a100-40gb"]
     for proposal in propose(job, card, "pretrain"):
         assert fits(proposal.job, card)
         assert proposal.settings
         assert proposal.job.micro_batch_tokens <= micro
+        assert not (compiled and proposal.job.again == "selective")  # training refuses that
+    assert peak(replace(job, compiled=True)).total <= peak(replace(job, compiled=False)).total
     wider = replace(job, micro_batch_tokens=2 * micro)
     assert peak(job).total <= peak(wider).total
     if devices * 2 <= job.rows_a_step:

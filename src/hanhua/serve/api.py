@@ -62,7 +62,7 @@ def create_app(models: Models, policy: Policy | None = None) -> FastAPI:
     add_tokenize(app, models)
     if policy.compat:
         compat.add_old_endpoints(app, models.main, policy)
-    _add_health(app, models, traffic, accounts)
+    _add_health(app, models, traffic, policy, accounts)
     _add_page(app)
     return app
 
@@ -120,7 +120,7 @@ def _add_models(app: FastAPI, models: Models) -> None:
 
 
 def _add_health(
-    app: FastAPI, models: Models, traffic: Traffic, accounts: tuple[Account, ...]
+    app: FastAPI, models: Models, traffic: Traffic, policy: Policy, accounts: tuple[Account, ...]
 ) -> None:
     @app.get("/health")
     async def health() -> dict[str, str]:
@@ -137,7 +137,7 @@ def _add_health(
     @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Counts for Prometheus."""
-        text = exposition(models, traffic, accounts)
+        text = exposition(models, traffic, policy, accounts)
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -88,6 +88,7 @@ def raw_prompts(
 
 def _check_words(policy: Policy, text: str, param: str) -> None:
     if policy.block and policy.block.find(text) is not None:
+        policy.block.refusals.add()
         raise ApiError(
             400, "The prompt holds a word that this server does not take.",
             param=param, code="content_filter",
@@ -95,7 +96,7 @@ def _check_words(policy: Policy, text: str, param: str) -> None:
 
 
 def _check_flags(policy: Policy, texts: Sequence[str], param: str) -> None:
-    if policy.moderation and policy.moderation.flags(texts):
+    if policy.moderation and policy.moderation.flags("prompt", texts):
         raise ApiError(
             400, "The prompt was flagged by this server's moderation.",
             param=param, code="content_filter",

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 from hanhua.core.errors import ServeError
+from hanhua.serve.watcher import Watcher
 
 _LAST_LINES, _LAST_CHARS = 12, 330
 _STOP_SECONDS = 30.0
@@ -99,6 +100,7 @@ class _Engine:
         self.told_to_stop = False
         self._process: subprocess.Popen[str] | None = None
         self._lines: deque[str] = deque(maxlen=_LAST_LINES)
+        self._watcher: Watcher | None = None
         self._reader: threading.Thread | None = None
         self._killer: threading.Timer | None = None
 
@@ -119,6 +121,7 @@ class _Engine:
                 f"{self.command.title} cannot be started.", where=self.command.argv[0],
                 found=error.strerror or error, fix="check --engine-command",
             ) from error  # fmt: skip
+        self._watcher = Watcher(self._process.pid)
         self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
         self._reader.start()
         if self.told_to_stop:  # between two lives of it
@@ -210,6 +213,8 @@ class _Engine:
             return
         self._kill_all()
         self._process.wait()
+        if self._watcher:
+            self._watcher.close()
         if self._reader:
             self._reader.join(5)
         if self._process.stdout:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -64,6 +65,10 @@ class Guard:
                 self.traffic.count(scope["path"], message["status"])
                 message["headers"] = [*message.get("headers", ()), *_HEADERS]
             await send(message)
+            if message.get("more_body"):
+                # Sending waits for nothing. Without a turn of the event loop it doesn't learn that
+                # the client has gone: pieces in waiting are written, and asyncio logs each of them.
+                await asyncio.sleep(0)
 
         try:
             self._check(scope)
@@ -93,6 +98,13 @@ class Guard:
         scope[ACCOUNT] = matches[0]
         if posts:
             matches[0].admit()
+
+
+def charge(scope: Scope, tokens: int) -> None:
+    """Take tokens from the minute of the key that asked, if keys are asked for."""
+    account: Account | None = scope.get(ACCOUNT)
+    if account:
+        account.charge(tokens)
 
 
 def _digest(key: bytes) -> bytes:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from hanhua.serve.engine import Engine
 from hanhua.serve.keys import Account
 from hanhua.serve.models import Models
+from hanhua.serve.policy import Policy
 
 ROUTES = frozenset({"/", "/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/embeddings",
                     "/tokenize", "/generate", "/chat", "/health", "/ready",
@@ -29,9 +30,12 @@ class Traffic:
         self.answers[path if path in ROUTES else "other", status] += 1
 
 
-def exposition(models: Models, traffic: Traffic, accounts: Sequence[Account] = ()) -> str:
+def exposition(
+    models: Models, traffic: Traffic, policy: Policy, accounts: Sequence[Account] = ()
+) -> str:
     """All series as text; those of models have the label ``model`` where there are several."""
-    return "\n".join([*_answers(traffic), *_by_model(models), *_by_key(accounts)]) + "\n"
+    lines = [*_answers(traffic), *_by_model(models), *_by_key(accounts), *_by_judge(policy)]
+    return "\n".join(lines) + "\n"
 
 
 def _answers(traffic: Traffic) -> Iterator[str]:
@@ -94,6 +98,26 @@ def _by_key(accounts: Sequence[Account]) -> Iterator[str]:
         for account in accounts:
             value = getattr(account, what)
             yield f'hanhua_key_{what}_total{{key="{account.key.name}"}} {value}'
+
+
+def _by_judge(policy: Policy) -> Iterator[str]:
+    """What word list and judge found, where there is one."""
+    if policy.block:
+        name = "hanhua_blocked_prompts_total"
+        yield from _head(name, "counter", "Prompts that the word list refused.")
+        yield f"{name} {policy.block.refusals.count}"
+    if policy.moderation:
+        tally = policy.moderation.tally
+        name = "hanhua_moderated_texts_total"
+        yield from _head(name, "counter", "Texts given to the judge, by what came of it.")
+        for of in ("prompt", "answer"):
+            for result in ("passed", "flagged", "unjudged"):
+                labels = f'of="{of}",result="{result}"'
+                yield f"{name}{{{labels}}} {tally.texts[of, result]}"
+        name = "hanhua_moderation_seconds"
+        yield from _head(name, "summary", "From asking the judge to its judgement.")
+        yield f"{name}_sum {tally.seconds:.6f}"
+        yield f"{name}_count {tally.judgements}"
 
 
 def _head(name: str, kind: str, help_: str) -> Iterator[str]:

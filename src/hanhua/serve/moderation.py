@@ -27,6 +27,7 @@ from hanhua.serve.errors import ApiError
 from hanhua.serve.job import Event
 from hanhua.serve.logprobs import TokenChance
 from hanhua.serve.run import is_loopback
+from hanhua.serve.tally import Of, Tally
 
 logger = logging.getLogger("hanhua.serve")
 
@@ -66,6 +67,7 @@ class Moderation:
         self, url: str, *, key: str | None = None, open_: bool = False, seconds: float = SECONDS
     ) -> None:
         self.url, self.open, self.seconds = url, open_, seconds
+        self.tally = Tally()
         self._key = key
         handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
         # a proxy of the environment has no business on this machine itself
@@ -89,32 +91,44 @@ class Moderation:
             + (" (warning: text and key travel unencrypted)" if plain else "")
         )
 
-    def flags(self, texts: Sequence[str]) -> bool:
+    def flags(self, of: Of, texts: Sequence[str]) -> bool:
         """Whether any of the texts is flagged.
+
+        Args:
+            of: what they are; they are counted under it.
+            texts: each judged for itself; blank ones are not.
 
         Raises:
             ApiError: 503 when there is no judgement and what isn't judged is refused.
         """
-        future = self._asked(texts)
+        said, begun = _said(texts), time.monotonic()
+        if not said:
+            return False
+        future = self._pool.submit(self._ask, said)
         try:
-            return future.result(self.seconds)
+            return self._known(of, said, future.result(self.seconds), begun)
         except Exception as error:
-            return self._unknown(future, error)
+            return self._unknown(of, said, future, error)
 
-    async def flags_soon(self, texts: Sequence[str]) -> bool:
+    async def flags_soon(self, of: Of, texts: Sequence[str]) -> bool:
         """The same, for an event loop."""
-        future = self._asked(texts)
+        said, begun = _said(texts), time.monotonic()
+        if not said:
+            return False
+        future = self._pool.submit(self._ask, said)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), self.seconds)
+            flagged = await asyncio.wait_for(asyncio.wrap_future(future), self.seconds)
+            return self._known(of, said, flagged, begun)
         except Exception as error:
-            return self._unknown(future, error)
+            return self._unknown(of, said, future, error)
 
-    def _asked(self, texts: Sequence[str]) -> Future[bool]:
-        said = [text for text in texts if text.strip()]
-        return self._pool.submit(self._ask, said)
+    def _known(self, of: Of, said: list[str], flagged: int, begun: float) -> bool:
+        self.tally.judged(of, len(said), flagged, time.monotonic() - begun)
+        return flagged > 0
 
-    def _unknown(self, future: Future[bool], error: Exception) -> bool:
+    def _unknown(self, of: Of, said: list[str], future: Future[int], error: Exception) -> bool:
         future.cancel()
+        self.tally.unjudged(of, len(said))
         logger.warning("no judgement by the moderation: %s", _reason(error))
         if self.open:
             return False
@@ -123,9 +137,8 @@ class Moderation:
             "try again later.", code="moderation_unavailable", headers={"Retry-After": "5"},
         ) from None  # fmt: skip
 
-    def _ask(self, texts: list[str]) -> bool:
-        if not texts:
-            return False
+    def _ask(self, texts: list[str]) -> int:
+        """How many of them are flagged."""
         headers = {"Content-Type": "application/json", "User-Agent": "hanhua"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
@@ -140,7 +153,7 @@ class Moderation:
         flags = [result["flagged"] for result in results]
         if len(flags) != len(texts) or any(type(flag) is not bool for flag in flags):
             raise ValueError("its answer is not one of /v1/moderations")
-        return any(flags)
+        return sum(flags)
 
     def _read(self, answer: Any) -> bytes:
         """The body, within its time and size: one that trickles would keep its thread."""
@@ -152,6 +165,10 @@ class Moderation:
             if time.monotonic() > until:
                 raise TimeoutError
         return data
+
+
+def _said(texts: Sequence[str]) -> list[str]:
+    return [text for text in texts if text.strip()]
 
 
 def _reason(error: Exception) -> str:
@@ -190,7 +207,7 @@ class Judge:
             return None
         text = self.said + self.held
         if self.held.strip() and await self.moderation.flags_soon(
-            [text[-CONTEXT_CHARS:] if self.in_pieces else text]
+            "answer", [text[-CONTEXT_CHARS:] if self.in_pieces else text]
         ):
             return Event("", event.tokens, "content_filter")
         found = Event(self.held, event.tokens, event.end, self.chances)

@@ -7,6 +7,7 @@ import asyncio
 import base64
 import sys
 from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
@@ -19,8 +20,7 @@ from hanhua.serve.body import documented, read, unless_left
 from hanhua.serve.engine import Engine, EngineClosed, QueueFull
 from hanhua.serve.errand import Errand, embed, score
 from hanhua.serve.errors import ApiError
-from hanhua.serve.guard import ACCOUNT
-from hanhua.serve.keys import Account
+from hanhua.serve.guard import ACCOUNT, charge
 from hanhua.serve.models import Models
 from hanhua.serve.policy import Policy
 from hanhua.serve.protocol import (
@@ -83,11 +83,9 @@ def add_embeddings(app: FastAPI, models: Models, policy: Policy) -> None:
                     400, f"A text has {len(ids)} tokens, more than this model's "
                     f"{served.context_tokens}.", param="input", code="context_length_exceeded",
                 )  # fmt: skip
-        found: list[list[float]] = await run_errand(engine, policy, request, embed(texts))
         tokens = sum(map(len, texts))
-        account: Account | None = request.scope.get(ACCOUNT)
-        if account:
-            account.charge(tokens)
+        found: list[list[float]] = await run_errand(engine, policy, request, embed(texts), tokens)
+        charge(request.scope, tokens)
         packed = asked.encoding_format == "base64"
         data = [
             {"object": "embedding", "index": i, "embedding": _packed(e) if packed else e}
@@ -105,8 +103,18 @@ def _packed(numbers: Sequence[float]) -> str:
     return base64.b64encode(data.tobytes()).decode("ascii")
 
 
-async def run_errand(engine: Engine, policy: Policy, request: Request, errand: Errand) -> Any:
+async def run_errand(
+    engine: Engine, policy: Policy, request: Request, errand: Errand, tokens: int
+) -> Any:
     """The result of an errand, given up when the client leaves or its time is over.
+
+    Args:
+        engine: runs it.
+        policy: says how long it may take.
+        request: whose errand.
+        errand: what to do.
+        tokens: that it reads. Who leaves before its end has used them all the same; of one that
+            ends well the caller takes account.
 
     Raises:
         ApiError: 429, 500 or 503.
@@ -117,6 +125,14 @@ async def run_errand(engine: Engine, policy: Policy, request: Request, errand: E
         raise full(engine) from None
     except EngineClosed:
         raise stopping() from None
+    try:
+        return await _result(engine, policy, request, future)
+    except BaseException:
+        charge(request.scope, tokens)
+        raise
+
+
+async def _result(engine: Engine, policy: Policy, request: Request, future: Future[Any]) -> Any:
     wrapped = asyncio.wrap_future(future)
     try:
         async with asyncio.timeout(policy.max_seconds or None):
@@ -142,7 +158,9 @@ async def _echoes(
     texts = [g if isinstance(g, str) else served.text_of(g) for g in given]
     chances: list[Any] = [()] * len(texts)
     if top is not None:
-        chances = await run_errand(engine, policy, request, score(prompts, top))
+        chances = await run_errand(
+            engine, policy, request, score(prompts, top), sum(map(len, prompts))
+        )
     echoes = [Echo(text, tuple(found)) for text, found in zip(texts, chances, strict=True)]
     return [echo for echo in echoes for _ in range(asked.n or 1)]
 

@@ -88,6 +88,9 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers is untyp
     def reorder(self, targets: list[int], sources: list[int], length: int) -> None:
         """Let some slots take the content of others, all at once."""
         if self.is_initialized:
+            # what was let in and not fed yet may lie beyond the tensors, and has nothing to move
+            there = [i for i, source in enumerate(sources) if source < len(self.keys)]
+            targets, sources = [targets[i] for i in there], [sources[i] for i in there]
             self.keys[targets, :, :length] = self.keys[sources, :, :length]
             self.values[targets, :, :length] = self.values[sources, :, :length]
 

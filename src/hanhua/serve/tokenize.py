@@ -18,6 +18,7 @@ from hanhua.model.stream import TokenBytes
 from hanhua.serve.body import documented, read
 from hanhua.serve.encoder import Encoder, readable
 from hanhua.serve.errors import ApiError
+from hanhua.serve.guard import charge
 from hanhua.serve.models import Models
 from hanhua.serve.protocol import Message
 
@@ -61,6 +62,7 @@ def add_tokenize(app: FastAPI, models: Models) -> None:
         _check(asked)
         encoder, token_bytes, longest = _tokenizer(models, asked)
         ids = await run_in_threadpool(_encode, encoder, asked)
+        charge(request.scope, len(ids))
         strings = None
         if asked.return_token_strs:
             strings = await run_in_threadpool(readable, token_bytes, ids)

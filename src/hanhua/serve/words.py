@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hanhua.core.errors import ServeError
+from hanhua.serve.tally import Refusals
 
 MAX_WORD_CHARS = 100
 
@@ -32,6 +33,7 @@ class BlockWords:
     """
 
     def __init__(self, words: Iterable[str]) -> None:
+        self.refusals = Refusals()
         self.words = frozenset("".join(map(_fold, word)) for word in words)
         self.lengths = sorted({len(word) for word in self.words}, reverse=True)
         self.begun = {word[:size] for word in self.words for size in range(1, len(word))}

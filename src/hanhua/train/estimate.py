@@ -75,7 +75,7 @@ def job_of(
         shapes=shapes, section=config, precision=_precision(config, device),
         row_tokens=int(facts.get("seq_len_tokens") or 512),
         micro_batch_tokens=machine.micro_tokens(device.cuda), devices=machine.devices,
-        again=machine.activation_checkpointing, cuda=device.cuda,
+        again=machine.activation_checkpointing, compiled=machine.compile, cuda=device.cuda,
         document_tokens=facts.get("document_tokens"), target_share=target_share,
     )  # fmt: skip
 

@@ -4,7 +4,10 @@ Read off transformers' modules (LLaMA, eager): every tensor that a gradient form
 counted once where several do. A norm computes in fp32, so it keeps its input so; attention keeps
 queries, keys and values and computes the scores again (``train/causal.py``, flash on GPUs); the
 MLP's gate keeps its input, its output and what it multiplies. Fused (``model/kernels.py``) a norm
-keeps its input as it is, and a gate no output.
+keeps its input as it is, and a gate no output. A block under torch.compile keeps the same: the
+compiler (``torch._functorch.partitioners``) keeps inputs of products and sums over a row, and makes
+what is pointwise again inside the backward pass's kernels. So of a norm stay its input and one
+fp32 number a token, of a gate what it multiplies.
 """
 
 from __future__ import annotations
@@ -17,9 +20,9 @@ def kept_by_block(job: Job, phase: TrainKind) -> int:
     return _norms(job, phase) + _attention(job, phase) + _mlp(job, phase) + _adapters(job, phase)
 
 
-def kept_by_norm(job: Job, phase: TrainKind) -> int:
-    """Bytes of a token that a norm keeps. Its output is counted with the layer that reads it."""
-    return _kept_of_normed(job, phase, job.shapes.hidden_size)
+def kept_by_last_norm(job: Job, phase: TrainKind) -> int:
+    """Bytes of a token that the norm behind the blocks keeps; its output is the head's."""
+    return _kept_of_normed(job, phase, job.shapes.hidden_size, job.native)
 
 
 def kept_for_again(job: Job, phase: TrainKind) -> int:
@@ -46,23 +49,27 @@ def made_again(job: Job, phase: TrainKind) -> int:
     return found
 
 
-def _kept_of_normed(job: Job, phase: TrainKind, numbers: int) -> int:
-    """Of so many numbers: the input in fp32, and scaled if the weight learns; fused: the input."""
-    if job.fused:
+def _kept_of_normed(job: Job, phase: TrainKind, numbers: int, fused: bool) -> int:
+    """Of so many numbers: the input in fp32, and scaled if the weight learns; fused: the input.
+
+    And one fp32 number by which the row is scaled.
+    """
+    if fused:
         return numbers * job.width + 4
     learns = phase == "all" and job.section.lora is None
-    return numbers * (4 + (job.width if learns else 0))
+    return numbers * (4 + (job.width if learns else 0)) + 4
 
 
 def _norms(job: Job, phase: TrainKind) -> int:
     shapes, width = job.shapes, job.width
-    found = 2 * kept_by_norm(job, phase)
+    found = 2 * _kept_of_normed(job, phase, shapes.hidden_size, job.fused)
     readers = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
     for names in readers:
         if any(job.has_gradient(name, phase) for name in names if name in shapes.linears):
             found += width * shapes.hidden_size
     if shapes.qk_norm:
-        found += _kept_of_normed(job, phase, shapes.attention_width + shapes.kv_width)
+        numbers = shapes.attention_width + shapes.kv_width
+        found += _kept_of_normed(job, phase, numbers, job.fused)
     return found
 
 

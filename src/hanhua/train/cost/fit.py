@@ -117,6 +117,8 @@ def _candidates(job: Job) -> Iterator[Job]:
     yield job
     order: tuple[Again, ...] = ("none", "selective", "full")
     ways = order[order.index(job.again) :]
+    if job.compiled:  # a compiled block can't be computed again in part (train/blocks.py)
+        ways = tuple(way for way in ways if way != "selective")
     sizes = [job.micro_batch_tokens]
     while sizes[-1] // 2 >= job.row_tokens:
         sizes.append(sizes[-1] // 2)

@@ -29,6 +29,7 @@ class Job:
         micro_batch_tokens: ``machine.micro_batch_tokens``.
         devices: processes, one device each.
         again: ``machine.activation_checkpointing``.
+        compiled: ``machine.compile``.
         cuda: whether a device is a GPU.
         document_tokens: length of a document as attention meets it, sum of squares by sum.
         target_share: predicted part of the tokens.
@@ -41,6 +42,7 @@ class Job:
     micro_batch_tokens: int = 8192
     devices: int = 1
     again: Again = "none"
+    compiled: bool = False
     cuda: bool = False
     document_tokens: float | None = None
     target_share: float = 1.0
@@ -51,9 +53,17 @@ class Job:
         return 2 if self.precision == "bf16" else 4
 
     @property
-    def fused(self) -> bool:
-        """Whether norms and gates are computed in one pass (of LLaMA-like families, on a CPU)."""
+    def native(self) -> bool:
+        """Whether norms and gates are passes of ``model/native`` (LLaMA-like families, on a CPU).
+
+        Inside a compiled block they are the compiler's.
+        """
         return NATIVE is not None and not self.cuda and self.shapes.gated
+
+    @property
+    def fused(self) -> bool:
+        """Whether a block computes norms and gates in one pass each, the compiler's or ours."""
+        return self.compiled or self.native
 
     @property
     def sharded(self) -> bool:

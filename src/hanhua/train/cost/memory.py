@@ -23,7 +23,7 @@ from math import ceil
 
 from hanhua.train.cost.activations import (
     kept_by_block,
-    kept_by_norm,
+    kept_by_last_norm,
     kept_for_again,
     made_again,
 )
@@ -202,7 +202,7 @@ def _kept(job: Job, phase: TrainKind, layers: int, last_norm: bool = False) -> i
     block = kept_by_block(job, phase) if job.again == "none" else kept_for_again(job, phase)
     found = layers * block + 2 * width * shapes.head_dim
     if last_norm:
-        found += kept_by_norm(job, phase) + width * shapes.hidden_size
+        found += kept_by_last_norm(job, phase) + width * shapes.hidden_size
     return job.tokens * found
 
 
