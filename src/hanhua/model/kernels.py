@@ -115,6 +115,50 @@ def place(states: Tensor, kept: Tensor, at: Tensor) -> None:
     )  # fmt: skip
 
 
+def can_attend(q: Tensor, keys: Tensor, values: Tensor) -> bool:
+    """Whether :func:`attend` takes these: fp32, widths of whole sixteens, kept alike."""
+    return (
+        can_run(q, keys, values)
+        and q.dtype == torch.float32
+        and q.shape[-1] == keys.shape[-1]
+        and q.shape[-1] % 16 == 0
+        and keys.shape == values.shape
+        and keys.stride() == values.stride()
+        and keys.stride(2) == keys.shape[-1]
+        and q.shape[1] % keys.shape[1] == 0
+    )
+
+
+def attend(
+    q: Tensor, keys: Tensor, values: Tensor, rows: Tensor, last: Tensor, scale: float
+) -> Tensor:
+    """Attention of single tokens, each over the keys of its own row up to its own last place.
+
+    Nothing beyond that place is read, so what a token gets does not depend on other rows.
+
+    Args:
+        q: ``[N, H, E]`` fp32, which :func:`can_attend`.
+        keys: ``[R, G, L, E]``, of which tokens lie one behind the other; H is a multiple of G.
+        values: as the keys, in shape and strides.
+        rows: N int64, contiguous, under R.
+        last: N int64, contiguous, under L.
+        scale: what products of queries and keys are multiplied by.
+
+    Returns:
+        ``[N, H, E]``, contiguous.
+    """
+    tokens, heads, width = q.shape
+    if q.stride(2) != 1:
+        q = q.contiguous()
+    out = q.new_empty(tokens, heads, width)
+    NATIVE.attend(
+        q.data_ptr(), keys.data_ptr(), values.data_ptr(), rows.data_ptr(), last.data_ptr(),
+        out.data_ptr(), tokens, heads, heads // keys.shape[1], width, q.stride(0), q.stride(1),
+        keys.stride(0), keys.stride(1), keys.shape[2], scale, torch.get_num_threads(),
+    )  # fmt: skip
+    return out
+
+
 def _half(x: Tensor) -> bool:
     return x.dtype == torch.bfloat16
 

@@ -21,6 +21,7 @@ from hanhua.model.fuse import fuse
 from hanhua.model.generate import stop_ids
 from hanhua.model.load import load_tokenizer
 from hanhua.model.stream import TokenBytes, decode
+from hanhua.serve.attention import attend_by_row
 from hanhua.serve.encoder import Encoder
 from hanhua.serve.few_rows import cut_large_weights
 from hanhua.serve.weights import load_weights
@@ -155,6 +156,7 @@ def load_served(
     if device == "cpu":
         cut_large_weights(model)
         fuse(model)
+        attend_by_row()
     context_tokens = _context_tokens(model.config, folder)
     notice = give_template(model.config, tokenizer)
     defaults = model.generation_config
