@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from hanhua.serve.few_rows import FewRowsLinear, cut_large_weights
+from hanhua.serve.few_rows import FewRowsLinear, serve_few_rows
 
 
 class Products(TorchFunctionMode):
@@ -30,7 +30,7 @@ def test_blocks_give_what_the_whole_gives(bias, shape):
     whole = torch.nn.Linear(300, 7001, bias=bias)
     cut = copy.deepcopy(whole)
     weight = cut.weight
-    assert cut_large_weights(torch.nn.Sequential(cut)) == 1
+    assert serve_few_rows(torch.nn.Sequential(cut)) == 1
     assert cut.weight is weight  # a tied embedding stays tied
     input = torch.randn(*shape, 300)
     with torch.inference_mode(), Products() as products:
@@ -43,7 +43,7 @@ def test_blocks_give_what_the_whole_gives(bias, shape):
 def test_gradients_are_taken_as_before():
     torch.manual_seed(3)
     cut = torch.nn.Linear(300, 7001)
-    cut_large_weights(torch.nn.Sequential(cut))
+    serve_few_rows(torch.nn.Sequential(cut))
     cut(torch.randn(5, 300)).sum().backward()
     assert cut.weight.grad is not None
     assert cut.weight.grad.abs().sum() > 0
@@ -54,7 +54,7 @@ def test_small_layers_and_other_types_are_left_alone():
         pass
 
     layers = [torch.nn.Linear(64, 64), Own(1024, 4096), torch.nn.Linear(1024, 4096).bfloat16()]
-    assert cut_large_weights(torch.nn.Sequential(*layers)) == 0
+    assert serve_few_rows(torch.nn.Sequential(*layers)) == 0
     large = torch.nn.Linear(1024, 4096)
-    assert cut_large_weights(torch.nn.Sequential(*layers, large)) == 1
+    assert serve_few_rows(torch.nn.Sequential(*layers, large)) == 1
     assert [type(layer) is FewRowsLinear for layer in [*layers, large]] == [0, 0, 0, 1]

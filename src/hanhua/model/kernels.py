@@ -159,6 +159,29 @@ def attend(
     return out
 
 
+_PART_BYTES = 2**18
+"""Of a weight, from which a further thread is worth being woken."""
+
+
+def few_rows(x: Tensor, weight: Tensor) -> Tensor | None:
+    """``x @ weight.T`` with the weight read once; None where that is not for us.
+
+    A row's result does not depend on how many rows there are. No gradients.
+
+    Args:
+        x: ``[N, K]``, K a multiple of 16, both fp32 and N some ten or less to be worth it.
+        weight: ``[M, K]``.
+    """
+    if not can_run(x, weight) or x.dtype != torch.float32 or not weight.is_contiguous():
+        return None
+    (n, k), m = x.shape, len(weight)
+    x = x.contiguous()
+    out = x.new_empty(n, m)
+    threads = max(1, min(torch.get_num_threads(), 4 * m * k // _PART_BYTES))
+    done = NATIVE.meet(x.data_ptr(), weight.data_ptr(), out.data_ptr(), n, k, m, threads)
+    return out if done else None
+
+
 def _half(x: Tensor) -> bool:
     return x.dtype == torch.bfloat16
 

@@ -30,6 +30,9 @@ static PyMethodDef methods[] = {
      "to_head, most, scale, threads): attention of fp32 tokens [tokens, heads, e] over keys and "
      "values [rows, heads / shared, places, e], each over its own row up to its own last place, "
      "under most; e a multiple of 16; strides in numbers."},
+    {"meet", meet, METH_VARARGS,
+     "meet(x, w, out, n, k, m, threads) -> whether it was done: products of fp32 rows [n, k] with "
+     "a weight [m, k], by processors with AVX-512; k a multiple of 16."},
     {"use", use, METH_VARARGS,
      "use(most) -> which code is used from now on, for tests: 0 any processor's, 1 that for AVX2, 2 "
      "that for AVX-512, the latest that is not above most and that the processor has."},

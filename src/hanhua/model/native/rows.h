@@ -52,9 +52,15 @@ struct attend {
     float scale;
 };
 
+struct meet {
+    const float *x, *w; /* [n, k] and [m, k] */
+    float *out;         /* [n, m] */
+    int64_t n, k, m;
+};
+
 /* What is done with rows, for fp32 and for bf16; attention for fp32 alone. */
 struct rows {
-    work norm[2], norm_back[2], gate[2], gate_back[2], rotate[2], surprise[2], attend;
+    work norm[2], norm_back[2], gate[2], gate_back[2], rotate[2], surprise[2], attend, meet;
 };
 
 extern const struct rows rows_any, rows_older, rows_newer;

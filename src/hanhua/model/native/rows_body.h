@@ -260,6 +260,71 @@ static void attend_full(const void *given, int part, int64_t from, int64_t to)
     }
 }
 
+#ifdef MEET
+/* W rows of a weight times N rows: all W * N sums stay in registers. The weight is read once, and
+   asked for AHEAD of its turn, as it comes from far. */
+#define W 3
+#define AHEAD 2048 /* numbers */
+
+INLINE void meet_block(const struct meet *job, const float *w, const float *x, float *out,
+                       const int rows, const int n)
+{
+    lanes sums[W][8];
+    for (int r = 0; r < rows; r++)
+        for (int i = 0; i < n; i++)
+            sums[r][i] = (lanes){0};
+    int64_t k = job->k;
+    for (int64_t at = 0; at < k; at += LANES) {
+        lanes own[W];
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; r++) {
+            own[r] = load(w + r * k + at);
+            __builtin_prefetch(w + r * k + at + AHEAD);
+        }
+#pragma GCC unroll 8
+        for (int i = 0; i < n; i++) {
+            lanes other = load(x + i * k + at);
+#pragma GCC unroll 4
+            for (int r = 0; r < rows; r++)
+                sums[r][i] += own[r] * other;
+        }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < n; i++)
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; r++)
+            out[i * job->m + r] = total_of(sums[r][i]);
+}
+
+INLINE void meet_rows(const struct meet *job, int64_t o, const int rows)
+{
+    const float *w = job->w + o * job->k, *x = job->x;
+    int64_t n = job->n, k = job->k, m = job->m;
+    float *out = job->out + o;
+    for (; n >= 8; n -= 8, x += 8 * k, out += 8 * m)
+        meet_block(job, w, x, out, rows, 8);
+    switch (n) {
+    case 7: meet_block(job, w, x, out, rows, 7); break;
+    case 6: meet_block(job, w, x, out, rows, 6); break;
+    case 5: meet_block(job, w, x, out, rows, 5); break;
+    case 4: meet_block(job, w, x, out, rows, 4); break;
+    case 3: meet_block(job, w, x, out, rows, 3); break;
+    case 2: meet_block(job, w, x, out, rows, 2); break;
+    case 1: meet_block(job, w, x, out, rows, 1); break;
+    }
+}
+
+static void meet_full(const void *given, int part, int64_t from, int64_t to)
+{
+    const struct meet *job = given;
+    (void)part;
+    for (; from + W <= to; from += W)
+        meet_rows(job, from, W);
+    for (; from < to; from++)
+        meet_rows(job, from, 1);
+}
+#endif
+
 static void norm_full(const void *job, int part, int64_t from, int64_t to)
 {
     (void)part;
@@ -336,4 +401,7 @@ const struct rows TABLE = {
     .rotate = {rotate_full, rotate_half},
     .surprise = {surprise_full, surprise_half},
     .attend = attend_full,
+#ifdef MEET
+    .meet = meet_full,
+#endif
 };
