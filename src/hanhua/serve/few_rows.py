@@ -1,14 +1,14 @@
 """A few rows times a weight on a CPU, as a step shared by a few requests needs them.
 
-Up to 16 rows in float32 meet a weight in code of our own where the processor has AVX-512: the weight
-is read once, and a row's numbers are the same bits whoever stands beside it. MKL reads a
-weight that no cache holds again and again for 3 to 12 rows. Without AVX-512 large weights are cut
-into blocks that fit a cache; the numbers are the same.
+Up to 16 rows in float32 meet a weight in code of our own where the processor has AVX-512: the
+weight is read once, and a row's numbers are the same bits whoever stands beside it. MKL reads a
+weight that no cache holds again and again for 3 to 12 rows. Without AVX-512 large weights are
+cut into blocks that fit a cache; the numbers are the same.
 
-Measured on one hyper-thread of a busy Intel Xeon with AVX-512, PyTorch 2.13, microseconds of CPU time,
-medians of 15, by MKL, by MKL in blocks of 1 MiB, by our own code: 5,632 x 2,048 with 1 row 2,491, 2,767,
-2,476; with 4 rows 5,391, 4,010, 3,131; with 8 rows 8,163, 4,874, 3,639; with 16 rows 9,064, 9,109, 6,530;
-768 x 768 with 8 rows 197, 180, 100.
+Measured on one thread of a busy Intel Xeon with AVX-512, PyTorch 2.13, ms of CPU time, medians
+of 15: by MKL, by MKL in blocks of 1 MiB, by our own code. 5,632 x 2,048 with 1 row 2.5, 2.8, 2.5,
+with 4 rows 5.4, 4.0, 3.1, with 8 rows 8.2, 4.9, 3.6, with 16 rows 9.1, 9.1, 6.5; 768 x 768 with
+8 rows .20, .18, .10; 64 x 64 with 8 rows .003, .012, .005.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ MOST = 16
 """Rows up to which our own code pays."""
 FEW = range(3, 13)
 """Rows that blocks pay for."""
-SMALL = 128 * 128
-"""Numbers of a weight below which calling our code takes longer than it saves."""
 LARGE_BYTES = 8 * 2**20
 """Weights from this size on are cut."""
 _BLOCK_BYTES = 2**20
@@ -74,7 +72,7 @@ def serve_few_rows(model: torch.nn.Module) -> int:
     found = [
         module for module in model.modules()
         if type(module) is torch.nn.Linear and type(module.weight) is torch.nn.Parameter
-        and module.weight.dtype == torch.float32 and module.weight.numel() >= SMALL
+        and module.weight.dtype == torch.float32
     ]  # fmt: skip
     for module in found:
         module.__class__ = FewRowsLinear
