@@ -31,11 +31,9 @@ def attend_by_row() -> None:
         attention_mask: torch.Tensor | None, dropout: float = 0.0, scaling: float | None = None,
         **more: Any,
     ) -> tuple[torch.Tensor, None]:  # fmt: skip
-        step = getattr(key, STEP, None)
-        plain = (
-            step is not None and not dropout and all(more.get(name) is None for name in _SHAPING)
-        )
-        if plain and step.masks(attention_mask) and can_attend(query, key, value):
+        step: Any = getattr(key, STEP, None)
+        plain = not dropout and all(more.get(name) is None for name in _SHAPING)
+        if step and plain and step.masks(attention_mask) and can_attend(query, key, value):
             scale = query.shape[-1] ** -0.5 if scaling is None else scaling
             found = attend(query[:, :, 0], key, value, step.order_B, step.positions_BT, scale)
             return found[:, None], None
