@@ -5,8 +5,11 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 
-NUMBERS = ["-ffp-contract=fast", "-fopenmp-simd", "-fno-trapping-math", "-fno-math-errno"]
-"""What compilers may do to sums of numbers: nothing here asks for traps or errno."""
+NUMBERS = [
+    "-ffp-contract=fast", "-fopenmp-simd", "-fno-trapping-math", "-fno-math-errno", "-Wno-psabi",
+]  # fmt: skip
+"""What compilers may do to sums of numbers: nothing here asks for traps or errno, nor hands vectors
+to other files."""
 
 
 def _part(package: str, *options: str) -> Extension:

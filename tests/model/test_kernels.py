@@ -7,7 +7,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hanhua.model.kernels import can_run, place, rms_norm, rotary, silu_gate, surprise_
+from hanhua.model.kernels import (
+    attend,
+    can_attend,
+    can_run,
+    few_rows,
+    place,
+    rms_norm,
+    rotary,
+    silu_gate,
+    surprise_,
+)
 from hanhua.model.native import NATIVE
 
 pytestmark = pytest.mark.skipif(NATIVE is None, reason="the compiled part was not built")
@@ -189,3 +199,72 @@ def test_states_are_placed_as_by_index(batch, heads, tokens, dtype, product, dat
     place(states, kept[1:, :, :7], at)
     assert torch.equal(kept, wanted)
     assert kept.any()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(0, 40), min_size=1, max_size=5), st.integers(1, 3), st.integers(1, 3),
+    st.sampled_from([16, 48, 64]), GENERATIONS, st.integers(1, 4), st.booleans(), st.data(),
+)  # fmt: skip
+def test_attention_is_over_each_rows_own_keys(
+    last, kept_heads, shared, width, generation, threads, product, data
+):
+    """Up to the last key and no further: what lies behind it is not a number."""
+    NATIVE.use(generation)
+    torch.set_num_threads(threads)
+    count, heads = len(last), kept_heads * shared
+    rows = data.draw(st.permutations(range(count)))
+    shape = count + 1, kept_heads, 41, width
+    keys, values = (
+        numbers(*shape, dtype=torch.float32),
+        numbers(*shape, dtype=torch.float32, seed=1),
+    )
+    keys, values = keys.detach()[1:], values.detach()[1:]
+    q = numbers(heads, count, width, dtype=torch.float32, seed=2, size=3).detach().transpose(0, 1)
+    q = q if product else q.contiguous()
+    wanted = []
+    for token, (row, end) in enumerate(zip(rows, last, strict=True)):
+        keys[row, :, end + 1 :] = values[row, :, end + 1 :] = torch.nan
+        own = [t[row, :, : end + 1].double().repeat_interleave(shared, 0) for t in (keys, values)]
+        scores = torch.einsum("he,hte->ht", q[token].double(), own[0]) * 0.3
+        wanted.append(torch.einsum("ht,hte->he", scores.softmax(-1), own[1]))
+    assert can_attend(q, keys, values)
+    found = attend(q, keys, values, torch.tensor(rows), torch.tensor(last), 0.3)
+    near(found, torch.stack(wanted), torch.float32)
+
+
+def test_attention_that_it_does_not_take():
+    q, kept = torch.ones(2, 6, 16), torch.ones(2, 3, 5, 16)
+    assert can_attend(q, kept, kept)
+    assert not can_attend(q.bfloat16(), kept.bfloat16(), kept.bfloat16())
+    assert not can_attend(q[:, :4], kept, kept)
+    assert not can_attend(q, kept, kept.transpose(1, 2).contiguous().transpose(1, 2))
+    assert not can_attend(q[..., :8], kept[..., :8], kept[..., :8])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 19), st.sampled_from([16, 48, 304]), st.integers(1, 50), st.integers(1, 4),
+    st.booleans(),
+)  # fmt: skip
+def test_few_rows_meet_a_weight(rows, width, out, threads, apart):
+    """As in float64, and to the bit what each row gets alone."""
+    if NATIVE.use(2) < 2:
+        pytest.skip("this processor has no AVX-512")
+    torch.set_num_threads(threads)
+    x = numbers(rows, 2 * width if apart else width, dtype=torch.float32).detach()[:, :width]
+    weight = numbers(out, width, dtype=torch.float32, seed=1).detach()
+    found = few_rows(x, weight)
+    wanted = x.double() @ weight.double().T
+    near(found / width**0.5, wanted / width**0.5, torch.float32)
+    for i in range(rows):
+        assert torch.equal(few_rows(x[i : i + 1], weight)[0], found[i])
+
+
+def test_few_rows_that_it_does_not_take():
+    x, weight = torch.ones(2, 32), torch.ones(5, 32)
+    assert few_rows(x[:, :24], weight[:, :24].contiguous()) is None
+    assert few_rows(x[:, :16], weight[:, ::2]) is None
+    assert few_rows(x.bfloat16(), weight.bfloat16()) is None
+    NATIVE.use(1)
+    assert few_rows(x, weight) is None

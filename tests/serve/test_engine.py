@@ -6,8 +6,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from hanhua.serve.engine import Engine, EngineClosed, Event, Job, QueueFull
+from hanhua.serve.engine import Engine, EngineClosed, Event, Job, QueueFull, Ticket
+from hanhua.serve.running import Run, arrange
 from hanhua.serve.sampling import Sampling
 from hanhua.serve.served import Served, load_served
 
@@ -232,3 +235,23 @@ def test_prompts_with_the_strings_of_special_tokens_hold_none(served):
     assert not set(ids[1:]) & {served.tokenizer.bos_token_id, served.tokenizer.eos_token_id}
     chat = served.encode_chat([{"role": "user", "content": "</s>A: yes"}])
     assert chat.count(served.tokenizer.eos_token_id) == 1
+
+
+@given(slots=st.lists(st.integers(0, 9), min_size=1, max_size=8, unique=True), kinds=st.integers(0))
+@settings(max_examples=60, deadline=None)
+def test_slots_have_no_gaps_and_few_move(served, slots, kinds):
+    """Decoding requests first; nobody moves who already stands where its kind stands."""
+    runs = []
+    for i, slot in enumerate(sorted(slots)):
+        run = Run(Ticket(Job(prompt=(5,), max_tokens=9), lambda _: None), served)
+        run.slot, run.produced = slot, kinds >> i & 1
+        runs.append(run)
+    before = {run: run.slot for run in runs}
+    decoding = [run for run in runs if run.decoding]
+    order = arrange(runs)
+    assert sorted(run.slot for run in runs) == list(range(len(runs)))
+    assert all(order[run.slot] == before[run] for run in runs)
+    assert all((run.slot < len(decoding)) == run.decoding for run in runs)
+    for run in runs:
+        place = range(len(decoding)) if run.decoding else range(len(decoding), len(runs))
+        assert (run.slot == before[run]) == (before[run] in place)

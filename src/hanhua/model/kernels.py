@@ -115,6 +115,73 @@ def place(states: Tensor, kept: Tensor, at: Tensor) -> None:
     )  # fmt: skip
 
 
+def can_attend(q: Tensor, keys: Tensor, values: Tensor) -> bool:
+    """Whether :func:`attend` takes these: fp32, widths of whole sixteens, kept alike."""
+    return (
+        can_run(q, keys, values)
+        and q.dtype == torch.float32
+        and q.shape[-1] == keys.shape[-1]
+        and q.shape[-1] % 16 == 0
+        and keys.shape == values.shape
+        and keys.stride() == values.stride()
+        and keys.stride(2) == keys.shape[-1]
+        and q.shape[1] % keys.shape[1] == 0
+    )
+
+
+def attend(
+    q: Tensor, keys: Tensor, values: Tensor, rows: Tensor, last: Tensor, scale: float
+) -> Tensor:
+    """Attention of single tokens, each over the keys of its own row up to its own last place.
+
+    Nothing beyond that place is read, so what a token gets does not depend on other rows.
+
+    Args:
+        q: ``[N, H, E]`` fp32, which :func:`can_attend`.
+        keys: ``[R, G, L, E]``, of which tokens lie one behind the other; H is a multiple of G.
+        values: as the keys, in shape and strides.
+        rows: N int64, contiguous, under R.
+        last: N int64, contiguous, under L.
+        scale: what products of queries and keys are multiplied by.
+
+    Returns:
+        ``[N, H, E]``, contiguous.
+    """
+    tokens, heads, width = q.shape
+    if q.stride(2) != 1:
+        q = q.contiguous()
+    out = q.new_empty(tokens, heads, width)
+    NATIVE.attend(
+        q.data_ptr(), keys.data_ptr(), values.data_ptr(), rows.data_ptr(), last.data_ptr(),
+        out.data_ptr(), tokens, heads, heads // keys.shape[1], width, q.stride(0), q.stride(1),
+        keys.stride(0), keys.stride(1), keys.shape[2], scale, torch.get_num_threads(),
+    )  # fmt: skip
+    return out
+
+
+_PART_BYTES = 2**18
+"""Of a weight, from which a further thread is worth being woken."""
+
+
+def few_rows(x: Tensor, weight: Tensor) -> Tensor | None:
+    """``x @ weight.T`` with the weight read once; None where that is not for us.
+
+    A row's result does not depend on how many rows there are. No gradients.
+
+    Args:
+        x: ``[N, K]``, K a multiple of 16, both fp32 and N some ten or less to be worth it.
+        weight: ``[M, K]``.
+    """
+    if not can_run(x, weight) or x.dtype != torch.float32 or not weight.is_contiguous():
+        return None
+    (n, k), m = x.shape, len(weight)
+    x = x.contiguous()
+    out = x.new_empty(n, m)
+    threads = max(1, min(torch.get_num_threads(), 4 * m * k // _PART_BYTES))
+    done = NATIVE.meet(x.data_ptr(), weight.data_ptr(), out.data_ptr(), n, k, m, threads)
+    return out if done else None
+
+
 def _half(x: Tensor) -> bool:
     return x.dtype == torch.bfloat16
 

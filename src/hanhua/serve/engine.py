@@ -21,7 +21,7 @@ import torch
 
 from hanhua.serve.errand import Errand, Errands
 from hanhua.serve.job import End, EngineClosed, Event, Job, QueueFull, Sink, Stats, Ticket
-from hanhua.serve.running import Run
+from hanhua.serve.running import Run, arrange
 from hanhua.serve.sampling import choose
 from hanhua.serve.served import Served
 from hanhua.serve.slots import SlotPool
@@ -230,14 +230,12 @@ class Engine:
             ticket.cancel()
 
     def _settle(self) -> None:
-        """Close the gaps of ended requests, decoding ones first: a step needs a run of slots."""
+        """Close the gaps of ended requests: a step needs a run of slots."""
         kept = [run for run in self._runs if run.end is None]
-        kept.sort(key=lambda run: not run.decoding)
-        order = [run.slot for run in kept]
-        self._pool.reorder(order, max((run.cached for run in kept), default=0))
-        for slot, run in enumerate(kept):
-            run.slot = slot
-        self._runs = kept
+        order = arrange(kept)
+        moved = (run.cached for run in kept if order[run.slot] != run.slot)
+        self._pool.reorder(order, max(moved, default=0))
+        self._runs = sorted(kept, key=lambda run: run.slot)
 
     def _end_all(self, end: End) -> None:
         for run in self._runs:

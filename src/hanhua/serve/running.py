@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import torch
 
@@ -143,3 +144,26 @@ class Run:
         shown = tuple(chance for start, chance in self._chances if start < end)
         self._chances = self._chances[len(shown) :]
         return shown
+
+
+def arrange(runs: Sequence[Run]) -> list[int]:
+    """Give requests the slots from 0 on, decoding ones first.
+
+    Who stands among those of its kind already stays there, so that little is copied.
+
+    Returns:
+        For each slot, the one whose content it is to take.
+    """
+    decoding = sum(run.decoding for run in runs)
+    order, moving = list(range(len(runs))), []
+    free = set(order)
+    for run in runs:
+        stays = run.slot < decoding if run.decoding else decoding <= run.slot < len(runs)
+        if stays:
+            free.remove(run.slot)
+        else:
+            moving.append(run)
+    moving.sort(key=lambda run: not run.decoding)
+    for run, slot in zip(moving, sorted(free), strict=True):
+        order[slot], run.slot = run.slot, slot
+    return order

@@ -21,8 +21,9 @@ from hanhua.model.fuse import fuse
 from hanhua.model.generate import stop_ids
 from hanhua.model.load import load_tokenizer
 from hanhua.model.stream import TokenBytes, decode
+from hanhua.serve.attention import attend_by_row
 from hanhua.serve.encoder import Encoder
-from hanhua.serve.few_rows import cut_large_weights
+from hanhua.serve.few_rows import serve_few_rows
 from hanhua.serve.weights import load_weights
 
 if TYPE_CHECKING:  # of the serve extra, which talking in a terminal does without
@@ -153,8 +154,9 @@ def load_served(
     if threads:
         torch.set_num_threads(threads)
     if device == "cpu":
-        cut_large_weights(model)
+        serve_few_rows(model)
         fuse(model)
+        attend_by_row()
     context_tokens = _context_tokens(model.config, folder)
     notice = give_template(model.config, tokenizer)
     defaults = model.generation_config

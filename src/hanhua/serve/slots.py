@@ -18,6 +18,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 from hanhua.model.cache import cached
 from hanhua.model.kernels import can_run, place
+from hanhua.serve.attention import STEP
 
 _BLOCK_TOKENS = 64
 
@@ -28,15 +29,27 @@ class Step:
 
     Args:
         first: the first slot; the step covers B consecutive slots from here.
-        rows_B1: their numbers.
+        order_B: 0, 1, 2 and so on.
         positions_BT: where each new token goes; padding repeats the row's last position.
         length: cached tokens that the pass reads, the longest row's.
+        mask_B1TL: what is added to the scores of queries and keys.
     """
 
     first: int
-    rows_B1: torch.Tensor
+    order_B: torch.Tensor
     positions_BT: torch.Tensor
     length: int
+    mask_B1TL: torch.Tensor
+
+    def masks(self, mask: torch.Tensor | None) -> bool:
+        """Whether the step feeds one token a row, and this is its mask and no other."""
+        own = self.mask_B1TL
+        return (
+            mask is not None
+            and own.shape[2] == 1
+            and mask.shape == own.shape
+            and mask.data_ptr() == own.data_ptr()
+        )
 
 
 class SlotLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers is untyped here
@@ -71,8 +84,10 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers is untyp
             place(key_states, keys, step.positions_BT)
             place(value_states, values, step.positions_BT)
         else:
-            self.keys[step.rows_B1, :, step.positions_BT] = key_states.transpose(1, 2)
-            self.values[step.rows_B1, :, step.positions_BT] = value_states.transpose(1, 2)
+            where_B1 = step.order_B[:, None] + step.first
+            self.keys[where_B1, :, step.positions_BT] = key_states.transpose(1, 2)
+            self.values[where_B1, :, step.positions_BT] = value_states.transpose(1, 2)
+        setattr(keys, STEP, step)
         return keys, values
 
     def _grow(self, slots: int, tokens: int) -> None:
@@ -190,8 +205,8 @@ class SlotPool:
         # and the fused one would make the same of true and false anew in every layer.
         mask_BTL = torch.zeros(hidden_BTL.shape, dtype=self.dtype, device=self.device)
         mask_B1TL = mask_BTL.masked_fill_(hidden_BTL, -torch.inf)[:, None]
-        rows_B1 = torch.arange(first, first + len(counts), device=self.device)[:, None]
-        step = Step(first, rows_B1, positions_BT, length)
+        order_B = torch.arange(len(counts), device=self.device)
+        step = Step(first, order_B, positions_BT, length, mask_B1TL)
         for layer in self.layers:
             layer.step = step
         return {

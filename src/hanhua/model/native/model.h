@@ -24,6 +24,8 @@ PyObject *gate(PyObject *self, PyObject *args);
 PyObject *gate_back(PyObject *self, PyObject *args);
 PyObject *rotate(PyObject *self, PyObject *args);
 PyObject *place(PyObject *self, PyObject *args);
+PyObject *attend(PyObject *self, PyObject *args);
+PyObject *meet(PyObject *self, PyObject *args);
 PyObject *surprise(PyObject *self, PyObject *args);
 PyObject *use(PyObject *self, PyObject *args);
 

@@ -25,6 +25,14 @@ static PyMethodDef methods[] = {
      "place(from, to, at, batch, heads, tokens, bytes, of_batch, of_head, of_token, to_batch, "
      "to_head): copies [batch, heads, tokens] pieces to places int64 [batch, tokens]; strides in "
      "bytes."},
+    {"attend", attend, METH_VARARGS,
+     "attend(q, keys, values, rows, last, out, tokens, heads, shared, e, of_token, of_head, to_row, "
+     "to_head, most, scale, threads): attention of fp32 tokens [tokens, heads, e] over keys and "
+     "values [rows, heads / shared, places, e], each over its own row up to its own last place, "
+     "under most; e a multiple of 16; strides in numbers."},
+    {"meet", meet, METH_VARARGS,
+     "meet(x, w, out, n, k, m, threads) -> whether it was done: products of fp32 rows [n, k] with "
+     "a weight [m, k], by processors with AVX-512; k a multiple of 16."},
     {"use", use, METH_VARARGS,
      "use(most) -> which code is used from now on, for tests: 0 any processor's, 1 that for AVX2, 2 "
      "that for AVX-512, the latest that is not above most and that the processor has."},
@@ -34,7 +42,7 @@ static PyMethodDef methods[] = {
 static struct PyModuleDef module = {
     PyModuleDef_HEAD_INIT,
     .m_name = "hanhua.model._native",
-    .m_doc = "Norms, gates, rotary embeddings and cross-entropy, compiled.",
+    .m_doc = "Norms, gates, rotary embeddings, attention of single tokens and cross-entropy, compiled.",
     .m_size = -1,
     .m_methods = methods,
 };

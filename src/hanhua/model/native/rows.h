@@ -10,6 +10,8 @@
 #define GENERATIONS 0
 #endif
 
+#define LANES 16 /* numbers taken at once where code says so itself */
+
 struct norm {
     const void *x, *weight, *grad;
     float *inverse; /* [n] of the root mean square: written, then read */
@@ -40,9 +42,25 @@ struct surprise {
     int64_t v;
 };
 
-/* What is done with rows, each for fp32 and for bf16. */
+struct attend {
+    const float *q;             /* [tokens, heads, e], of two strides */
+    const float *keys, *values; /* [rows, heads / shared, places, e], of two strides */
+    const int64_t *rows, *last; /* [tokens] whose keys, and up to which place */
+    float *out;                 /* [tokens, heads, e] */
+    float *room;                /* [parts, 2 e + most] */
+    int64_t heads, shared, e, of_token, of_head, to_row, to_head, most;
+    float scale;
+};
+
+struct meet {
+    const float *x, *w; /* [n, k] and [m, k] */
+    float *out;         /* [n, m] */
+    int64_t n, k, m;
+};
+
+/* What is done with rows, for fp32 and for bf16; attention for fp32 alone. */
 struct rows {
-    work norm[2], norm_back[2], gate[2], gate_back[2], rotate[2], surprise[2];
+    work norm[2], norm_back[2], gate[2], gate_back[2], rotate[2], surprise[2], attend, meet;
 };
 
 extern const struct rows rows_any, rows_older, rows_newer;

@@ -2,6 +2,7 @@
    name of the table (TABLE) and with the compiler told what the processor has. */
 #include "rows.h"
 
+#define EIGHT 8
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE float from_bf16(uint16_t bits)
@@ -180,6 +181,150 @@ INLINE void surprise_rows(const struct surprise *job, int part, int64_t from, in
     }
 }
 
+/* Sixteen numbers at once, whatever registers the processor has for them. */
+typedef float lanes __attribute__((vector_size(64)));
+typedef float eight __attribute__((vector_size(32)));
+typedef float four __attribute__((vector_size(16)));
+
+INLINE lanes load(const float *from)
+{
+    lanes found;
+    memcpy(&found, from, sizeof found);
+    return found;
+}
+
+INLINE float total_of(lanes x)
+{
+    eight half[2];
+    four quarter[2];
+    memcpy(half, &x, sizeof x);
+    half[0] += half[1];
+    memcpy(quarter, half, sizeof quarter);
+    quarter[0] += quarter[1];
+    return (quarter[0][0] + quarter[0][1]) + (quarter[0][2] + quarter[0][3]);
+}
+
+/* Attention of single tokens, each over its row's kept keys and values, EIGHT keys at a time: what
+   is missing to a last eight is the last key again, with no weight. */
+static void attend_full(const void *given, int part, int64_t from, int64_t to)
+{
+    const struct attend *job = given;
+    int64_t e = job->e, at[EIGHT];
+    float *query = job->room + part * (2 * e + job->most), *sum = query + e, *p = sum + e;
+    for (int64_t row = from; row < to; row++) {
+        int64_t token = row / job->heads, head = row % job->heads;
+        int64_t kept = job->rows[token] * job->to_row + head / job->shared * job->to_head;
+        const float *q = job->q + token * job->of_token + head * job->of_head;
+        int64_t last = job->last[token], full = (last / LANES + 1) * LANES;
+        for (int64_t i = 0; i < e; i++)
+            query[i] = q[i] * job->scale, sum[i] = 0.0f;
+        for (int64_t t = 0; t <= last; t += EIGHT) {
+            lanes s[EIGHT] = {{0}};
+            for (int k = 0; k < EIGHT; k++)
+                at[k] = kept + (t + k < last ? t + k : last) * e;
+            for (int64_t i = 0; i < e; i += LANES)
+                for (int k = 0; k < EIGHT; k++)
+                    s[k] += load(query + i) * load(job->keys + at[k] + i);
+            for (int k = 0; k < EIGHT; k++)
+                p[t + k] = total_of(s[k]);
+        }
+        for (int64_t t = last + 1; t < full; t++)
+            p[t] = -INFINITY;
+        float highest = -INFINITY, total = 0.0f;
+#pragma omp simd reduction(max : highest)
+        for (int64_t t = 0; t < full; t++)
+            highest = p[t] > highest ? p[t] : highest;
+#pragma omp simd reduction(+ : total)
+        for (int64_t t = 0; t < full; t++) { /* e^-60 of what is missing is lost beside e^0 */
+            p[t] = exponential(p[t] - highest);
+            total += p[t];
+        }
+        for (int64_t t = last + 1; t < full; t++)
+            p[t] = 0.0f;
+        for (int64_t t = 0; t <= last; t += EIGHT) {
+            for (int k = 0; k < EIGHT; k++)
+                at[k] = kept + (t + k < last ? t + k : last) * e;
+            for (int64_t i = 0; i < e; i += LANES) {
+                lanes a = load(sum + i), b = {0};
+                for (int k = 0; k < EIGHT; k += 2) {
+                    a += p[t + k] * load(job->values + at[k] + i);
+                    b += p[t + k + 1] * load(job->values + at[k + 1] + i);
+                }
+                a += b;
+                memcpy(sum + i, &a, sizeof a);
+            }
+        }
+        float share = 1.0f / total;
+        for (int64_t i = 0; i < e; i++)
+            job->out[row * e + i] = sum[i] * share;
+    }
+}
+
+#ifdef MEET
+/* W rows of a weight times N rows: all W * N sums stay in registers. The weight is read once, and
+   asked for AHEAD of its turn, as it comes from far. */
+#define W 3
+#define AHEAD 2048 /* numbers */
+
+INLINE void meet_block(const struct meet *job, const float *w, const float *x, float *out,
+                       const int rows, const int n)
+{
+    lanes sums[W][8];
+    for (int r = 0; r < rows; r++)
+        for (int i = 0; i < n; i++)
+            sums[r][i] = (lanes){0};
+    int64_t k = job->k;
+    for (int64_t at = 0; at < k; at += LANES) {
+        lanes own[W];
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; r++) {
+            own[r] = load(w + r * k + at);
+            __builtin_prefetch(w + r * k + at + AHEAD);
+        }
+#pragma GCC unroll 8
+        for (int i = 0; i < n; i++) {
+            lanes other = load(x + i * k + at);
+#pragma GCC unroll 4
+            for (int r = 0; r < rows; r++)
+                sums[r][i] += own[r] * other;
+        }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < n; i++)
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; r++)
+            out[i * job->m + r] = total_of(sums[r][i]);
+}
+
+INLINE void meet_rows(const struct meet *job, int64_t o, const int rows)
+{
+    const float *w = job->w + o * job->k, *x = job->x;
+    int64_t n = job->n, k = job->k, m = job->m;
+    float *out = job->out + o;
+    for (; n >= 8; n -= 8, x += 8 * k, out += 8 * m)
+        meet_block(job, w, x, out, rows, 8);
+    switch (n) {
+    case 7: meet_block(job, w, x, out, rows, 7); break;
+    case 6: meet_block(job, w, x, out, rows, 6); break;
+    case 5: meet_block(job, w, x, out, rows, 5); break;
+    case 4: meet_block(job, w, x, out, rows, 4); break;
+    case 3: meet_block(job, w, x, out, rows, 3); break;
+    case 2: meet_block(job, w, x, out, rows, 2); break;
+    case 1: meet_block(job, w, x, out, rows, 1); break;
+    }
+}
+
+static void meet_full(const void *given, int part, int64_t from, int64_t to)
+{
+    const struct meet *job = given;
+    (void)part;
+    for (; from + W <= to; from += W)
+        meet_rows(job, from, W);
+    for (; from < to; from++)
+        meet_rows(job, from, 1);
+}
+#endif
+
 static void norm_full(const void *job, int part, int64_t from, int64_t to)
 {
     (void)part;
@@ -255,4 +400,8 @@ const struct rows TABLE = {
     .gate_back = {gate_back_full, gate_back_half},
     .rotate = {rotate_full, rotate_half},
     .surprise = {surprise_full, surprise_half},
+    .attend = attend_full,
+#ifdef MEET
+    .meet = meet_full,
+#endif
 };
