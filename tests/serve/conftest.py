@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -108,6 +109,17 @@ def serving(models: Models, policy: Policy) -> Iterator[str]:
             thread.join(20)
             assert not thread.is_alive()
             assert not any(engine.alive for engine in models.engines)
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    """What a program says in its log up to a line with these words."""
+    assert process.stderr
+    said = ""
+    while words not in said:
+        line = process.stderr.readline()
+        assert line, said
+        said += line
+    return said
 
 
 def wait_until(condition: object, seconds: float = 20) -> None:

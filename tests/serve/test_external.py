@@ -26,6 +26,8 @@ from hanhua.serve.external import choose_engine, find_program, refuse_ours, serv
 from hanhua.serve.llama_cpp import find_gguf, llama_cpp_command
 from hanhua.serve.vllm import vllm_command
 
+from .conftest import read_until
+
 ENGINE = Path(__file__).with_name("small_engine.py")
 HERE = {"host": "127.0.0.1", "port": 9, "url": "http://127.0.0.1:9"}
 
@@ -301,12 +303,7 @@ def test_an_engine_does_not_outlive_us(folder: Path, program: str) -> None:
     command = [sys.executable, "-c", code, "serve", str(folder), *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
-            assert process.stderr
-            said = ""
-            while "vLLM answers" not in said:
-                line = process.stderr.readline()
-                assert line, said
-                said += line
+            read_until(process, "vLLM answers")
             assert not ended_now(folder / "worker")
         finally:
             process.kill()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from .conftest import wait_until
+from .conftest import read_until, wait_until
 from .test_api import TEXT
 
 CHOICES, CLIENTS, ROUNDS = 16, 4, 3
@@ -42,12 +42,7 @@ def test_resets_amid_streams_leave_no_noise(chat_folder: Path) -> None:
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
-            assert process.stderr
-            said = ""
-            while "API: " not in said:
-                line = process.stderr.readline()
-                assert line, said
-                said += line
+            said = read_until(process, "API: ")
             found = re.search(r"http://([\d.]+):(\d+)", said)
             assert found
             address = (found[1], int(found[2]))

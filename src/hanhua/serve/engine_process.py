@@ -16,7 +16,7 @@ import urllib.error
 import urllib.request
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -121,7 +121,8 @@ class _Engine:
                 f"{self.command.title} cannot be started.", where=self.command.argv[0],
                 found=error.strerror or error, fix="check --engine-command",
             ) from error  # fmt: skip
-        self._watcher = Watcher(self._process.pid)
+        with suppress(OSError):  # without a shell only an orderly end of ours ends the engine
+            self._watcher = Watcher(self._process.pid)
         self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
         self._reader.start()
         if self.told_to_stop:  # between two lives of it
