@@ -22,9 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from hanhua.cli.mix_domains import _measure, _mixtures, _runs, _small, _start
-from hanhua.cli.mix_study import small_recipe
-from hanhua.cli.runs import quiet_libraries
+from hanhua.cli.mix_domains import measure_domains, prepare_domains
 from hanhua.core.progress import default_progress
 from hanhua.core.wish import parse_wish
 from hanhua.demo.run import demo_recipe_path
@@ -82,17 +80,14 @@ def run_all(
     asked = {"tokens": options.tokens, "docs": options.docs, "jobs": options.jobs}
     asked |= {"wish": options.wish} | ({"runs": options.ratios} if options.ratios else {})
     config, progress = MixConfig(**asked), default_progress(False)
-    quiet_libraries()
-    first = _small(recipe, config, recipe.tokens.shares)
-    start = _start(recipe, small_recipe(recipe, first).walk(options.runs), options.runs, progress)
-    planned = _mixtures(recipe, _runs(recipe, config), first.budget, start.held)
-    study = _measure(recipe, config, planned, start, options.runs, progress)
+    start, planned = prepare_domains(recipe, config, options.runs, progress)
+    study = measure_domains(recipe, config, planned, start, options.runs, progress)
     answer = recommend_shares(study, parse_wish(config.wish), level=config.level, seed=recipe.seed)
-    most = {key: recipe.tokens.max_epochs * n / first.budget for key, n in start.held.items()}
+    most = {key: recipe.tokens.max_epochs * n / start.budget for key, n in start.held.items()}
     others = plan_mixtures(recipe.tokens.shares, options.truth + 1, seed=recipe.seed + 1, most=most)
     zeros = dict.fromkeys(recipe.tokens.shares, 0.0)
     others = [*others[1:], zeros | answer.shares]
-    return study, _measure(recipe, config, others, start, options.runs, progress), answer
+    return study, measure_domains(recipe, config, others, start, options.runs, progress), answer
 
 
 def row(answer: DomainAnswer, study: DomainStudy, truth: DomainStudy, name: str) -> dict[str, Any]:

@@ -28,18 +28,22 @@ TOLERANCE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class _Start:
+class Start:
     """What all small runs share.
 
     Args:
         corpus: the artifact of the texts.
         model: the model's folder before the first step.
         held: about how many tokens of each share the corpus holds.
+        budget: tokens of a small run.
+        walk: of the first small run.
     """
 
     corpus: Path
     model: Path
     held: Mapping[str, float]
+    budget: int
+    walk: Walk
 
 
 def mix_domains(
@@ -63,14 +67,10 @@ def mix_domains(
     from hanhua.mix.domain_result import domain_result
 
     assert recipe.tokens is not None
-    wish, count = parse_wish(config.wish), _runs(recipe, config)
-    first = _small(recipe, config, recipe.tokens.shares)
-    walk = small_recipe(recipe, first).walk(runs)
-    quiet_libraries()
-    start = _start(recipe, walk, runs, progress)
-    mixtures = _mixtures(recipe, count, first.budget, start.held)
-    study = _measure(recipe, config, mixtures, start, runs, progress)
-    share_artifacts(walk, recipe.walk(runs).run_dir)
+    wish = parse_wish(config.wish)
+    start, mixtures = prepare_domains(recipe, config, runs, progress)
+    study = measure_domains(recipe, config, mixtures, start, runs, progress)
+    share_artifacts(start.walk, recipe.walk(runs).run_dir)
     answer = recommend_shares(study, wish, level=config.level, seed=recipe.seed)
     tokens = round(sum(run.tokens for run in study.runs))
     part = tokens / recipe.tokens.budget_tokens
@@ -80,6 +80,29 @@ def mix_domains(
         compute=compute,
     )  # fmt: skip
     return write_domains(recipe, study, result, start.held, runs)
+
+
+def prepare_domains(
+    recipe: Recipe, config: MixConfig, runs: Path, progress: Progress
+) -> tuple[Start, list[dict[str, float]]]:
+    """Make what all small runs share; with it the mixtures to run, the recipe's own first.
+
+    Args:
+        recipe: the user's, with corpus, tokens and pretrain.
+        config: its ``mix`` section.
+        runs: folder that holds the runs.
+        progress: where to show it.
+
+    Raises:
+        RecipeError: when there are too few sources to mix, or too little text.
+        UsageError: for too few runs.
+        HanhuaError: whatever a stage refuses.
+    """
+    assert recipe.tokens is not None
+    count, first = _runs(recipe, config), _small(recipe, config, recipe.tokens.shares)
+    quiet_libraries()
+    start = _start(recipe, first, runs, progress)
+    return start, _mixtures(recipe, count, start.budget, start.held)
 
 
 def refuse_domains(recipe: Recipe) -> None:
@@ -160,7 +183,7 @@ def _small(recipe: Recipe, config: MixConfig, shares: Mapping[str, float]) -> Sm
     return replace(one, tokens=one.tokens.model_copy(update=update))
 
 
-def _start(recipe: Recipe, walk: Walk, runs: Path, progress: Progress) -> _Start:
+def _start(recipe: Recipe, first: Small, runs: Path, progress: Progress) -> Start:
     """Make what all small runs share, or take it from the recipe's own run."""
     from hanhua.core.runner import run as run_walk
     from hanhua.mix.collect import check_corpus
@@ -168,6 +191,7 @@ def _start(recipe: Recipe, walk: Walk, runs: Path, progress: Progress) -> _Start
     from hanhua.model.load import load_tokenizer
 
     assert recipe.tokens is not None
+    walk = small_recipe(recipe, first).walk(runs)
     share_artifacts(recipe.walk(runs), walk.run_dir)
     stages = run_walk(walk, progress, until="corpus")["stages"]
     corpus, last = walk.run_dir / stages["corpus"]["path"], "base"
@@ -176,14 +200,26 @@ def _start(recipe: Recipe, walk: Walk, runs: Path, progress: Progress) -> _Start
         stages, last = run_walk(walk, progress, until="expand")["stages"], "expand"
     model = walk.run_dir / stages[last]["path"] / "model"
     held = held_tokens(corpus, recipe.tokens.shares, load_tokenizer(model))
-    return _Start(corpus, model, held)
+    return Start(corpus, model, held, first.budget, walk)
 
 
-def _measure(
-    recipe: Recipe, config: MixConfig, mixtures: Sequence[Mapping[str, float]], start: _Start,
+def measure_domains(
+    recipe: Recipe, config: MixConfig, mixtures: Sequence[Mapping[str, float]], start: Start,
     runs: Path, progress: Progress,
 ) -> DomainStudy:  # fmt: skip
-    """Make the small runs, each unless it is there, and read them."""
+    """Make the small runs, each unless it is there, and read them.
+
+    Args:
+        recipe: the user's.
+        config: its ``mix`` section.
+        mixtures: shares of each key, a run each.
+        start: what they share.
+        runs: folder that holds the runs.
+        progress: a line a run.
+
+    Raises:
+        HanhuaError: whatever a stage refuses; finished runs stay.
+    """
     from hanhua.cli.mix_jobs import Job, make_apart
     from hanhua.mix.domain_study import DomainStudy
 
@@ -210,7 +246,7 @@ def _measure(
 
 
 def _run_one(
-    recipe: Recipe, config: MixConfig, one: Small, start: _Start, runs: Path, progress: Progress
+    recipe: Recipe, config: MixConfig, one: Small, start: Start, runs: Path, progress: Progress
 ) -> tuple[dict[str, float], DomainRun]:
     """Make one small run unless it is there: losses before the first step, and at the end."""
     from hanhua.core.artifact import Artifact
@@ -229,7 +265,7 @@ def _run_one(
     return base, DomainRun(counted, points[-1].tokens, losses)
 
 
-def _by_domain(recipe: Recipe, config: MixConfig, start: _Start, model: Path) -> dict[str, float]:
+def _by_domain(recipe: Recipe, config: MixConfig, start: Start, model: Path) -> dict[str, float]:
     """Each domain's held-out bits per byte, measured once and kept beside the small runs."""
     import torch
 
