@@ -19,6 +19,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 
 from hanhua.core.errors import ModelError
 from hanhua.model.fuse import fuse
+from hanhua.model.within import Within
+from hanhua.model.within import can_attend as can_attend_within
 from hanhua.train.causal import PackedCausal
 from hanhua.train.varlen import Documents, attend, can_attend
 
@@ -144,7 +146,8 @@ def packed_attention(
         groups = query.shape[1] // key.shape[1]
         if groups > 1:
             k, v = (x.repeat_interleave(groups, 0) for x in (k, v))
-        out = PackedCausal.apply(q, k, v, lengths, scale)  # type: ignore[no-untyped-call]
+        ours = Within if can_attend_within(q, k, v, scale) else PackedCausal
+        out = ours.apply(q, k, v, lengths, scale)  # type: ignore[no-untyped-call]
         return out.unsqueeze(0), None
     window = None if short else sliding_window
     if dropout == 0.0 and not bent and can_attend(query, value):

@@ -18,6 +18,12 @@ typedef void (*work)(const void *job, int part, int64_t from, int64_t to);
    nothing but n and threads, so that sums over rows are the same each time. */
 int spread(work does, const void *job, int64_t n, int threads);
 
+/* The same in more parts than threads, for rows of unlike size. */
+int spread_parts(work does, const void *job, int64_t n, int parts, int threads);
+
+/* Which generation of processors this is taken for: 2 has AVX-512, 1 AVX2. */
+int generation(void);
+
 PyObject *norm(PyObject *self, PyObject *args);
 PyObject *norm_back(PyObject *self, PyObject *args);
 PyObject *gate(PyObject *self, PyObject *args);
@@ -26,6 +32,9 @@ PyObject *rotate(PyObject *self, PyObject *args);
 PyObject *place(PyObject *self, PyObject *args);
 PyObject *attend(PyObject *self, PyObject *args);
 PyObject *meet(PyObject *self, PyObject *args);
+PyObject *tiles(PyObject *self, PyObject *args);
+PyObject *within(PyObject *self, PyObject *args);
+PyObject *within_grad(PyObject *self, PyObject *args);
 PyObject *surprise(PyObject *self, PyObject *args);
 PyObject *use(PyObject *self, PyObject *args);
 

@@ -33,6 +33,16 @@ static PyMethodDef methods[] = {
     {"meet", meet, METH_VARARGS,
      "meet(x, w, out, n, k, m, threads) -> whether it was done: products of fp32 rows [n, k] with "
      "a weight [m, k], by processors with AVX-512; k a multiple of 16."},
+    {"tiles", tiles, METH_NOARGS, "tiles() -> whether within is for this processor."},
+    {"within", within, METH_VARARGS,
+     "within(q, k, v, out, total, starts, lengths, q_to_token, q_to_head, k_.., k_.., v_.., v_.., "
+     "documents, heads, tokens, e, scale, threads) -> whether it was done: causal attention of bf16 "
+     "[tokens, heads, e] inside documents, the longest named first, by processors with AMX; fp32 "
+     "[heads, tokens] is kept for the gradient. Strides in numbers."},
+    {"within_grad", within_grad, METH_VARARGS,
+     "within_grad(q, k, v, grad, out, q_grad, k_grad, v_grad, total, starts, lengths, q_to_token, "
+     "q_to_head, k_.., k_.., v_.., v_.., grad_.., grad_.., documents, heads, tokens, e, scale, "
+     "threads) -> whether it was done."},
     {"use", use, METH_VARARGS,
      "use(most) -> which code is used from now on, for tests: 0 any processor's, 1 that for AVX2, 2 "
      "that for AVX-512, the latest that is not above most and that the processor has."},

@@ -3,7 +3,7 @@
 
 static int most = 2;
 
-static int generation(void)
+int generation(void)
 {
 #if GENERATIONS
     if (most > 1 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&

@@ -44,14 +44,21 @@ static void run(void *given)
 
 int spread(work does, const void *job, int64_t n, int threads)
 {
-    struct shared all = {does, job, n, threads < MOST_PARTS ? threads : MOST_PARTS, 0};
+    return spread_parts(does, job, n, threads, threads);
+}
+
+int spread_parts(work does, const void *job, int64_t n, int parts, int threads)
+{
+    struct shared all = {does, job, n, parts < MOST_PARTS ? parts : MOST_PARTS, 0};
     if (all.parts > n)
         all.parts = (int)n;
     if (all.parts < 1)
         all.parts = 1;
-    start parallel = all.parts > 1 ? find() : NULL;
+    if (threads > all.parts)
+        threads = all.parts;
+    start parallel = threads > 1 ? find() : NULL;
     if (parallel)
-        parallel(run, &all, (unsigned)all.parts, 0);
+        parallel(run, &all, (unsigned)threads, 0);
     else
         run(&all);
     return all.parts;
