@@ -8,6 +8,7 @@ import shutil
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from io import StringIO
 
+import numpy as np
 import pytest
 
 from hanhua.cli import app, mix
@@ -39,8 +40,9 @@ def mixed(tmp_path_factory, tiny_llama, sentences):
     project = make_project(tmp_path_factory.mktemp("mixed") / "project", tiny_llama, sentences)
     project.edit("  batch_tokens: 512\n", "  batch_tokens: 64\n")
     small = (
-        "mix: {tokens: 2560, lengths: 2, repeats: 0, docs: 4}\nmachine: {threads: 1, workers: 1}"
-    )
+        "mix: {tokens: 2560, lengths: 2, ahead: 1, repeats: 0, docs: 4}\n"
+        "machine: {threads: 1, workers: 1}"
+    )  # fmt: skip
     project.edit("machine: {threads: 1}", small)
     return project, call(project, "recipe.yaml", *SHARES, "--json")
 
@@ -166,6 +168,28 @@ def test_the_middle_run_is_repeated_in_another_order(mixed, tmp_path):
     assert again[0]["losses"] != twin["losses"]
     assert all(spread > 0 for spread in done.json["seed_spread"].values())
     assert "seeds of one mixture lie apart by" in done.err
+
+
+def test_one_run_goes_further_and_sets_the_law_right(mixed, tmp_path):
+    copy = copy_of(mixed[0], tmp_path / "copy")
+    done = call(copy, "recipe.yaml", *SHARES, "--set", "mix.ahead=2", "--json")
+    before, points = mixed[1].json["measured"]["points"], done.json["measured"]["points"]
+    assert "small run 7 of 7: 50% zh, 5,120 tokens" in done.err
+    assert done.err.count("pretrain: continue pretraining") == 1  # six were done before
+    (far,) = [point for point in points if point["tokens"] > 4000]
+    assert len(points) == len(before) + 1
+    for language in ("zh", "en"):
+        ahead = done.json["law"][language]["ahead"]
+        assert ahead["tokens"] == far["tokens"]
+        assert mixed[1].json["law"][language]["ahead"] is None
+        assert f", by {ahead['off']:+.1%} at {far['tokens']:,.0f} tokens, which is set" in done.err
+        curve = next(c for c in done.json["curves"][language] if c["tokens"] == far["tokens"])
+        shares, losses = zip(*curve["points"], strict=True)
+        own = np.interp(far["share"], shares, losses)
+        assert own == pytest.approx(far["losses"][language], rel=0.01)
+    page = (folder(copy) / "mixture.html").read_text(encoding="utf-8")
+    assert "one run went on to" in page
+    assert "所有配比都按此校正" in page
 
 
 def test_the_flat_range_is_told_in_every_form(mixed):

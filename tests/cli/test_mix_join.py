@@ -30,8 +30,9 @@ def sizes(tmp_path_factory, tiny_llama, sentences):
     project = make_project(tmp_path_factory.mktemp("sizes") / "project", tiny_llama, sentences)
     project.edit("  batch_tokens: 512\n", "  batch_tokens: 64\n")
     small = (
-        "mix: {tokens: 2560, lengths: 2, docs: 4, repeats: 0}\nmachine: {threads: 1, workers: 1}"
-    )
+        "mix: {tokens: 2560, lengths: 2, ahead: 1, docs: 4, repeats: 0}\n"
+        "machine: {threads: 1, workers: 1}"
+    )  # fmt: skip
     project.edit("machine: {threads: 1}", small)
     was = MODEL
     for name, width in WIDTHS.items():

@@ -112,3 +112,41 @@ def test_too_little_is_said():
         fit(made(), "fr")
     with pytest.raises(InputError, match="base"):
         fit(replace(made(), base={}), "en")
+
+
+def bent(share, tokens):
+    """A truth that no law has: beyond the longest run Chinese falls slower, by 5 % a doubling."""
+    beyond = max(np.log2(tokens / LONGEST), 0)
+    return {"zh": truth(share, tokens)["zh"] * 1.05**beyond, "en": truth(share, tokens)["en"]}
+
+
+def test_what_the_law_misses_ahead_is_set_right_at_all_shares():
+    plain = made(of_run=0.0003, of_moment=0.0002)
+    losses = {name: float(loss) for name, loss in bent(0.65, 2 * LONGEST).items()}
+    study = replace(plain, points=(*plain.points, Point("far", 0.65, 2 * LONGEST, losses)))
+    assert study.longest == plain.longest == LONGEST
+    alone, told = (fit(one, "zh", draws=40) for one in (plain, study))
+    assert told.parameters.tolist() == alone.parameters.tolist()
+    assert alone.ahead is None
+    assert told.off_ahead() == pytest.approx(1 / 1.05 - 1, abs=0.01)
+    for share in (0.35, 0.65, 0.9):
+        true = {times: bent(share, times * LONGEST)["zh"] for times in (1.0, 1.4, 2.0)}
+        for times, loss in true.items():
+            assert told.predict(share, times * LONGEST) == pytest.approx(loss, rel=0.01)
+        assert told.predict(share, LONGEST) == alone.predict(share, LONGEST)
+        assert alone.predict(share, 2 * LONGEST) < 0.97 * true[2.0]
+    assert told.predict(0.65, 2 * LONGEST) == pytest.approx(losses["zh"])
+    # what was seen is known, and what lies beyond it is all the less so
+    spread = [told.predict_draws(0.65, times * LONGEST).std() for times in (1, 2, 4)]
+    assert spread[1] < 0.2 * spread[2]
+    assert told.drift > alone.drift
+
+
+def test_a_run_ahead_is_no_mixture_of_its_own():
+    study = made(moments=4)
+    far = replace(
+        study, points=(*study.points, Point("far", 0.65, 3 * LONGEST, {"zh": 1.0, "en": 1.0}))
+    )
+    assert far.longest == LONGEST
+    one = replace(study, points=tuple(p for p in study.points if p.share == 0.65))
+    assert one.longest == LONGEST  # where no two were run, all count

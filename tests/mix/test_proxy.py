@@ -10,7 +10,7 @@ from hanhua.core.errors import UsageError
 from hanhua.mix.collect import one_count, one_share
 from hanhua.mix.config import MixConfig
 from hanhua.mix.points import Point
-from hanhua.mix.proxy import mean_height, proxy_tokens, shares_at, small_runs
+from hanhua.mix.proxy import mean_height, proxy_tokens, run_ahead, shares_at, small_runs
 from hanhua.tokens.config import TokensConfig
 from hanhua.train.config import PhaseConfig, TrainConfig
 from hanhua.train.schedule import learning_rate, make_plan, phase_at
@@ -37,6 +37,22 @@ def test_own_runs_are_short_walks_with_the_recipe_s_schedule():
         assert len(found) == -(-one.budget // 1024)
         assert found[-1] < 0.01 * max(found)  # each falls to its end
         assert max(found) == pytest.approx(5e-3, rel=0.01)  # and has the recipe's phases
+
+
+def test_one_run_goes_further_on_the_same_rows_and_no_further_than_the_large_one():
+    def ahead(**section):
+        return run_ahead(TOKENS, TRAINING, MixConfig(**section), MIXED, "zh")
+
+    longest = small_runs(TOKENS, TRAINING, MixConfig(tokens=400_000), MIXED, "zh")[-1]
+    found = ahead(tokens=400_000)
+    assert found.budget == 800_000
+    assert found.training == longest.training  # all rows once, on its own schedule to its end
+    more = {"budget_tokens": 800_000}
+    assert found.tokens == longest.tokens.model_copy(update=more)  # of the same documents
+    assert ahead(tokens=400_000, ahead=4).budget == 1_000_000
+    assert ahead(tokens=700_000) is None
+    assert ahead(tokens=400_000, ahead=1) is None
+    assert ahead(tokens=400_000, schedule="steady") is None
 
 
 def test_a_seed_changes_the_order_alone():

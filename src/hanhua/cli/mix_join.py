@@ -59,7 +59,17 @@ def mix_joined(
     return write_result(recipe, result, runs, _held(joined, recipe), notes)
 
 
-OF_RUNS = ("refine", "seeds", "repeats", "learning_rates", "shares", "runs", "lengths", "moments")
+OF_RUNS = (
+    "refine",
+    "seeds",
+    "repeats",
+    "learning_rates",
+    "shares",
+    "runs",
+    "lengths",
+    "ahead",
+    "moments",
+)
 """Keys that say which small runs are made."""
 
 

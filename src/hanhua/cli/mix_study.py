@@ -80,6 +80,7 @@ def measure(
     middle = sorted(shares)[len(shares) // 2]
     for seed in range(1, config.repeats + 1 if config.seeds == 1 else 1):
         small.append(runs_of_share(recipe, config, middle, seed)[-1])
+    small += _ahead(recipe, config, middle)
     small += _at_rates(recipe, config, shares)
     return make_all(recipe, config, small, runs, progress)
 
@@ -175,6 +176,17 @@ def runs_of_share(recipe: Recipe, config: MixConfig, share: float, seed: int) ->
     assert recipe.pretrain is not None
     shares = shares_at(recipe.tokens.shares, recipe.target, recipe.source, share)
     return small_runs(recipe.tokens, recipe.pretrain, config, shares, recipe.target, seed)
+
+
+def _ahead(recipe: Recipe, config: MixConfig, share: float) -> list[Small]:
+    """The run that goes further than the others, if there is to be one."""
+    from hanhua.mix.proxy import run_ahead, shares_at
+
+    assert recipe.tokens is not None
+    assert recipe.pretrain is not None
+    shares = shares_at(recipe.tokens.shares, recipe.target, recipe.source, share)
+    found = run_ahead(recipe.tokens, recipe.pretrain, config, shares, recipe.target)
+    return [] if found is None else [found]
 
 
 def _at_rates(recipe: Recipe, config: MixConfig, shares: Sequence[float]) -> list[Small]:

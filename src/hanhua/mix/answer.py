@@ -53,7 +53,8 @@ def as_result(
         "predicted": {name: _predicted(study, answer, name) for name in languages},
         "measured": {"base": dict(study.base), "points": [_point(p) for p in study.points]},
         "law": {
-            name: {"name": fits[name].law, "held_out_error": fits[name].held_out_error}
+            name: {"name": fits[name].law, "held_out_error": fits[name].held_out_error,
+                   "ahead": _ahead(study, fits[name])}
             for name in languages
         },
         "seed_spread": {name: fits[name].seed_spread or None for name in languages},
@@ -89,6 +90,14 @@ def sizes_result(
             for one, study in joined.studies.items()
         ],
     }  # fmt: skip
+
+
+def _ahead(study: Study, fitted: Fitted) -> dict[str, float] | None:
+    """The run that goes further than the others: by how much the law was off there."""
+    if fitted.ahead is None:
+        return None
+    most = max(study.points, key=lambda point: point.tokens)
+    return {"tokens": most.tokens, "share": most.share, "off": fitted.off_ahead()}
 
 
 def _at_rate(row: AtRate, tokens: float) -> dict[str, Any]:
@@ -192,8 +201,14 @@ def _line(language: str, result: Mapping[str, Any]) -> str:
     return (
         f"  {language}: {found['base']:.3f} → {found['loss']:.3f} bits per byte "
         f"[{found['low']:.3f}, {found['high']:.3f}], {found['change']:+.1%}; law {law['name']}, "
-        f"off by {law['held_out_error']:.1%} where it was not fitted"
+        f"off by {law['held_out_error']:.1%} where it was not fitted{_set_right(law['ahead'])}"
     )
+
+
+def _set_right(ahead: Mapping[str, float] | None) -> str:
+    if ahead is None:
+        return ""
+    return f", by {ahead['off']:+.1%} at {ahead['tokens']:,.0f} tokens, which is set right"
 
 
 def _rates(result: Mapping[str, Any]) -> list[str]:

@@ -42,6 +42,11 @@ class MixConfig(Section):
     lengths: Annotated[
         int, Field(ge=2, le=6, description="with own: runs of each share, each half the next")
     ] = 3
+    ahead: Annotated[
+        float,
+        Field(ge=1, le=8, description="with own: the middle share is also run for so many times "
+              "the longest small run's tokens, so that the law is held to a longer run; 1: not")
+    ] = 2.0  # fmt: skip
     moments: Annotated[
         int, Field(ge=4, description="with steady: measurements of a run, at even distances")
     ] = 10

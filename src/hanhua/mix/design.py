@@ -107,7 +107,7 @@ def plan_more(
 
 def _told(study: Study, fitted: Fitted, grid: Floats) -> Floats:
     """``[draws, grid, lengths]`` losses that a run would show, in units of how far one scatters."""
-    lengths = np.unique([point.tokens for point in study.points])
+    lengths = np.unique([p.tokens for p in study.points if p.tokens <= study.longest])
     lengths = lengths[np.linspace(0, len(lengths) - 1, min(len(lengths), MOST_LENGTHS)).astype(int)]
     spread = max(fitted.spread, LEAST_SPREAD * fitted.base)
     return np.asarray(fitted.predict_draws(grid[:, None], lengths[None]) / spread)

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hanhua.core.errors import InputError
-from hanhua.mix.bootstrap import LEAST_FREEDOM, between_seeds, drifts, replicates
+from hanhua.mix.bootstrap import LEAST_FREEDOM, drifts, replicates
 from hanhua.mix.laws import LAWS, Floats, Form, Law, named
-from hanhua.mix.orders import line_up
 from hanhua.mix.points import Study
 from hanhua.mix.solve import Model, solve
+from hanhua.mix.table import Ahead, Table, ahead_of, as_table
 
 STARTS = 24
 WIDE = 0.05
@@ -27,33 +26,6 @@ NEARLY = 1.25
 """Times the least held-out error: up to it a law has a part in the bootstrap."""
 LAST_TAKEN = 3
 """Token counts that are left out in turn, from the last one back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """One language of a study as arrays.
-
-    Args:
-        share: ``[n]`` of this language in what was trained on.
-        tokens: ``[n]`` as a part of ``unit``.
-        loss: ``[n]`` as a part of ``base``, orders of the documents lined up.
-        runs: ``[n]`` number of the run.
-        orders: ``[n]`` number of the documents' order.
-        base: loss before the first step.
-        unit: tokens of the longest run.
-        is_target: whether ``share`` is the study's share itself.
-        floor: how far losses of one mixture scatter between orders, and degrees of freedom.
-    """
-
-    share: Floats
-    tokens: Floats
-    loss: Floats
-    runs: Floats
-    orders: Floats
-    base: float
-    unit: float
-    is_target: bool
-    floor: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -71,6 +43,8 @@ class Fitted:
             the law leaves; between seeds, if more.
         drift: how far the law, fitted without the last tokens, misses them, as a part of the loss.
         seed_spread: the same between seeds alone, as a part of the base's loss; 0 if not known.
+        ahead: a mixture that was run further than the others. What the law misses there is set
+            right, at all shares alike, by so many doublings as a run has of those up to it.
     """
 
     law: str
@@ -82,6 +56,7 @@ class Fitted:
     drift: float
     seed_spread: float
     _table: Table = field(repr=False)
+    ahead: Ahead | None
 
     @property
     def is_target(self) -> bool:
@@ -106,7 +81,17 @@ class Fitted:
             for law, drawn in self.draws.items()
         ])  # fmt: skip
         times = np.broadcast_to(np.asarray(tokens, float) / self._table.unit, found.shape[1:])
+        if self.ahead is not None:
+            luck = self.spread / self.base / self.ahead.loss * self.ahead.reached(times)
+            drawn = np.random.default_rng((int(self.is_target), 5)).standard_normal(len(found))
+            found = found * np.exp(luck * drawn.reshape(shape))
+            times = times / self.ahead.tokens
         return found * drifts(self.drift, times, len(found), int(self.is_target))
+
+    def off_ahead(self) -> float:
+        """By how much the law misses the run that is ahead, as a part of its loss."""
+        assert self.ahead is not None
+        return float(np.exp(-self.ahead.miss(self.form(self.law), self.parameters)) - 1)
 
     def form(self, law: str) -> Form:
         """The law of a name, as a function."""
@@ -117,7 +102,11 @@ class Fitted:
     ) -> Floats:
         own = np.asarray(share, float) if self._table.is_target else 1 - np.asarray(share, float)
         part = np.maximum(np.asarray(tokens, float) / self._table.unit, 1e-12)
-        return np.asarray(self.base * self.form(law)(parameters, own, part))
+        found = self.base * self.form(law)(parameters, own, part)
+        if self.ahead is not None:
+            missed = self.ahead.miss(self.form(law), parameters)
+            found = found * np.exp(missed * self.ahead.reached(part))
+        return np.asarray(found)
 
 
 def fit(
@@ -136,6 +125,7 @@ def fit(
         InputError: when the study has fewer than two mixtures or four points of the language.
     """
     table = as_table(study, language)
+    ahead = ahead_of(study, language, table)
     errors = {law.name: held_out_error(law, table, seed=seed) for law in laws}
     near = [law for law in laws if errors[law.name] <= NEARLY * min(errors.values())]
     near.sort(key=lambda law: errors[law.name])
@@ -148,7 +138,8 @@ def fit(
     return Fitted(
         best.name, errors[best.name], errors, parameters,
         {law.name: drawn for law, (_, drawn) in zip(near, fitted, strict=True)},
-        spread * table.base, _drift(best, table, seed), table.floor[0], table,
+        spread * table.base, _drift(best, table, seed, ahead, parameters), table.floor[0], table,
+        ahead,
     )  # fmt: skip
 
 
@@ -182,15 +173,23 @@ def held_out_error(law: Law, table: Table, *, seed: int = 0) -> float:
     return float(np.mean([part.mean() for part in np.split(each, ends)]))
 
 
-def _drift(law: Law, table: Table, seed: int) -> float:
-    """Root mean square miss of the last tokens, each time fitted without them; 0 if none can be."""
+def _drift(
+    law: Law, table: Table, seed: int, ahead: Ahead | None, parameters: Floats
+) -> float:  # fmt: skip
+    """Root mean square miss of a doubling of tokens; 0 where nothing tells of it.
+
+    Of the last tokens, each time fitted without them, and of the run that is ahead.
+    """
+    found = []
     kept = last_tokens(table.tokens)
-    if not len(kept):
-        return 0.0
-    parameters, _ = fit_law(law, table, kept, seed=seed)
-    with np.errstate(over="ignore", invalid="ignore"):
-        off = (_model(law, table)(parameters.T[:, :, None]) / table.loss - 1)[kept == 0]
-    return float(np.sqrt((off**2).mean()))
+    if len(kept):
+        fitted, _ = fit_law(law, table, kept, seed=seed)
+        with np.errstate(over="ignore", invalid="ignore"):
+            off = (_model(law, table)(fitted.T[:, :, None]) / table.loss - 1)[kept == 0]
+        found.append(float((off**2).mean()))
+    if ahead is not None:
+        found.append(float(ahead.miss(law.form, parameters) / np.log2(ahead.tokens)) ** 2)
+    return float(np.sqrt(np.mean(found))) if found else 0.0
 
 
 def fit_law(law: Law, table: Table, kept: Floats, *, seed: int) -> tuple[Floats, Floats]:
@@ -249,36 +248,3 @@ def last_tokens(tokens: Floats) -> Floats:
     cuts = counts[max(fewest, len(counts) // 2) :][-LAST_TAKEN:]
     kept = (tokens < cuts[:, None]).astype(float)
     return np.asarray(kept.reshape(len(cuts), len(tokens)))
-
-
-def as_table(study: Study, language: str) -> Table:
-    """One language of a study as arrays.
-
-    Raises:
-        InputError: when it has fewer than two mixtures or four points of the language.
-    """
-    points = [point for point in study.points if point.tokens > 0 and language in point.losses]
-    is_target = language == study.target
-    if len(points) < 4 or len({point.share for point in points}) < 2:
-        raise InputError(
-            "Too little was measured to fit a law.", where=f"losses of {language}",
-            found=f"{len(points)} points at {len({p.share for p in points})} mixtures",
-            fix="run at least two mixtures with two evaluations each; four mixtures are better",
-        )  # fmt: skip
-    base = study.base.get(language, 0.0)
-    losses = np.array([point.losses[language] for point in points])
-    if not base > 0 or not (np.isfinite(losses) & (losses > 0)).all():
-        raise InputError(
-            "A law needs the base's loss, and losses that are positive numbers.",
-            where=f"losses of {language}", found=f"base {base}, least {losses.min()}",
-            fix="measure the base before the first step, and leave out runs that diverged",
-        )  # fmt: skip
-    share = np.array([point.share for point in points])
-    tokens = np.array([point.tokens for point in points])
-    _, runs = np.unique([point.run for point in points], return_inverse=True)
-    _, orders = np.unique([point.seed for point in points], return_inverse=True)
-    unit = float(tokens.max())
-    own = share if is_target else 1 - share
-    lined = line_up(own, tokens, losses / base, orders)
-    floor = between_seeds(own, tokens, losses / base, runs)
-    return Table(own, tokens / unit, lined, runs, orders, base, unit, is_target, floor)

@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hanhua.mix.bootstrap import LEAST_FREEDOM
-from hanhua.mix.fit import Fitted, as_table
+from hanhua.mix.fit import Fitted
 from hanhua.mix.laws import Floats, Form
 from hanhua.mix.laws_size import SIZED, SizedLaw
 from hanhua.mix.points import Study
 from hanhua.mix.pool import drift_of, errors_of, folds, one_step, plain_of, pooled, replicated
+from hanhua.mix.table import as_table
 
 NEARLY = 1.25
 """Times the least held-out error: up to it a law may be chosen, and has a part in the bootstrap."""
@@ -99,7 +100,7 @@ class JointFit:
         off = self._off * self.reach(size)
         return AtSize(
             self.law, self.held_out_error, self.errors, one.parameters, one.draws, one.spread,
-            one.drift, one.seed_spread, one._table, size / self.sizes[-1], self.base_at(size),
+            one.drift, one.seed_spread, one._table, None, size / self.sizes[-1], self.base_at(size),
             {law: off * signs for law, signs in self._signs.items()},
             {law.name: law for law in SIZED if law.name in one.draws},
         )  # fmt: skip
@@ -173,7 +174,7 @@ def fit_sizes(
         best.name, errors[best.name], errors, parameters,
         {law.name: drawn for law, (_, drawn) in zip(near, made, strict=True)},
         max(float(np.std(residuals)), floor[0]) * bases[-1],
-        drift_of(best, pool, kinds, plain[best.law.name], seed), floor[0], table,
+        drift_of(best, pool, kinds, plain[best.law.name], seed), floor[0], table, None,
     )  # fmt: skip
     rng = np.random.default_rng((seed, 2))
     signs = {

@@ -55,6 +55,15 @@ class Study:
         """Mixtures that were run, in order."""
         return tuple(sorted({point.share for point in self.points}))
 
+    @property
+    def longest(self) -> float:
+        """Most tokens that more than one mixture was measured at; what lies beyond is ahead."""
+        shares: dict[float, set[float]] = {}
+        for point in self.points:
+            shares.setdefault(point.tokens, set()).add(point.share)
+        both = [count for count, found in shares.items() if len(found) > 1]
+        return max(both or shares, default=0.0)
+
     def write(self, path: Path) -> None:
         """Write the study as JSON, whole or not at all."""
         write_json(path, asdict(self))

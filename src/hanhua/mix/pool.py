@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from hanhua.mix.bootstrap import replicates
-from hanhua.mix.fit import Table, last_tokens
 from hanhua.mix.fit import fit_law as fit_plain
+from hanhua.mix.fit import last_tokens
 from hanhua.mix.laws import Floats, Law
 from hanhua.mix.laws_size import SAME, SizedLaw
 from hanhua.mix.solve import Model, solve
+from hanhua.mix.table import Table
 
 STARTS = 6
 LEAST_SCALE = 1e-5

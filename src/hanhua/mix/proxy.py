@@ -11,6 +11,10 @@ and then stays at the mean of the recipe's learning rates, as the trunk of warmu
 (arXiv 2405.18392), measured at many moments. What the last decay gains is missing from them, in
 both languages: they tell how mixtures differ, and less well whether a limit will be kept.
 
+*Ahead.* A law of a few short lengths does not know what comes later: a model on its way into a new
+language passes a bend. So one share is also run for longer (``mix.ahead``); what the law misses
+there is set right for all shares.
+
 *Order.* Rows are drawn from documents of several times as many tokens as a small run reads, in one
 seeded order whatever the share: two mixtures read the same rows of a language, one only further
 than the other; shorter runs read the first rows of the longer. What differs between runs is then
@@ -26,7 +30,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hanhua.core.errors import UsageError
@@ -48,6 +52,8 @@ POOL = 8
 TOLERANCE = 0.05
 """Small budgets miss a share by a document; the law is fitted on counted shares."""
 NEVER = 10**9
+LEAST_AHEAD = 1.5
+"""Times the longest small run's tokens: less tells nothing that it does not."""
 NEAR = {"own": 1.3, "steady": 1.02}
 """Times a token count: up to it another is the same. Lengths are further apart, and so are moments;
 the first few rows of two mixtures are not filled alike."""
@@ -174,6 +180,30 @@ def small_runs(
         }), round(part * budget), seed)
         for part in parts
     ]  # fmt: skip
+
+
+def run_ahead(
+    tokens: TokensConfig, training: TrainConfig, mix: MixConfig, shares: Mapping[str, float],
+    target: str,
+) -> Small | None:  # fmt: skip
+    """The run of one mixture that goes further than those of the others, on the same rows first.
+
+    Args:
+        tokens: the recipe's section.
+        training: the recipe's section.
+        mix: how much further.
+        shares: of the mixture.
+        target: the language to gain.
+
+    Returns:
+        None where it would be no longer: the large run is as short, or runs are steady.
+    """
+    one = small_runs(tokens, training, mix, shares, target)[-1]
+    budget = min(round(mix.ahead * one.budget), tokens.budget_tokens)
+    if mix.schedule != "own" or budget < LEAST_AHEAD * one.budget:
+        return None
+    return replace(one, tokens=one.tokens.model_copy(update={"budget_tokens": budget}),
+                   budget=budget)  # fmt: skip
 
 
 def _steady(training: TrainConfig) -> TrainConfig:

@@ -91,7 +91,7 @@ def by_learning_rate(
     """
     if not others:
         return 0.0, []
-    longest = max(point.tokens for point in study.points)
+    longest = study.longest
     own = {point.run: point for point in study.points if point.tokens == longest}
     grid = np.linspace(study.shares[0], study.shares[-1], GRID)
     plain = {name: fit.predict(grid, longest) for name, fit in fits.items()}

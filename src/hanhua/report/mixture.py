@@ -123,8 +123,12 @@ def pareto(result: Result) -> Section:
 
 
 def _longest(result: Result) -> list[tuple[float, float]]:
+    """Of the longest runs that more than one mixture had."""
     points = result["measured"]["points"]
-    most = max((point["tokens"] for point in points), default=0)
+    shares: dict[float, set[float]] = {}
+    for point in points:
+        shares.setdefault(point["tokens"], set()).add(point["share"])
+    most = max((tokens for tokens, found in shares.items() if len(found) > 1), default=0)
     codes = result["target"], result["source"]
     return [
         (point["losses"][codes[0]], point["losses"][codes[1]])
@@ -134,13 +138,32 @@ def _longest(result: Result) -> list[tuple[float, float]]:
 
 def laws(result: Result) -> Section:
     """Each language's loss over shares: the law as lines, what was measured as dots."""
-    drawn = [_law(result, code) for code in (result["target"], result["source"])]
+    codes = (result["target"], result["source"])
+    drawn = [_law(result, code) for code in codes]
     said = note(
         "Lines are the law, dots were measured. The line without dots is the length of the large "
         "run.",
         "曲线为拟合律，点为实测；没有点的曲线对应正式训练的长度。",
     )
-    return Section("laws", Words("Loss by share", "损失与配比"), [beside(*drawn), said])
+    told = [_ahead(result, codes)] if result["law"][codes[0]].get("ahead") else []
+    return Section("laws", Words("Loss by share", "损失与配比"), [beside(*drawn), said, *told])
+
+
+def _ahead(result: Result, codes: Sequence[str]) -> Html:
+    """What the law missed where one mixture was run further than the others."""
+    laws_ = {code: result["law"][code]["ahead"] for code in codes}
+    tokens, share = (count(laws_[codes[0]]["tokens"]), percent(laws_[codes[0]]["share"], 0))
+    off = {code: percent(law["off"], signed=True) for code, law in laws_.items()}
+    en = " and ".join(f"{language(code).en} by {part}" for code, part in off.items())
+    zh = "，".join(f"{language(code).zh} {part}" for code, part in off.items())
+    target = language(codes[0])
+    return note(
+        f"With {share} of {target.en} one run went on to {tokens} tokens. The law, fitted to the "
+        f"others, was off there: {en}. That is set right for all mixtures, from the longest run "
+        "of the others on.",
+        f"{target.zh}占 {share} 的一次实验一直训练到 {tokens} 词元。由其他实验拟合的律在那里的"
+        f"偏差：{zh}。从其他实验的最大长度起，所有配比都按此校正。",
+    )
 
 
 def _law(result: Result, code: str) -> Html:
