@@ -81,7 +81,10 @@ def _order(study: Study, language: str) -> float:
     """Rank correlation of a language's share and its loss, at the last moment that all mixtures
     have; -1: as expected.
     """
-    points = [point for point in study.points if language in point.losses]
+    points = [
+        point for point in study.points
+        if language in point.losses and point.tokens <= study.longest
+    ]  # fmt: skip
     shares = {point.share for point in points}
     counts = sorted({point.tokens for point in points})
     whole = [n for n in counts if {p.share for p in points if p.tokens == n} == shares]
