@@ -130,6 +130,19 @@ def test_a_second_call_runs_only_what_is_missing(mixed, tmp_path):
     assert left.is_dir()
 
 
+def test_the_run_to_come_is_as_long_as_it_will_be(mixed, tmp_path):
+    copy = copy_of(mixed[0], tmp_path / "copy")
+    for asked, tokens in (("pretrain.epochs=2.5", 15_000), ("pretrain.steps=400", 25_600)):
+        done = call(copy, "recipe.yaml", *SHARES, "--set", asked, "--json")
+        assert "continue pretraining" not in done.err  # small runs are as they were
+        assert done.json["tokens"] == tokens
+        assert done.json["by_tokens"][2][0] == tokens
+        part = done.json["compute"]["tokens"] / tokens
+        assert done.json["compute"]["of_large_run"] == pytest.approx(part, abs=1e-5)
+        recipe = load_recipe(folder(copy) / "recipe.yaml")
+        assert recipe.tokens.budget_tokens == 6000  # what is packed stays
+
+
 def copy_of(project, folder_):
     copy = type(project)(folder_)
     shutil.copytree(project.folder, copy.folder)

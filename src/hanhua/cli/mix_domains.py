@@ -65,20 +65,21 @@ def mix_domains(
     from hanhua.core.wish import parse_wish
     from hanhua.mix.domain_answer import recommend_shares
     from hanhua.mix.domain_result import domain_result
+    from hanhua.train.schedule import run_tokens
 
     assert recipe.tokens is not None
+    assert recipe.pretrain is not None
     wish = parse_wish(config.wish)
     start, mixtures = prepare_domains(recipe, config, runs, progress)
     study = measure_domains(recipe, config, mixtures, start, runs, progress)
     share_artifacts(start.walk, recipe.walk(runs).run_dir)
     answer = recommend_shares(study, wish, level=config.level, seed=recipe.seed)
+    large = run_tokens(recipe.pretrain, recipe.tokens.budget_tokens)
     tokens = round(sum(run.tokens for run in study.runs))
-    part = tokens / recipe.tokens.budget_tokens
-    compute = {"runs": len(study.runs), "tokens": tokens, "of_large_run": part}
+    compute = {"runs": len(study.runs), "tokens": tokens, "of_large_run": tokens / large}
     result = domain_result(
-        study, answer, wish=wish.text, tokens=recipe.tokens.budget_tokens, level=config.level,
-        compute=compute,
-    )  # fmt: skip
+        study, answer, wish=wish.text, tokens=large, level=config.level, compute=compute
+    )
     return write_domains(recipe, study, result, start.held, runs)
 
 

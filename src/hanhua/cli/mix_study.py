@@ -45,13 +45,15 @@ class Found:
     def compute(self, recipe: Recipe) -> dict[str, Any]:
         """What the small runs took, against the large one."""
         from hanhua.core.artifact import Artifact
+        from hanhua.train.schedule import run_tokens
 
         assert recipe.tokens is not None
+        assert recipe.pretrain is not None
         records = [Artifact.load(one.pretrain).record for one in self.made]
         tokens = sum(record["counts"]["tokens"] for record in records)
         return {
             "runs": len(records), "tokens": tokens,
-            "of_large_run": tokens / recipe.tokens.budget_tokens,
+            "of_large_run": tokens / run_tokens(recipe.pretrain, recipe.tokens.budget_tokens),
             "seconds": round(sum(record["seconds"] for record in records), 1),
         }  # fmt: skip
 
