@@ -15,8 +15,10 @@ from hanhua.cli.mix_jobs import devices_of, environments_of
 from hanhua.core.config import Machine
 from hanhua.core.errors import HanhuaError, RecipeError, UsageError
 from hanhua.core.walk import plan
+from hanhua.mix.answer import text
 from hanhua.mix.points import Study
 from hanhua.recipe import load_recipe
+from hanhua.report.mixture import draw_mixture
 
 from .conftest import Done, make_project
 
@@ -141,6 +143,37 @@ def test_the_run_to_come_is_as_long_as_it_will_be(mixed, tmp_path):
         assert done.json["compute"]["of_large_run"] == pytest.approx(part, abs=1e-5)
         recipe = load_recipe(folder(copy) / "recipe.yaml")
         assert recipe.tokens.budget_tokens == 6000  # what is packed stays
+
+
+NEAREST = " (nearest; the wish is not met)"
+
+
+def test_what_only_the_large_run_has_and_what_misses_the_wish_is_told(mixed, tmp_path):
+    copy = copy_of(mixed[0], tmp_path / "copy")
+    large = ("--set", "pretrain.stop={}", "--set",
+             "pretrain.steer={wish: en+5%, low: 0.1, high: 0.9}")  # fmt: skip
+    done = call(copy, "recipe.yaml", *SHARES, "--wish", "zh<=0.01", *large, "--json")
+    assert "continue pretraining" not in done.err
+    assert [row[4] for row in done.json["by_tokens"]] == [False] * 5
+    assert done.err.count(NEAREST) == 5
+    page = (folder(copy) / "mixture.html").read_text(encoding="utf-8")
+    assert page.count(NEAREST) == 5
+    stop, steer = done.json["notes"]
+    assert "without pretrain.stop" in stop
+    assert "without pretrain.steer" in steer
+    assert all(
+        f"# {note}\n" in (folder(copy) / "recipe.yaml").read_text() for note in (stop, steer)
+    )
+
+
+def test_a_narrow_flat_range_is_told_alike_by_text_and_page(mixed, tmp_path):
+    for wish, lost in (("best", "the sum"), ("en+1%", "a loss")):
+        result = mixed[1].json | {"flat": [0.5, 0.504], "wish": wish}
+        assert "a share off by 0.01 already costs 0.3%" in text(result)
+        draw_mixture(result, tmp_path, "small")
+        page = (tmp_path / "mixture.html").read_text(encoding="utf-8")
+        assert f"A share off by 1 % already costs 0.3 % of {lost}" in page
+        assert "any of these is as good" not in page
 
 
 def copy_of(project, folder_):

@@ -136,12 +136,14 @@ def _compute(joined: Joined, size: float, tokens: int) -> dict[str, Any]:
 
 def _held(joined: Joined, recipe: Recipe) -> dict[str, float]:
     """About how many tokens of each language the corpus holds, as far as the folders still say."""
+    from hanhua.core.walk import FOLDER_DIGITS
     from hanhua.mix.collect import in_corpus
 
     assert recipe.tokens is not None
     found: dict[str, float] = {}
-    for folder in joined.folders.values():
-        corpora = [path.parent for path in folder.glob("corpus-*/record.json")]
+    name = f"corpus-{str(joined.setting.get('corpus', ''))[:FOLDER_DIGITS]}*/record.json"
+    for folder in joined.folders.values():  # an older corpus may lie there too
+        corpora = [path.parent for path in folder.glob(name)]
         rows = [path.parent for path in folder.glob("tokens-*/record.json")]
         for language in recipe.tokens.shares:
             each = [in_corpus(one, corpora[0], language) for one in rows if corpora]
