@@ -15,10 +15,13 @@ from hanhua.cli.mix_jobs import devices_of, environments_of
 from hanhua.core.config import Machine
 from hanhua.core.errors import HanhuaError, RecipeError, UsageError
 from hanhua.core.walk import plan
+from hanhua.eval.bits_per_byte import choose
 from hanhua.mix.answer import text
+from hanhua.mix.domain_corpus import domain_losses
 from hanhua.mix.points import Study
 from hanhua.recipe import load_recipe
 from hanhua.report.mixture import draw_mixture
+from hanhua.text.shards import read_language
 
 from .conftest import Done, make_project
 
@@ -143,6 +146,34 @@ def test_the_run_to_come_is_as_long_as_it_will_be(mixed, tmp_path):
         assert done.json["compute"]["of_large_run"] == pytest.approx(part, abs=1e-5)
         recipe = load_recipe(folder(copy) / "recipe.yaml")
         assert recipe.tokens.budget_tokens == 6000  # what is packed stays
+
+
+def test_of_an_average_the_law_knows_what_was_saved(mixed, tmp_path):
+    copy = copy_of(mixed[0], tmp_path / "copy")
+    for gone in folder(copy).glob("pretrain-*"):
+        shutil.rmtree(gone)
+    average = ("--set", "pretrain.average={half_life_steps: 40}")  # of 94 steps
+    done = call(copy, "recipe.yaml", *SHARES, *average, "--json")
+    found = {(p["run"], p["tokens"] > 2000): p["losses"] for p in done.json["measured"]["points"]}
+    half_lives = set()
+    for run in folder(copy).glob("pretrain-*"):
+        record = json.loads((run / "record.json").read_text())
+        half_lives.add(record["identity"]["average"]["half_life_steps"])
+        shares = folder(copy) / f"tokens-{record['inputs']['tokens']['fingerprint'][:12]}"
+        counted = json.loads((shares / "record.json").read_text())["metrics"]["shares"]["counted"]
+        last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
+        at = found[f"zh-{counted['zh']:.3f}", last["tokens"] > 2000]
+        texts = {
+            name: choose(list(read_language(next(folder(copy).glob("corpus-*")), name,
+                                            "held_out")), 4, 1000)
+            for name in ("zh", "en")
+        }  # fmt: skip
+        assert at == pytest.approx(domain_losses(run / "model", texts), abs=1e-6)
+        assert at["zh"] > last["held_out"]["zh"] + 0.01  # much of the start is left in the mean
+    assert half_lives == {round(40 * part * 2560 / 6000, 3) for part in (0.5, 1)}
+    again = call(copy, "recipe.yaml", *SHARES, *average, "--json")
+    assert "continue pretraining" not in again.err
+    assert again.json == done.json
 
 
 NEAREST = " (nearest; the wish is not met)"

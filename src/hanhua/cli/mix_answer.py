@@ -63,10 +63,13 @@ def only_large(recipe: Recipe) -> list[str]:
         "stop": "may end before it has read its tokens",
         "steer": "moves away from the recommended shares on its way",
     }
-    return [
+    found = [
         f"small runs are made without pretrain.{key}; the run to come has it, and {what}"
         for key, what in said.items() if getattr(recipe.pretrain, key)
     ]  # fmt: skip
+    if recipe.pretrain.average and recipe.mix and recipe.mix.schedule == "steady":
+        found.append("losses are of the weights that were trained; pretrain.average saves a mean")
+    return found
 
 
 def _affordable(
