@@ -16,8 +16,13 @@ from hanhua.cli.mix_jobs import devices_of, environments_of
 from hanhua.core.config import Machine
 from hanhua.core.errors import HanhuaError, RecipeError, UsageError
 from hanhua.core.walk import plan
+from hanhua.eval.bits_per_byte import choose
+from hanhua.mix.answer import text
+from hanhua.mix.domain_corpus import domain_losses
 from hanhua.mix.points import Study
 from hanhua.recipe import load_recipe
+from hanhua.report.mixture import draw_mixture
+from hanhua.text.shards import read_language
 
 from .conftest import Done, make_project
 
@@ -130,6 +135,78 @@ def test_a_second_call_runs_only_what_is_missing(mixed, tmp_path):
     left.mkdir(parents=True)
     assert "continue pretraining" not in call(copy, "recipe.yaml", *SHARES, *MORE).err
     assert left.is_dir()
+
+
+def test_the_run_to_come_is_as_long_as_it_will_be(mixed, tmp_path):
+    copy = copy_of(mixed[0], tmp_path / "copy")
+    for asked, tokens in (("pretrain.epochs=2.5", 15_000), ("pretrain.steps=400", 25_600)):
+        done = call(copy, "recipe.yaml", *SHARES, "--set", asked, "--json")
+        assert "continue pretraining" not in done.err  # small runs are as they were
+        assert done.json["tokens"] == tokens
+        assert done.json["by_tokens"][2][0] == tokens
+        part = done.json["compute"]["tokens"] / tokens
+        assert done.json["compute"]["of_large_run"] == pytest.approx(part, abs=1e-5)
+        recipe = load_recipe(folder(copy) / "recipe.yaml")
+        assert recipe.tokens.budget_tokens == 6000  # what is packed stays
+
+
+def test_of_an_average_the_law_knows_what_was_saved(mixed, tmp_path):
+    copy = copy_of(mixed[0], tmp_path / "copy")
+    for gone in folder(copy).glob("pretrain-*"):
+        shutil.rmtree(gone)
+    average = ("--set", "pretrain.average={half_life_steps: 40}")  # of 94 steps
+    done = call(copy, "recipe.yaml", *SHARES, *average, "--json")
+    found = {(p["run"], p["tokens"] > 2000): p["losses"] for p in done.json["measured"]["points"]}
+    half_lives = set()
+    for run in folder(copy).glob("pretrain-*"):
+        record = json.loads((run / "record.json").read_text())
+        half_lives.add(record["identity"]["average"]["half_life_steps"])
+        shares = folder(copy) / f"tokens-{record['inputs']['tokens']['fingerprint'][:12]}"
+        counted = json.loads((shares / "record.json").read_text())["metrics"]["shares"]["counted"]
+        last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
+        at = found[f"zh-{counted['zh']:.3f}", last["tokens"] > 2000]
+        texts = {
+            name: choose(list(read_language(next(folder(copy).glob("corpus-*")), name,
+                                            "held_out")), 4, 1000)
+            for name in ("zh", "en")
+        }  # fmt: skip
+        assert at == pytest.approx(domain_losses(run / "model", texts), abs=1e-6)
+        assert at["zh"] > last["held_out"]["zh"] + 0.01  # much of the start is left in the mean
+    assert half_lives == {round(40 * part * 2560 / 6000, 3) for part in (0.5, 1)}
+    again = call(copy, "recipe.yaml", *SHARES, *average, "--json")
+    assert "continue pretraining" not in again.err
+    assert again.json == done.json
+
+
+NEAREST = " (nearest; the wish is not met)"
+
+
+def test_what_only_the_large_run_has_and_what_misses_the_wish_is_told(mixed, tmp_path):
+    copy = copy_of(mixed[0], tmp_path / "copy")
+    large = ("--set", "pretrain.stop={}", "--set",
+             "pretrain.steer={wish: en+5%, low: 0.1, high: 0.9}")  # fmt: skip
+    done = call(copy, "recipe.yaml", *SHARES, "--wish", "zh<=0.01", *large, "--json")
+    assert "continue pretraining" not in done.err
+    assert [row[4] for row in done.json["by_tokens"]] == [False] * 5
+    assert done.err.count(NEAREST) == 5
+    page = (folder(copy) / "mixture.html").read_text(encoding="utf-8")
+    assert page.count(NEAREST) == 5
+    stop, steer = done.json["notes"]
+    assert "without pretrain.stop" in stop
+    assert "without pretrain.steer" in steer
+    assert all(
+        f"# {note}\n" in (folder(copy) / "recipe.yaml").read_text() for note in (stop, steer)
+    )
+
+
+def test_a_narrow_flat_range_is_told_alike_by_text_and_page(mixed, tmp_path):
+    for wish, lost in (("best", "the sum"), ("en+1%", "a loss")):
+        result = mixed[1].json | {"flat": [0.5, 0.504], "wish": wish}
+        assert "a share off by 0.01 already costs 0.3%" in text(result)
+        draw_mixture(result, tmp_path, "small")
+        page = (tmp_path / "mixture.html").read_text(encoding="utf-8")
+        assert f"A share off by 1 % already costs 0.3 % of {lost}" in page
+        assert "any of these is as good" not in page
 
 
 def copy_of(project, folder_):

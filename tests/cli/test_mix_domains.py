@@ -114,13 +114,14 @@ def test_a_second_call_with_another_wish_makes_only_what_is_missing(mixed, tmp_p
     shutil.copytree(project.folder, copy.folder)
     gone = sorted(folder(copy).glob("pretrain-*"))[0]
     shutil.rmtree(gone)
-    more = ("--set", "tokens.budget_tokens=600000")
+    more = ("--set", "tokens.budget_tokens=600000", "--set", "mix.seeds=3")
     again = call(copy, "--ratios", "6", "--wish", "en+900%", "--json", *more)
     assert again.err.count("pretrain: continue pretraining") == 1
     assert gone.is_dir()
     assert again.json["measured"] == done.json["measured"]
     assert again.json["wish"] == "en+900%"
     assert any("the corpus holds about" in note for note in again.json["notes"])
+    assert any(note.startswith("mix.seeds: of two languages") for note in again.json["notes"])
     assert load_recipe(folder(copy) / "recipe.yaml").tokens.budget_tokens < 600_000
 
 

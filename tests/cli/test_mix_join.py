@@ -8,7 +8,9 @@ from dataclasses import replace
 
 import pytest
 
+from hanhua.cli.mix_join import _held
 from hanhua.core.errors import InputError, RecipeError, StorageError, UsageError
+from hanhua.mix.join import read_studies
 from hanhua.mix.points import Study
 from hanhua.recipe import load_recipe
 
@@ -99,6 +101,21 @@ def test_two_sizes_cannot_tell_of_a_third_and_can_of_their_own(sizes):
     assert own["sizes"]["measured"]
     assert len(own["measured"]["points"]) == 6
     assert len(own["sizes"]["rows"]) == 2
+
+
+def test_the_corpus_of_the_studies_is_counted_and_no_older_one(sizes, tmp_path):
+    studies, recipe = [], load_recipe(sizes.recipe)
+    for name in ("a", "c"):
+        studies.append(tmp_path / name)
+        shutil.copytree(sizes.folder / f"runs/{name}-mix", studies[-1])
+    held = _held(read_studies(studies, "zh", "en"), recipe)
+    assert held["zh"] > 0
+    for folder in studies:
+        for number in range(8):  # what earlier corpora left; one of them would be found first
+            older = folder / f"corpus-{number:012d}"
+            older.mkdir()
+            (older / "record.json").write_text("{}")
+    assert _held(read_studies(studies, "zh", "en"), recipe) == held
 
 
 def changed(sizes, folder, **setting):

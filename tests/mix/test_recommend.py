@@ -59,6 +59,21 @@ def test_wishes_say_the_same_in_other_words(known):
     assert least.share == pytest.approx(part.share, abs=0.01)
 
 
+def test_budgets_that_miss_the_wish_are_marked_and_no_loss_is_less_than_nothing(known):
+    study, fits = known
+    short, own, long = (
+        recommend(study, fits, parse_wish("zh<=1"), LONGEST * part).predicted["zh"]
+        for part in (0.25, 1, 4)
+    )
+    assert short > own > long
+    answer = recommend(study, fits, parse_wish(f"zh<={own:.4f}"), LONGEST)
+    met = {tokens / LONGEST: met for tokens, *_, met in answer.by_tokens}
+    assert not met[0.25]
+    assert met[4]
+    wild = {**fits, "zh": replace(fits["zh"], spread=9.0)}
+    assert recommend(study, wild, parse_wish("best"), LONGEST).predicted_low["zh"] == 0
+
+
 def test_best_is_the_least_sum(known):
     study, fits = known
     answer = recommend(study, fits, parse_wish("best"), LONGEST)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from hanhua.model.load import INDEX, load_model, load_tokenizer
 from hanhua.model.merge import (
     Term,
     average,
+    check_new_tokens,
     interpolated,
     merge,
     shared_tokens,
@@ -217,3 +219,21 @@ def test_other_tokens_under_the_same_ids_are_refused(models, tmp_path):
     (other / "tokenizer.model").unlink(missing_ok=True)
     with pytest.raises(ModelError, match="different ids"):
         shared_tokens([models.trained, other])
+
+
+def test_as_many_new_rows_of_other_tokens_are_refused(models, tmp_path):
+    """Two runs with vocabularies of their own: one shape, and rows of other tokens."""
+    raw = json.loads((models.trained / "tokenizer.json").read_text())
+    vocab = raw["model"]["vocab"]
+    names = sorted(vocab, key=lambda piece: vocab[piece])
+    names[-2:] = reversed(names[-2:])  # as another corpus would order them
+    raw["model"]["vocab"] = {name: i for i, name in enumerate(names)}
+    other = tmp_path / "other"
+    shutil.copytree(models.trained, other)
+    (other / "tokenizer.json").write_text(json.dumps(raw))
+    (other / "tokenizer.model").unlink(missing_ok=True)
+    assert shared_tokens([models.trained, other, models.base]) == models.shared
+    check_new_tokens([models.trained, models.start])
+    with pytest.raises(ModelError, match="other new tokens") as error:
+        check_new_tokens([models.trained, other])
+    assert f"id {len(names) - 2} is {names[-2]!r}" in error.value.found

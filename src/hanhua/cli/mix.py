@@ -92,6 +92,7 @@ def _mix(recipe: Recipe, runs: Path, quiet: bool) -> dict[str, Any]:
     from hanhua.mix.proxy import shares_at
     from hanhua.mix.rates import by_learning_rate
     from hanhua.mix.recommend import recommend
+    from hanhua.train.schedule import run_tokens
 
     _check(recipe)
     assert recipe.tokens is not None
@@ -107,12 +108,12 @@ def _mix(recipe: Recipe, runs: Path, quiet: bool) -> dict[str, Any]:
     if config.join:
         return mix_joined(recipe, config, wish, runs, default_progress(quiet))
     found, fits = _fitted(recipe, config, wish, runs, default_progress(quiet))
-    study = found.study
-    answer = recommend(study, fits, wish, recipe.tokens.budget_tokens, level=config.level)
+    study, tokens = found.study, run_tokens(recipe.pretrain, recipe.tokens.budget_tokens)
+    answer = recommend(study, fits, wish, tokens, level=config.level)
     share = round(answer.share, 3)
     result = as_result(
-        study, fits, answer, wish=wish.text, tokens=recipe.tokens.budget_tokens,
-        level=config.level, compute=found.compute(recipe), at_rates=by_learning_rate(
+        study, fits, answer, wish=wish.text, tokens=tokens, level=config.level,
+        compute=found.compute(recipe), at_rates=by_learning_rate(
             study, fits, wish, recipe.pretrain.learning_rate, found.at_rates
         ),
         shares=shares_at(recipe.tokens.shares, recipe.target, recipe.source, share),
@@ -130,16 +131,17 @@ def _fitted(
     from hanhua.cli.mix_study import measure
     from hanhua.mix.design import plan_more
     from hanhua.mix.fit import fit
+    from hanhua.train.schedule import run_tokens
 
     assert recipe.tokens is not None
+    assert recipe.pretrain is not None
     shares = _shares(recipe, config)
     found = measure(recipe, config, shares, runs, progress)
     fits = {name: fit(found.study, name, seed=recipe.seed) for name in found.study.base}
     if not config.refine:
         return found, fits
-    more = plan_more(
-        config.refine, found.study, fits, wish, recipe.tokens.budget_tokens, most=_most(recipe)
-    )
+    tokens = run_tokens(recipe.pretrain, recipe.tokens.budget_tokens)
+    more = plan_more(config.refine, found.study, fits, wish, tokens, most=_most(recipe))
     progress.say(f"refined at {', '.join(f'{share:.3g}' for share in more)} {recipe.target}")
     found = measure(recipe, config, shares, runs, progress, more)
     return found, {name: fit(found.study, name, seed=recipe.seed) for name in found.study.base}

@@ -47,12 +47,29 @@ def write_result(
     budget, more = _affordable(recipe, result, held)
     names = {"answer": "answer.json", "page": "mixture.html", "recipe": "recipe.yaml"}
     paths = {name: str(folder / file) for name, file in names.items()}
-    result |= {"notes": [*notes, *more], "files": {**(files or {}), **paths}}
+    notes = [*notes, *more, *only_large(recipe)]
+    result |= {"notes": notes, "files": {**(files or {}), **paths}}
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "answer.json", result, sort_keys=False)
     draw_mixture(result, folder, recipe.name)
     write_text(folder / "recipe.yaml", recipe_text(recipe, result, budget))
     return result
+
+
+def only_large(recipe: Recipe) -> list[str]:
+    """Notes on what the run to come has and no small run had, so that no loss foretold knows it."""
+    assert recipe.pretrain is not None
+    said = {
+        "stop": "may end before it has read its tokens",
+        "steer": "moves away from the recommended shares on its way",
+    }
+    found = [
+        f"small runs are made without pretrain.{key}; the run to come has it, and {what}"
+        for key, what in said.items() if getattr(recipe.pretrain, key)
+    ]  # fmt: skip
+    if recipe.pretrain.average and recipe.mix and recipe.mix.schedule == "steady":
+        found.append("losses are of the weights that were trained; pretrain.average saves a mean")
+    return found
 
 
 def _affordable(

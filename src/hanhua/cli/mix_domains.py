@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hanhua.cli.mix_answer import only_large
 from hanhua.cli.mix_domains_answer import write_domains
 from hanhua.cli.mix_study import make_one, share_artifacts, small_recipe
 from hanhua.cli.runs import quiet_libraries
@@ -65,21 +66,33 @@ def mix_domains(
     from hanhua.core.wish import parse_wish
     from hanhua.mix.domain_answer import recommend_shares
     from hanhua.mix.domain_result import domain_result
+    from hanhua.train.schedule import run_tokens
 
     assert recipe.tokens is not None
+    assert recipe.pretrain is not None
     wish = parse_wish(config.wish)
     start, mixtures = prepare_domains(recipe, config, runs, progress)
     study = measure_domains(recipe, config, mixtures, start, runs, progress)
     share_artifacts(start.walk, recipe.walk(runs).run_dir)
     answer = recommend_shares(study, wish, level=config.level, seed=recipe.seed)
+    large = run_tokens(recipe.pretrain, recipe.tokens.budget_tokens)
     tokens = round(sum(run.tokens for run in study.runs))
-    part = tokens / recipe.tokens.budget_tokens
-    compute = {"runs": len(study.runs), "tokens": tokens, "of_large_run": part}
+    compute = {"runs": len(study.runs), "tokens": tokens, "of_large_run": tokens / large}
     result = domain_result(
-        study, answer, wish=wish.text, tokens=recipe.tokens.budget_tokens, level=config.level,
-        compute=compute,
-    )  # fmt: skip
+        study, answer, wish=wish.text, tokens=large, level=config.level, compute=compute
+    )
+    result["notes"] += [*_left_aside(config), *only_large(recipe)]
     return write_domains(recipe, study, result, start.held, runs)
+
+
+OF_TWO = ("lengths", "schedule", "moments", "seeds", "repeats", "learning_rates", "refine")
+"""Keys that only a mixture of two languages goes by."""
+
+
+def _left_aside(config: MixConfig) -> Iterator[str]:
+    keys = [f"mix.{key}" for key in OF_TWO if key in config.model_fields_set]
+    if keys:
+        yield f"{', '.join(keys)}: of two languages; a mixture of domains is run once, to its end"
 
 
 def prepare_domains(

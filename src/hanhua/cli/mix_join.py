@@ -39,6 +39,7 @@ def mix_joined(
     from hanhua.mix.plain import short
     from hanhua.mix.setting import trained_by
     from hanhua.mix.size_answer import recommend_at
+    from hanhua.train.schedule import run_tokens
 
     assert recipe.tokens is not None
     assert recipe.pretrain is not None
@@ -51,9 +52,9 @@ def mix_joined(
         name: fit_sizes(joined.studies, name, seed=recipe.seed)
         for name in (recipe.target, recipe.source)
     }  # fmt: skip
-    tokens = recipe.tokens.budget_tokens
+    tokens = run_tokens(recipe.pretrain, recipe.tokens.budget_tokens)
     answer, rows = recommend_at(joined.studies, fits, wish, tokens, size, level=config.level)
-    result = _result(recipe, config, wish, joined, size, fits, answer, rows)
+    result = _result(recipe, config, wish, joined, size, tokens, fits, answer, rows)
     training = trained_by(recipe.tokens, recipe.pretrain)
     notes = [*differences(joined, size, training), *_left_aside(config)]
     return write_result(recipe, result, runs, _held(joined, recipe), notes)
@@ -107,7 +108,7 @@ def _size(recipe: Recipe, joined: Joined) -> float:
 
 
 def _result(
-    recipe: Recipe, config: MixConfig, wish: Wish, joined: Joined, size: float,
+    recipe: Recipe, config: MixConfig, wish: Wish, joined: Joined, size: float, tokens: int,
     fits: Mapping[str, Any], answer: Any, rows: Sequence[OfSize],
 ) -> dict[str, Any]:  # fmt: skip
     """As for one model, with the sizes besides; the points are those of the size itself."""
@@ -116,7 +117,6 @@ def _result(
     from hanhua.mix.size_answer import study_at
 
     assert recipe.tokens is not None
-    tokens = recipe.tokens.budget_tokens
     study = study_at(joined.studies, fits, size)
     result = as_result(
         study, {name: fit.at(size) for name, fit in fits.items()}, answer, wish=wish.text,
@@ -146,12 +146,14 @@ def _compute(joined: Joined, size: float, tokens: int) -> dict[str, Any]:
 
 def _held(joined: Joined, recipe: Recipe) -> dict[str, float]:
     """About how many tokens of each language the corpus holds, as far as the folders still say."""
+    from hanhua.core.walk import FOLDER_DIGITS
     from hanhua.mix.collect import in_corpus
 
     assert recipe.tokens is not None
     found: dict[str, float] = {}
-    for folder in joined.folders.values():
-        corpora = [path.parent for path in folder.glob("corpus-*/record.json")]
+    name = f"corpus-{str(joined.setting.get('corpus', ''))[:FOLDER_DIGITS]}*/record.json"
+    for folder in joined.folders.values():  # an older corpus may lie there too
+        corpora = [path.parent for path in folder.glob(name)]
         rows = [path.parent for path in folder.glob("tokens-*/record.json")]
         for language in recipe.tokens.shares:
             each = [in_corpus(one, corpora[0], language) for one in rows if corpora]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hanhua.mix.points import Point, Study
     from hanhua.mix.proxy import Made, Small
     from hanhua.recipe import Recipe
+    from hanhua.train.config import TrainConfig
 
 SHARED = ("base", "corpus", "vocab", "expand")
 """Stages that no share changes."""
@@ -45,13 +46,15 @@ class Found:
     def compute(self, recipe: Recipe) -> dict[str, Any]:
         """What the small runs took, against the large one."""
         from hanhua.core.artifact import Artifact
+        from hanhua.train.schedule import run_tokens
 
         assert recipe.tokens is not None
+        assert recipe.pretrain is not None
         records = [Artifact.load(one.pretrain).record for one in self.made]
         tokens = sum(record["counts"]["tokens"] for record in records)
         return {
             "runs": len(records), "tokens": tokens,
-            "of_large_run": tokens / recipe.tokens.budget_tokens,
+            "of_large_run": tokens / run_tokens(recipe.pretrain, recipe.tokens.budget_tokens),
             "seconds": round(sum(record["seconds"] for record in records), 1),
         }  # fmt: skip
 
@@ -210,10 +213,24 @@ def _at_rates(recipe: Recipe, config: MixConfig, shares: Sequence[float]) -> lis
 def small_recipe(recipe: Recipe, one: Small) -> Recipe:
     """The recipe of a small run: up to ``pretrain``, in the folder ``NAME-mix``."""
     after = dict.fromkeys(("chatdata", "finetune", "prefer", "eval", "export", "mix"))
-    name = f"{recipe.name}-mix"
+    name, training = f"{recipe.name}-mix", _scaled(recipe, one)
     return recipe.model_copy(
-        update={**after, "name": name, "tokens": one.tokens, "pretrain": one.training}
+        update={**after, "name": name, "tokens": one.tokens, "pretrain": training}
     )
+
+
+def _scaled(recipe: Recipe, one: Small) -> TrainConfig:
+    """The training of a small run; a half-life in steps is as long a part of it as of the large."""
+    from hanhua.train.schedule import run_tokens
+
+    assert recipe.tokens is not None
+    assert recipe.pretrain is not None
+    average = one.training.average
+    if average is None or average.half_life_steps is None:
+        return one.training
+    part = one.budget / run_tokens(recipe.pretrain, recipe.tokens.budget_tokens)
+    scaled = {"half_life_steps": max(round(average.half_life_steps * part, 3), 1e-3)}
+    return one.training.model_copy(update={"average": average.model_copy(update=scaled)})
 
 
 def _prepare(recipe: Recipe, walk: Walk, runs: Path, progress: Progress) -> Path:

@@ -21,7 +21,15 @@ from hanhua.eval.bits_per_byte import TextScore
 from hanhua.eval.compare import tidy
 from hanhua.eval.config import BitsPerByteConfig
 from hanhua.eval.forward import CausalModel
-from hanhua.model.merge import Term, average, interpolated, merge, shared_tokens, with_chat_vector
+from hanhua.model.merge import (
+    Term,
+    average,
+    check_new_tokens,
+    interpolated,
+    merge,
+    shared_tokens,
+    with_chat_vector,
+)
 from hanhua.text.document import Document
 
 Scores = Mapping[str, Sequence[TextScore]]
@@ -111,6 +119,7 @@ def pick(
         InputError: when there is too little held-out text.
     """
     shared = shared_tokens(merging.folders)
+    check_new_tokens([*merging.trained, *([merging.start] if merging.start else [])])
     texts = _texts(merging)
     before = _measured(merging, merging.base, texts)
     found: list[tuple[Candidate, Scores]] = []

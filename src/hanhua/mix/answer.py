@@ -216,9 +216,8 @@ def _rates(result: Mapping[str, Any]) -> list[str]:
     if not rows:
         return []
     each = ", ".join(
-        f"{row['learning_rate']:g} → {row['share']:.2f}"
-        f"{'' if row['met'] else ' (nearest; the wish is not met)'}" for row in rows
-    )  # fmt: skip
+        f"{row['learning_rate']:g} → {row['share']:.2f}{_unmet(row['met'])}" for row in rows
+    )
     return [f"  by learning rate, at the small runs' {rows[0]['tokens']:,.0f} tokens: {each}"]
 
 
@@ -232,7 +231,8 @@ def _flat(result: Mapping[str, Any]) -> str:
     low, high = result["flat"]
     what = "the sum" if result["wish"].lower() == "best" else "both losses"
     if high - low < FINE:
-        return f"  a share off by {FINE:.2f} already costs {result['flat_within']:.1%} of {what}"
+        lost = "the sum" if what == "the sum" else "a loss"
+        return f"  a share off by {FINE:.2f} already costs {result['flat_within']:.1%} of {lost}"
     within = f"stay within {result['flat_within']:.1%}" if what == "both losses" else (
         f"stays within {result['flat_within']:.1%} of the best"
     )  # fmt: skip
@@ -244,6 +244,10 @@ def _cost(result: Mapping[str, Any]) -> str:
     return f"{cost:.4f} bits per byte ({cost / base:+.2%})"
 
 
-def _budget(row: list[float]) -> str:
-    tokens, share, low, high = row
-    return f"{tokens:,.0f} tokens {share:.2f} [{low:.2f}, {high:.2f}]"
+def _budget(row: list[Any]) -> str:
+    tokens, share, low, high, met = row
+    return f"{tokens:,.0f} tokens {share:.2f} [{low:.2f}, {high:.2f}]{_unmet(met)}"
+
+
+def _unmet(met: bool) -> str:
+    return "" if met else " (nearest; the wish is not met)"

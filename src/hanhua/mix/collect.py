@@ -11,6 +11,7 @@ from typing import Any
 from hanhua.core.artifact import Artifact
 from hanhua.core.errors import ArtifactError, RecipeError
 from hanhua.mix.points import Point
+from hanhua.mix.saved import saved_losses
 from hanhua.text.shards import language_files
 from hanhua.tokens.source import read_groups
 from hanhua.train.config import OptimConfig
@@ -43,7 +44,8 @@ def read_run(
 ) -> tuple[Mapping[str, float], list[Point]]:
     """The losses before the first step, and a point for each measurement behind the last warm-up.
 
-    Runs of one mixture bear one name: their share is that of all the rows that were packed.
+    Runs of one mixture bear one name: their share is that of all the rows that were packed. Of a
+    run that is measured at its end alone the model that it saved counts, be it an average.
 
     Args:
         tokens: the artifact of the rows: the share is the one counted there.
@@ -72,6 +74,9 @@ def read_run(
         Point(name, share, float(line["tokens"]), _both(line["held_out"], target, source), seed)
         for line in lines if "held_out" in line and line["step"] > begin
     ]  # fmt: skip
+    if training.average and training.watch and len(points) == 1:
+        base, end = saved_losses(pretrain, training.watch, (target, source))
+        points = [replace(points[0], losses=end)]
     return base, points
 
 

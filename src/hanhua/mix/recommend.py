@@ -42,7 +42,7 @@ class Answer:
         predicted_high: language -> upper end.
         pareto: (share, target's loss, source's loss) over the range that was run.
         cost_of_a_point: how much the source's loss rises for one more point of share.
-        by_tokens: (tokens, share, low, high).
+        by_tokens: (tokens, share, low, high, whether the wish is met there).
     """
 
     share: float
@@ -56,7 +56,7 @@ class Answer:
     predicted_high: dict[str, float]
     pareto: list[tuple[float, float, float]] = field(repr=False)
     cost_of_a_point: float
-    by_tokens: list[tuple[float, float, float, float]] = field(repr=False)
+    by_tokens: list[tuple[float, float, float, float, bool]] = field(repr=False)
 
 
 def recommend(
@@ -95,12 +95,12 @@ def recommend(
     return Answer(
         share, low, high, not against, flat, " ".join(against) or f"Rests on {laws}.",
         predicted={name: float(fits[name].predict(share, tokens)) for name in names},
-        predicted_low={name: float(ends[name][0]) for name in names},
+        predicted_low={name: max(float(ends[name][0]), 0.0) for name in names},
         predicted_high={name: float(ends[name][1]) for name in names},
         pareto=[(float(grid[i]), *(float(losses[name][i]) for name in names)) for i in shown],  # type: ignore[misc]
         cost_of_a_point=float(slope[np.abs(grid - share).argmin()]) / 100,
         by_tokens=[
-            (tokens * times, *_answer(study, fits, wish, grid, tokens * times, edges)[:3])
+            (tokens * times, *_answer(study, fits, wish, grid, tokens * times, edges))
             for times in TIMES
         ],
     )  # fmt: skip

@@ -14,6 +14,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from math import prod
 from pathlib import Path
 
@@ -95,6 +96,31 @@ def shared_tokens(folders: Sequence[Path]) -> int:
             fix="merge models that come from one base",
         )  # fmt: skip
     return alike
+
+
+def check_new_tokens(folders: Sequence[Path]) -> None:
+    """Refuse models whose rows behind the shared ones would be added and stand for other tokens.
+
+    Args:
+        folders: of all terms with a weight of new rows; runs with vocabularies of their own may
+            have as many rows, and none of them in common.
+
+    Raises:
+        ModelError: naming the first id that is another token.
+    """
+    first, *others = dict.fromkeys(folders)
+    spelt = _tokens(first)
+    for folder in others:
+        tokens = _tokens(folder)
+        if tokens == spelt:
+            continue
+        pairs = zip_longest(spelt, tokens)
+        at, (one, other) = next(found for found in enumerate(pairs) if len(set(found[1])) > 1)
+        raise ModelError(
+            "These models have other new tokens, so their rows can't be added.", where=folder,
+            found=f"id {at} is {other!r}; in {first} it is {one!r}",
+            fix="merge models that were trained with one vocabulary",
+        )  # fmt: skip
 
 
 def _tokens(folder: Path) -> list[str | None]:

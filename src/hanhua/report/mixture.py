@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hanhua.core.files import write_text
+from hanhua.mix.answer import FINE
 from hanhua.report.chart import Series, curves
 from hanhua.report.html import Html, Words, count, interval, number, percent, table, tag
 from hanhua.report.mixture_sizes import measured_sizes, sizes
@@ -70,12 +71,19 @@ def _top(result: Result) -> list[Html]:
 
 
 def _flat(result: Result) -> Html:
-    low, high = (percent(end, 0) for end in result["flat"])
+    least, most = result["flat"]
+    low, high, fine = (percent(end, 0) for end in (least, most, FINE))
     within, target = percent(result["flat_within"]), language(result["target"])
-    if result["wish"].lower() == "best":
+    best = result["wish"].lower() == "best"
+    if most - least < FINE:
+        lost = Words("the sum of losses", "损失之和") if best else Words("a loss", "一种损失")
+        return paragraph(
+            f"A share off by {fine} already costs {within} of {lost.en}.",
+            f"占比偏离 {fine}，{lost.zh}就增加 {within}。",
+        )
+    what = Words("both losses stay", "两种损失相差不超过")
+    if best:
         what = Words("the sum of losses stays", "损失之和与最佳值相差不超过")
-    else:
-        what = Words("both losses stay", "两种损失相差不超过")
     return paragraph(
         f"With {low} to {high} of {target.en} {what.en} within {within}: any of these is as good.",
         f"{target.zh}占 {low} 至 {high} 时，{what.zh} {within}：其中任何一个都一样好。",
@@ -190,11 +198,19 @@ def budgets(result: Result) -> Section:
     """How the answer moves with the tokens of the large run."""
     head = Words("Tokens", "词元"), Words("Share", "占比"), Words("Interval", "区间")
     rows = [
-        (count(tokens), percent(share), f"{percent(low)} – {percent(high)}")
-        for tokens, share, low, high in result["by_tokens"]
+        (count(tokens), _share(share, met), f"{percent(low)} – {percent(high)}")
+        for tokens, share, low, high, met in result["by_tokens"]
     ]  # fmt: skip
     title = Words("With other budgets", "其他训练量下的答案")
     return Section("budgets", title, [table(head, rows)])
+
+
+def _share(share: float, met: bool) -> str | Words:
+    """A share that the wish asks for; where it is only the nearest, that is said."""
+    if met:
+        return percent(share)
+    return Words(f"{percent(share)} (nearest; the wish is not met)",
+                 f"{percent(share)}（最接近；要求达不到）")  # fmt: skip
 
 
 def rates(result: Result) -> Section:
@@ -206,7 +222,7 @@ def rates(result: Result) -> Section:
         at = percent(point["share"], 0)
         head.append(Words(f"{' / '.join(codes)} at {at}", f"{at} 时的 {' / '.join(codes)}"))
     body = [
-        (f"{row['learning_rate']:g}", percent(row["share"]), *(
+        (f"{row['learning_rate']:g}", _share(row["share"], row["met"]), *(
             " / ".join(number(point["losses"][code]) for code in codes) for point in row["points"]
         )) for row in rows
     ]  # fmt: skip

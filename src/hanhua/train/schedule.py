@@ -71,6 +71,13 @@ def make_plan(config: OptimConfig, n_rows: int, seq_len_tokens: int) -> Plan:
     return Plan(rows_a_step, total, steps, lay_out(config, steps))
 
 
+def run_tokens(config: OptimConfig, packed_tokens: int) -> int:
+    """About how many tokens a run reads, where so many are packed: rows may be read again."""
+    if config.steps:
+        return config.steps * config.batch_tokens
+    return max(round(config.epochs * packed_tokens), 1)
+
+
 def phase_at(phases: list[Phase], step: int) -> Phase:
     """The phase that a step (from 0) belongs to."""
     return next(phase for phase in phases if phase.start <= step < phase.stop)
