@@ -85,7 +85,7 @@ def mix_domains(
     return write_domains(recipe, study, result, start.held, runs)
 
 
-OF_TWO = ("lengths", "schedule", "moments", "seeds", "repeats", "learning_rates", "refine")
+OF_TWO = ("lengths", "ahead", "schedule", "moments", "seeds", "repeats", "learning_rates", "refine")
 """Keys that only a mixture of two languages goes by."""
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hanhua.mix.bootstrap import LEAST_FREEDOM, drifts, replicates
+from hanhua.mix.bootstrap import LEAST_FREEDOM, drifts, misfits, replicates
 from hanhua.mix.laws import LAWS, Floats, Form, Law, named
 from hanhua.mix.points import Study
 from hanhua.mix.solve import Model, solve
@@ -44,7 +44,7 @@ class Fitted:
         drift: how far the law, fitted without the last tokens, misses them, as a part of the loss.
         seed_spread: the same between seeds alone, as a part of the base's loss; 0 if not known.
         ahead: a mixture that was run further than the others. What the law misses there is set
-            right, at all shares alike, by so many doublings as a run has of those up to it.
+            right, at all shares alike, with each doubling on the way to it and beyond.
     """
 
     law: str
@@ -81,12 +81,23 @@ class Fitted:
             for law, drawn in self.draws.items()
         ])  # fmt: skip
         times = np.broadcast_to(np.asarray(tokens, float) / self._table.unit, found.shape[1:])
+        own, reached = int(self.is_target), 1.0
         if self.ahead is not None:
-            luck = self.spread / self.base / self.ahead.loss * self.ahead.reached(times)
-            drawn = np.random.default_rng((int(self.is_target), 5)).standard_normal(len(found))
+            reached = self.ahead.tokens
+            luck = self.spread / self.base / self.ahead.loss * self.ahead.doublings(times)
+            drawn = np.random.default_rng((own, 5)).standard_normal(len(found))
             found = found * np.exp(luck * drawn.reshape(shape))
-            times = times / self.ahead.tokens
-        return found * drifts(self.drift, times, len(found), int(self.is_target))
+        size = self._misfit() * (1 + np.log2(np.maximum(times, 1)))
+        found = found * misfits(size, np.broadcast_to(share, times.shape), len(found), own)
+        return found * drifts(self.drift, times, len(found), own, reached)
+
+    def _misfit(self) -> float:
+        """What the law leaves unexplained beyond luck, as a part of the base's loss.
+
+        It grows with every doubling beyond the longest run, as shares and tokens meet there.
+        """
+        left = (self.spread / self.base) ** 2 - self.seed_spread**2
+        return float(np.sqrt(max(left, 0.0)))
 
     def off_ahead(self) -> float:
         """By how much the law misses the run that is ahead, as a part of its loss."""
@@ -105,7 +116,7 @@ class Fitted:
         found = self.base * self.form(law)(parameters, own, part)
         if self.ahead is not None:
             missed = self.ahead.miss(self.form(law), parameters)
-            found = found * np.exp(missed * self.ahead.reached(part))
+            found = found * np.exp(missed * self.ahead.doublings(part))
         return np.asarray(found)
 
 

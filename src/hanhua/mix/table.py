@@ -62,9 +62,9 @@ class Ahead:
         found = form(parameters, np.asarray(self.share), np.asarray(self.tokens))
         return np.asarray(np.log(self.loss / np.maximum(found, LEAST)))
 
-    def reached(self, tokens: Floats) -> Floats:
-        """How many doublings of those up to it lie behind, as a part; from it on all."""
-        return np.asarray(np.clip(np.log2(np.maximum(tokens, 1)) / np.log2(self.tokens), 0, 1))
+    def doublings(self, tokens: Floats) -> Floats:
+        """Beyond the longest of the other runs, as a part of those up to this one."""
+        return np.asarray(np.log2(np.maximum(tokens, 1)) / np.log2(self.tokens))
 
 
 def as_table(study: Study, language: str) -> Table:
