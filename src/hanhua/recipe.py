@@ -74,7 +74,26 @@ class Recipe(Section):
                 )
         if self.corpus is not None and self.tokens is not None:
             check_known(self.tokens.shares, self.corpus)
+        self._check_steps()
         return self
+
+    def _check_steps(self) -> None:
+        """Refuse steps that no row fits into, before hours have gone into the rows."""
+        text = self.tokens.seq_len_tokens if self.tokens else 0
+        rows = {"pretrain": text}
+        if self.finetune is not None:
+            among = text if self.finetune.rehearsal_share else 0
+            rows["finetune"] = max(self.finetune.seq_len_tokens, among)
+        if self.prefer is not None:
+            rows["prefer"] = 2 * self.prefer.seq_len_tokens
+        for name, longest in rows.items():
+            section = getattr(self, name)
+            if section is not None and section.batch_tokens < longest:
+                raise ValueError(
+                    f"{name}.batch_tokens is {section.batch_tokens}, but a step takes whole rows, "
+                    f"and these have {longest} tokens: set it to a multiple of that, or "
+                    "seq_len_tokens lower"
+                )
 
     def walk(self, runs: Path) -> Walk:
         """The stages that this recipe asks for, in the folder ``runs/<name>``."""
