@@ -135,7 +135,8 @@ def test_frozen_weights_keep_the_digits_that_bf16_arithmetic_has_not(
     assert result.metrics["precision"] == "bf16"
     before, after = (load_file(f / "model.safetensors") for f in (tiny_llama, out / "model"))
     for name, weight in before.items():
-        assert (weight - after[name]).abs().max() <= 1e-6 * weight.abs().max(), name
+        near = 5e-4 if "dora" in kind else 1e-6  # lengths are those of the rounded rows
+        assert (weight - after[name]).abs().max() <= near * weight.abs().max(), name
     to_lose = [name for name, w in before.items() if not torch.equal(w, w.bfloat16().float())]
     assert "model.layers.0.mlp.up_proj.weight" in to_lose
 
