@@ -77,6 +77,7 @@ BAD = [
     ("name: x\nbase: {model: x/y}\nname: y\n", r"r\.yaml:3[\s\S]*given twice"),
     ("name: x\nbase: {model: x/y}\nseed: soon\n", r"r\.yaml:3[\s\S]*seed: 'soon'"),
     ("name: x\nbase: {model: x/y}\nseed: -1\n", r"r\.yaml:3"),
+    ("name: x\nbase: {model: x/y}\nseed: 100000000000\n", r"less than 4294967296"),
     ("name: x\n", r"A key is missing[\s\S]*base"),
     ("- a\n- b\n", r"not a mapping"),
     ("", r"empty file"),

@@ -37,7 +37,7 @@ class Recipe(Section):
     """From an English model to a Chinese one: one section for each stage, all but base optional."""
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+$", description="the run folder: runs/NAME")]
-    seed: Annotated[int, Field(ge=0)] = 17
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 17
     target: Annotated[str, Field(min_length=2, description="the language to reach")] = "zh"
     source: Annotated[str, Field(min_length=2, description="the language of the base")] = "en"
     base: BaseConfig
