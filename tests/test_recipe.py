@@ -77,6 +77,7 @@ BAD = [
     ("name: x\nbase: {model: x/y}\nname: y\n", r"r\.yaml:3[\s\S]*given twice"),
     ("name: x\nbase: {model: x/y}\nseed: soon\n", r"r\.yaml:3[\s\S]*seed: 'soon'"),
     ("name: x\nbase: {model: x/y}\nseed: -1\n", r"r\.yaml:3"),
+    ("name: x\nbase: {model: x/y}\nseed: 100000000000\n", r"less than 4294967296"),
     ("name: x\n", r"A key is missing[\s\S]*base"),
     ("- a\n- b\n", r"not a mapping"),
     ("", r"empty file"),
@@ -155,6 +156,21 @@ def test_only_pretraining_is_told_which_rows_are_new(tmp_path: Path):
     for override in ("finetune.new_rows_lr_scale=5", "finetune.phases=[{train: new_rows}]"):
         with pytest.raises(RecipeError, match="finetune sets something for new rows"):
             load_recipe(path, [override])
+
+
+@pytest.mark.parametrize(("override", "said"), [
+    ("pretrain.batch_tokens=2000", "pretrain.batch_tokens is 2000.* these have 2048 tokens"),
+    ("finetune.batch_tokens=2000", "finetune.batch_tokens is 2000.* these have 2048 tokens"),
+    ("prefer={sources: [{path: pairs.jsonl}], batch_tokens: 1000}", "prefer.* these have 1024"),
+    ("pretrain.betas=[0.9, 1.0]", "less than 1"),
+])  # fmt: skip
+def test_steps_that_could_not_be_taken_are_refused(tmp_path: Path, override: str, said: str):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe_text("meta-llama/Llama-2-7b-hf", "zh"), encoding="utf-8")
+    with pytest.raises(RecipeError, match=said):
+        load_recipe(path, [override])
+    alone = ["finetune.rehearsal_share=0", "finetune.batch_tokens=512"]
+    assert load_recipe(path, alone).tokens.seq_len_tokens == 2048
 
 
 def test_schema_knows_every_section():

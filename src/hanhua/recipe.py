@@ -37,7 +37,7 @@ class Recipe(Section):
     """From an English model to a Chinese one: one section for each stage, all but base optional."""
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+$", description="the run folder: runs/NAME")]
-    seed: Annotated[int, Field(ge=0)] = 17
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 17
     target: Annotated[str, Field(min_length=2, description="the language to reach")] = "zh"
     source: Annotated[str, Field(min_length=2, description="the language of the base")] = "en"
     base: BaseConfig
@@ -74,7 +74,26 @@ class Recipe(Section):
                 )
         if self.corpus is not None and self.tokens is not None:
             check_known(self.tokens.shares, self.corpus)
+        self._check_steps()
         return self
+
+    def _check_steps(self) -> None:
+        """Refuse steps that no row fits into, before hours have gone into the rows."""
+        text = self.tokens.seq_len_tokens if self.tokens else 0
+        rows = {"pretrain": text}
+        if self.finetune is not None:
+            among = text if self.finetune.rehearsal_share else 0
+            rows["finetune"] = max(self.finetune.seq_len_tokens, among)
+        if self.prefer is not None:
+            rows["prefer"] = 2 * self.prefer.seq_len_tokens
+        for name, longest in rows.items():
+            section = getattr(self, name)
+            if section is not None and section.batch_tokens < longest:
+                raise ValueError(
+                    f"{name}.batch_tokens is {section.batch_tokens}, but a step takes whole rows, "
+                    f"and these have {longest} tokens: set it to a multiple of that, or "
+                    "seq_len_tokens lower"
+                )
 
     def walk(self, runs: Path) -> Walk:
         """The stages that this recipe asks for, in the folder ``runs/<name>``."""

@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     GPT2Config,
     LlamaConfig,
@@ -64,6 +65,24 @@ def test_other_families_come_close(tmp_path):
         model = AutoModelForCausalLM.from_config(config)
     found = base_facts(BaseConfig(model=str(tmp_path)))["n_params"]
     assert found == pytest.approx(sum(p.numel() for p in model.parameters()), rel=0.12)
+
+
+@pytest.mark.parametrize("kind", ["gemma2", "cohere", "starcoder2"])
+def test_one_matrix_for_both_ends_goes_without_saying_in_some_families(tmp_path, kind):
+    config = AutoConfig.for_model(kind, **{**SMALL, "vocab_size": 5000})
+    raw = {k: v for k, v in config.to_dict().items() if k != "tie_word_embeddings"}
+    (tmp_path / "config.json").write_text(json.dumps(raw))  # as these are published
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(tmp_path))
+    found = base_facts(BaseConfig(model=str(tmp_path)))
+    assert found["tied"]
+    assert found["n_params"] == pytest.approx(sum(p.numel() for p in model.parameters()), rel=0.12)
+
+
+@pytest.mark.parametrize("kind", ["mixtral", "qwen3_moe", "gpt_oss"])
+def test_a_mixture_of_experts_is_not_taken_for_one(tmp_path, kind):
+    AutoConfig.for_model(kind, **SMALL).save_pretrained(tmp_path)
+    assert base_facts(BaseConfig(model=str(tmp_path))) == {}
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"vocab_size": 3}', "nothing"])

@@ -66,3 +66,22 @@ def test_too_little_text_is_taken_whole_and_said(chat, text, tmp_path):
 def test_no_share_is_the_chat_alone(chat, text, tmp_path):
     meta = add_rehearsal(chat, text, tmp_path / "out", share=0.0, seed=3)
     assert (meta["n_rows"], meta["rehearsal"]["rows"]) == (len(chat), 0)
+
+
+@pytest.mark.parametrize("length", [128, 200])
+def test_short_rows_of_text_go_end_to_end(text, tmp_path, length):
+    talk = Row(np.full(length, 7), np.ones(length, np.bool_), np.array([length]), "zh")
+    chat = write(tmp_path / "chat", [talk] * 20, ["zh"], length, True)
+    add_rehearsal(chat, text, tmp_path / "out", share=0.5, seed=3)
+    rows = PackedRows.open(tmp_path / "out")
+    found = [row for row in map(rows.row, range(len(rows))) if row.tokens[0] >= 100]
+    room = length // 64
+    full = [row for row in found if len(row.lengths) == room]
+    assert len(full) >= len(found) - 2  # at most one of each language has room left
+    for row in found:
+        assert row.lengths.tolist() == [64] * len(row.lengths)
+        assert len({int(t) % 2 for t in row.tokens}) == 1  # of one language, as text has them
+        assert ("en", "zh")[int(row.tokens[0]) % 2] == row.language
+    taken = np.concatenate([row.tokens[::64] for row in found])
+    assert len(set(taken.tolist())) == len(taken)
+    assert rows.meta["rehearsal"]["counted"] == pytest.approx(0.5, abs=0.05)

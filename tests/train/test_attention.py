@@ -14,6 +14,8 @@ from transformers import (
     Lfm2ForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    PhimoeConfig,
+    PhimoeForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen3Config,
@@ -164,6 +166,25 @@ def test_a_model_whose_documents_mix_by_another_way_is_refused():
     with pytest.raises(ModelError, match="don't come out as each alone"):
         enable(model)
     enable(make_llama())
+
+
+def test_a_window_that_is_in_masks_alone_is_refused():
+    experts = {"num_local_experts": 2, "num_experts_per_tok": 1}
+    model = PhimoeForCausalLM(PhimoeConfig(**SIZES, **experts, sliding_window=20))
+    with pytest.raises(ModelError, match="a window of 20 tokens, in masks alone"):
+        enable(model)
+    as_long_as_the_context = {"sliding_window": SIZES["max_position_embeddings"]}
+    enable(PhimoeForCausalLM(PhimoeConfig(**SIZES, **experts, **as_long_as_the_context)))
+
+
+@pytest.mark.parametrize("lengths", [[9], [4, 4], [3, 6]])
+@pytest.mark.parametrize("window", [None, 2])
+def test_the_result_may_be_looked_at_by_view(lengths, window):
+    q = torch.randn(1, 2, sum(lengths), 4)
+    found, _ = attention.packed_attention(
+        torch.nn.Identity(), q, q, q, None, document_lengths=lengths, sliding_window=window
+    )
+    assert found.view(1, sum(lengths), 8).shape == (1, sum(lengths), 8)  # as Afmoe does
 
 
 def test_a_model_with_its_own_attention_is_refused():

@@ -102,6 +102,24 @@ def test_new_rows_leave_every_other_weight_bit_for_bit(tmp_path, rows, tied, pre
             assert torch.equal(weight, before[name]), name
 
 
+def test_new_rows_behind_a_phase_that_moved_all_rows():
+    model = make_llama()
+    masters = Masters(model, TrainConfig(**FP32), old_rows=60)
+    table = masters.weights["model.embed_tokens.weight"]
+
+    def step(train):
+        masters.begin(PhaseConfig(train=train))
+        before = table.clone()
+        table.grad = torch.ones_like(table)
+        masters.step(1e-2)
+        return before != table
+
+    assert step("embeddings").all()
+    moved = step("new_rows")  # though Adam's averages would carry the old ones on
+    assert moved[60:].all()
+    assert not moved[:60].any()
+
+
 def test_phases_follow_each_other(tmp_path, rows):
     model = make_llama()
     body = model.model.layers[0].mlp.up_proj.weight

@@ -48,7 +48,6 @@ def stage(tmp_path, base, rows, *, old_rows=None, progress=None, corpus=None, mo
     (source / "model").symlink_to(base)
     if old_rows:
         (source / "rows.json").write_text(json.dumps({"old_rows": old_rows}))
-    # in bf16, which a processor may choose, a base in fp32 would be rounded where it is frozen
     values = {"steps": 6, "batch_tokens": 256, "learning_rate": 1e-2, "precision": "fp32"}
     values |= more or {}
     section = TrainConfig(lora=LoraConfig(rank=8, **lora), **values)
@@ -125,6 +124,23 @@ def test_a_merge_that_changes_the_model_is_an_error(tmp_path, tiny_llama, rows, 
     with pytest.raises(TrainingError, match="merged model computes other logits") as error:
         stage(tmp_path, tiny_llama, rows)
     assert "in float32" in error.value.message
+
+
+@pytest.mark.parametrize("kind", [{}, {"dora": True}, {"embeddings": True}])
+def test_frozen_weights_keep_the_digits_that_bf16_arithmetic_has_not(
+    tmp_path, tiny_llama, rows, kind
+):
+    more = {"precision": "bf16", "learning_rate": 1e-9}
+    result, out = stage(tmp_path, tiny_llama, rows, more=more, **kind)
+    assert result.metrics["precision"] == "bf16"
+    before, after = (load_file(f / "model.safetensors") for f in (tiny_llama, out / "model"))
+    for name, weight in before.items():
+        near = 8e-4 if "dora" in kind else 1e-6  # lengths are those of the rounded rows
+        assert (weight - after[name]).norm() <= near * weight.norm(), name
+        rounded = (weight - weight.bfloat16().float()).norm()
+        assert rounded == 0 or rounded > 1e-3 * weight.norm()
+    to_lose = [name for name, w in before.items() if not torch.equal(w, w.bfloat16().float())]
+    assert "model.layers.0.mlp.up_proj.weight" in to_lose
 
 
 def test_a_large_model_is_rounded_once(tmp_path, tiny_llama, rows, monkeypatch):

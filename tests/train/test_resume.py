@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import resource
+
 import pytest
 import torch
 from resumed_run import finish, kill_at
 from safetensors.torch import load_file
 from tiny_models import make_llama
 
+from hanhua.core.errors import StorageError, TrainingError
 from hanhua.train.checkpoint import checkpoints, load_checkpoint
 from hanhua.train.config import TrainConfig
 from hanhua.train.keep import Keeper, State, run_identity
@@ -55,6 +58,41 @@ def test_what_is_written_in_the_background_is_what_it_was(tmp_path, rows):
         assert all(torch.equal(before[name], other.weights[name]) for name in before)
         state = next(iter(other.optimizer.state.values()))
         assert float(state["step"]) == 1
+
+
+def written(keeper, step):
+    keeper.save(State(step=step))
+    keeper.finish()
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+@pytest.mark.parametrize("background", [False, True])
+def test_no_room_for_a_checkpoint_is_said_and_leaves_the_one_before(tmp_path, background):
+    masters = Masters(make_llama(), TrainConfig(precision="fp32"))
+    keeper = Keeper(tmp_path, masters, "a run", background)
+    written(keeper, 1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # as a disk that is full on the way
+    try:
+        with pytest.raises(StorageError):
+            written(keeper, 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint-000000001"]
+    again = Keeper(tmp_path, masters, "a run", background)
+    assert again.resume().step == 1
+    written(again, 2)
+    assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint-000000002"]
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    masters = Masters(make_llama(), TrainConfig(precision="fp32"))
+    Keeper(tmp_path, masters, "a run", background=False).save(State(step=1))
+    (file,) = tmp_path.glob("checkpoint-000000001/tensors/*.distcp")
+    file.write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(TrainingError, match="can't be read") as error:
+        load_checkpoint(tmp_path, masters, "a run")
+    assert "checkpoint-000000001" in error.value.message
 
 
 def test_a_torn_log_and_a_half_written_checkpoint_do_no_harm(tmp_path, start):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import stat
 
@@ -12,6 +13,7 @@ from hanhua.chat.conversation import Conversation, Turn, write_conversations
 from hanhua.chat.template import get_template
 from hanhua.core.artifact import Artifact
 from hanhua.core.config import Machine
+from hanhua.core.errors import RecipeError
 from hanhua.core.progress import Silent
 from hanhua.core.stage import Context
 from hanhua.model.config import BaseConfig
@@ -77,6 +79,13 @@ def test_tokens_come_in_the_asked_shares(walk):
     assert found.metrics["padding_share"] < 0.05  # a small corpus; see tests/tokens for real ones
 
 
+def test_rows_longer_than_the_context_are_not_even_packed(walk, tmp_path):
+    inputs = {"model": walk["base"], "corpus": Artifact(tmp_path, "corpus", "0" * 64, {})}
+    with pytest.raises(RecipeError, match="longer than the model's context") as error:
+        run(tokens, TokensConfig(seq_len_tokens=129), tmp_path / "out", inputs)
+    assert "tokens.seq_len_tokens" in error.value.message
+
+
 def test_training_lowers_the_loss_and_is_logged(walk):
     found = walk["pretrain"]
     lines = [json.loads(x) for x in (found.path / "log.jsonl").read_text().splitlines()]
@@ -113,6 +122,21 @@ def test_the_template_travels_with_the_finetuned_model(walk):
     generation = json.loads((folder / "generation_config.json").read_text())
     assert generation["eos_token_id"] == ours.eos_token_id
     assert walk["finetune"].counts["conversations"]["whole"] == 60
+
+
+def test_a_step_has_its_tokens_also_beside_longer_rows_of_text(walk, tmp_path):
+    section = TokensConfig(seq_len_tokens=128, budget_tokens=8000, tolerance=0.1)
+    corpus = Artifact(walk["base"].path.parent / "corpus", "corpus", "0" * 64, {})
+    text = run(tokens, section, tmp_path / "tokens", {"model": walk["base"], "corpus": corpus})
+    inputs = {"model": walk["pretrain"], "chatdata": walk["chatdata"], "tokens": text}
+    chat = FinetuneConfig(seq_len_tokens=64, batch_tokens=512, epochs=2.0)
+    out = run(finetune, chat, tmp_path / "out", inputs)
+    lines = [json.loads(x) for x in (out.path / "log.jsonl").read_text().splitlines()]
+    ends = [0, *(line["tokens"] for line in lines)]
+    steps = [after - before for before, after in itertools.pairwise(ends)]
+    assert min(steps[:-1]) > 350 > 4 * 64  # four rows as long as a conversation have 256
+    assert out.counts["conversations"]["whole"] == 60
+    assert out.metrics["rehearsal_share"] > 0
 
 
 def test_the_same_again_gives_the_same_bytes(walk, tmp_path):

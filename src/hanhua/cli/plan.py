@@ -97,7 +97,7 @@ def plan_notes(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if any("memory" not in cost for cost in costs):
         notes.append(
             f"the shapes of {recipe.base.model} are not known here: for memory and time name a "
-            "folder with its config.json as base.model"
+            "folder with its config.json as base.model (of one MLP a block: experts aren't counted)"
         )
     if any("memory" in cost and "tokens" not in cost for cost in costs):
         notes.append("the tokens of a stage are not known, so neither is its time")

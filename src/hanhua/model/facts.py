@@ -9,7 +9,7 @@ from typing import Any
 from hanhua.core.config import is_hub_id
 from hanhua.model.config import BaseConfig
 from hanhua.model.known import known_facts
-from hanhua.model.shapes import BIASED, QK_NORM, UNGATED, Shapes
+from hanhua.model.shapes import BIASED, QK_NORM, TIED, UNGATED, Shapes
 from hanhua.vocab.cost import Cost
 
 
@@ -19,7 +19,7 @@ def base_facts(config: BaseConfig) -> dict[str, Any]:
     Returns:
         hidden_size, layers, intermediate_size, heads, kv_heads, head_dim, vocab_size, tied,
         context_tokens, n_params and what else :class:`Shapes` wants, as far as they can be read
-        from config.json.
+        from config.json; nothing of a mixture of experts.
     """
     raw = _from_scratch(config) if config.scratch is not None else _from_model(str(config.model))
     if raw:
@@ -60,6 +60,8 @@ def _from_scratch(config: BaseConfig) -> dict[str, Any]:
 
 
 def _from_file(data: dict[str, Any]) -> dict[str, Any]:
+    if any("experts" in key and isinstance(n, int) and n > 1 for key, n in data.items()):
+        return {}  # several MLPs a block, named and sized in every family's own way
     heads = data.get("num_attention_heads") or data["n_head"]
     hidden = data.get("hidden_size") or data["n_embd"]
     kind = str(data.get("model_type"))
@@ -72,7 +74,7 @@ def _from_file(data: dict[str, Any]) -> dict[str, Any]:
         "head_dim": data.get("head_dim") or hidden // heads,
         "intermediate_size": inner[0] if isinstance(inner, list) else inner,
         "context_tokens": data.get("max_position_embeddings") or data.get("n_positions", 0),
-        "tied": bool(data.get("tie_word_embeddings", kind == "gpt2")),
+        "tied": bool(data.get("tie_word_embeddings", kind in TIED)),
         "vocab_size": data["vocab_size"],
         "gated": kind not in UNGATED,
         "attention_bias": kind in BIASED or bool(data.get("attention_bias")),

@@ -11,6 +11,11 @@ SMALL_PARAMETERS = 200_000_000
 model's weights can be measured in its scores."""
 UNGATED = frozenset({"gpt2", "gpt_neox", "phi", "opt", "gptj", "bloom", "falcon", "starcoder2"})
 """Model types whose MLP has two matrices; the others' third opens and closes a gate."""
+TIED = frozenset({
+    "gpt2", "gpt_bigcode", "gemma", "gemma2", "gemma3_text", "vaultgemma", "opt", "cohere",
+    "cohere2", "smollm3", "ernie4_5", "starcoder2",
+})  # fmt: skip
+"""Model types with one matrix for embedding and head where their config.json doesn't say."""
 BIASED = frozenset({"qwen2"})
 """Model types with a bias at query, key and value that their config.json doesn't mention."""
 QK_NORM = frozenset({"qwen3"})

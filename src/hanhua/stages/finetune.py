@@ -65,16 +65,17 @@ def _make_rows(
     from hanhua.tokens.rehearsal import add_rehearsal
     from hanhua.tokens.rows import PackedRows
 
+    longest, found = context.config.seq_len_tokens, _text(context)
+    text = PackedRows.open(found.path / "rows") if found else None
     build_chat_rows(
         tokenizer, vocab_size, context.inputs["chatdata"].path / "train.parquet", template,
-        context.work / "rows", seq_len_tokens=context.config.seq_len_tokens, seed=context.seed,
-        progress=context.progress,
+        context.work / "rows", seq_len_tokens=longest, seed=context.seed,
+        progress=context.progress, row_tokens=max(longest, text.seq_len_tokens if text else 0),
     )  # fmt: skip
-    text = _text(context)
     if text is not None:
         add_rehearsal(
-            PackedRows.open(context.work / "rows"), PackedRows.open(text.path / "rows"),
-            context.work / "mixed", share=context.config.rehearsal_share, seed=context.seed,
+            PackedRows.open(context.work / "rows"), text, context.work / "mixed",
+            share=context.config.rehearsal_share, seed=context.seed,
         )  # fmt: skip
 
 
@@ -100,8 +101,9 @@ def _text(context: Context[FinetuneConfig]) -> Artifact | None:
 
 def estimate(config: FinetuneConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
     """As for pretraining, with the tokens of the conversations where they are known."""
-    return estimate_training(config, {**facts, "seq_len_tokens": config.seq_len_tokens})
+    text = (facts.get("seq_len_tokens") or 0) if config.rehearsal_share else 0
+    return estimate_training(config, {**facts, "seq_len_tokens": max(config.seq_len_tokens, text)})
 
 
-STAGE = Stage(name="finetune", version=4, title="teach it to answer", run=run, estimate=estimate,
+STAGE = Stage(name="finetune", version=5, title="teach it to answer", run=run, estimate=estimate,
               together=True)  # fmt: skip

@@ -48,7 +48,7 @@ class Encoded:
 
 def build_chat_rows(
     tokenizer: Any, vocab_size: int, path: Path, template: Template, out: Path, *,
-    seq_len_tokens: int, seed: int, progress: Progress,
+    seq_len_tokens: int, seed: int, progress: Progress, row_tokens: int | None = None,
 ) -> Mapping[str, Any]:  # fmt: skip
     """Write the packed rows of a file of conversations.
 
@@ -58,9 +58,10 @@ def build_chat_rows(
         path: ``train.parquet`` of a chatdata artifact.
         template: how conversations are written down.
         out: folder to write.
-        seq_len_tokens: room in a row.
+        seq_len_tokens: the longest conversation.
         seed: the recipe's.
         progress: where to show it.
+        row_tokens: room in a row, at least as much; None: the same.
 
     Returns:
         The rows' meta, with ``conversations`` as a count by what became of them.
@@ -68,6 +69,7 @@ def build_chat_rows(
     Raises:
         InputError: when no conversation fits.
     """
+    room = row_tokens or seq_len_tokens
     fates = {"whole": 0, "turns_cut": 0, "answer_cut": 0, "too_long": 0}
     found: dict[str, _Spool] = {}
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -87,11 +89,13 @@ def build_chat_rows(
                 "No conversation fits into a row.", where=path, found=f"{sum(fates.values())} read",
                 fix=f"raise finetune.seq_len_tokens ({seq_len_tokens}) or check chatdata.sources",
             )  # fmt: skip
-        planned = {name: spool.plan(seq_len_tokens, seed, name) for name, spool in found.items()}
-        writer = RowsWriter(out, seq_len_tokens, vocab_size, sorted(found), has_targets=True)
+        planned = {name: spool.plan(room, seed, name) for name, spool in found.items()}
+        writer = RowsWriter(out, room, vocab_size, sorted(found), has_targets=True)
         with progress.bar("writing rows", None, "tok") as bar:
             write_rows(writer, planned, seed, bar)
-    return writer.close(conversations=fates, template=template.name)
+    return writer.close(
+        conversations=fates, template=template.name, longest_document=seq_len_tokens
+    )
 
 
 class _Spool:

@@ -8,7 +8,8 @@ registered with transformers' own attention table, hence any model that uses the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 
 from hanhua.core.errors import ModelError
 from hanhua.model.fuse import fuse
+from hanhua.model.supported import context_tokens
 from hanhua.model.within import Within
 from hanhua.model.within import can_attend as can_attend_within
 from hanhua.train.causal import PackedCausal
@@ -83,7 +85,8 @@ def _check_packed(model: Any, alone: Tensor) -> None:
     places = torch.cat([torch.arange(n, device=alone.device) for n in PROBE_LENGTHS])
     arguments = {"position_ids": places[None], "document_lengths": list(PROBE_LENGTHS)}
     try:
-        packed = _states(model, torch.cat(_probe(model), 1), arguments)
+        with _windows() as (masked, told):
+            packed = _states(model, torch.cat(_probe(model), 1), arguments)
         off = float((packed - alone).norm(dim=-1).max() / alone.norm(dim=-1).mean())
     except (TypeError, ValueError, RuntimeError) as error:  # it takes no such arguments
         off, why = float("inf"), str(error)
@@ -94,6 +97,35 @@ def _check_packed(model: Any, alone: Tensor) -> None:
             "Packed documents don't come out as each alone in this model.",
             where=type(model).__name__, found=why, fix="use another base",
         )  # fmt: skip
+    lost = {n for n in masked - told if n < (context_tokens(model.config) or n + 1)}
+    if lost:  # documents of the probe are shorter, so it can't show there
+        raise ModelError(
+            "This model looks back through a window that its attention is not told of.",
+            where=type(model).__name__, found=f"a window of {min(lost)} tokens, in masks alone",
+            fix="use another base, or one of this kind without sliding_window in its config.json",
+        )  # fmt: skip
+
+
+@contextmanager
+def _windows() -> Iterator[tuple[set[int], set[int]]]:
+    """The windows that a model's masks are made with, and those that its attention is told of."""
+    masked: set[int] = set()
+    told: set[int] = set()
+
+    def mask(*args: Any, local_size: int | None = None, **kwargs: Any) -> None:
+        masked.update([] if local_size is None else [local_size])
+
+    def attention(*args: Any, sliding_window: int | None = None, **kwargs: Any) -> Any:
+        told.update([] if sliding_window is None else [sliding_window])
+        return packed_attention(*args, sliding_window=sliding_window, **kwargs)
+
+    AttentionMaskInterface.register(NAME, mask)
+    AttentionInterface.register(NAME, attention)
+    try:
+        yield masked, told
+    finally:
+        AttentionMaskInterface.register(NAME, no_mask)
+        AttentionInterface.register(NAME, packed_attention)
 
 
 def no_mask(*args: Any, **kwargs: Any) -> None:
@@ -165,7 +197,8 @@ def packed_attention(
         ]
     else:
         parts = [_attend(q, k, v, window, dropout, scale) for q, k, v in split]
-    return torch.cat(parts, 2).transpose(1, 2), None
+    # some families look at it by ``view``, which wants it so
+    return torch.cat(parts, 2).transpose(1, 2).contiguous(), None
 
 
 def prefers_ours(query: Tensor) -> bool:
@@ -188,7 +221,7 @@ def _attend_runs(
     for (_, count, length), heads in zip(found, split, strict=True):
         q, k, v = (torch.unflatten(x, 1, (count, length)).transpose(0, 1) for x in heads)
         parts.append(_attend(q, k, v, None, dropout, scale).transpose(1, 2).flatten(0, 1))
-    return (torch.cat(parts) if len(parts) > 1 else parts[0])[None]
+    return (torch.cat(parts) if len(parts) > 1 else parts[0].contiguous())[None]
 
 
 def _attend(

@@ -21,12 +21,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save, save
 
-from hanhua.core.errors import TrainingError
+from hanhua.core.errors import StorageError, TrainingError
 from hanhua.core.files import read_json, storage_errors, write_json
 from hanhua.train import parallel
 from hanhua.train.optim import Masters
@@ -57,7 +58,7 @@ class Writing:
     ) -> None:
         self.path = work / f"checkpoint-{step:09d}"
         self.aside = work / f".{self.path.name}.tmp"
-        with storage_errors(work):
+        with _written(work):
             if parallel.first():
                 shutil.rmtree(self.aside, ignore_errors=True)
                 self.aside.mkdir(parents=True)
@@ -75,7 +76,7 @@ class Writing:
 
         The first knows when all processes have written: it writes the list of their files last.
         """
-        with storage_errors(self.path.parent):
+        with _written(self.path.parent):
             if self.copied is not None:
                 self.copied.result()
             if parallel.first():
@@ -136,8 +137,14 @@ def load_checkpoint(work: Path, masters: Masters, identity: str) -> dict[str, An
             found=f"run {state['identity'][:12]}, this is {identity[:12]}",
             fix="delete the folder to start this training anew",
         )  # fmt: skip
-    with torch.no_grad(), _quietly():
-        load(tensors, checkpoint_id=path / TENSORS, no_dist=parallel.size() == 1)
+    try:
+        with torch.no_grad(), _quietly():
+            load(tensors, checkpoint_id=path / TENSORS, no_dist=parallel.size() == 1)
+    except CheckpointException as error:
+        raise TrainingError(
+            "This checkpoint can't be read.", where=path, found=_why(error),
+            fix="delete the folder to start this training anew",
+        ) from error  # fmt: skip
     masters.copy_down()
     return state
 
@@ -153,6 +160,30 @@ def _write(tensors: dict[str, Any], folder: Path, group: Any) -> Future[Any] | N
     found = async_save(tensors, checkpoint_id=folder, process_group=others, no_dist=alone)
     assert isinstance(found, Future)
     return found
+
+
+@contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    """Say in one message why a checkpoint could not be written.
+
+    Raises:
+        StorageError: most often of a full disk, which PyTorch's writer tells in words of its own.
+    """
+    try:
+        with storage_errors(folder):
+            yield
+    except CheckpointException as error:  # no Exception, so nobody else would catch it
+        raise StorageError(
+            "A checkpoint could not be written.", where=folder, found=_why(error),
+            fix="see that this disk has room and is well, and run the same command again; it goes "
+            "on from the checkpoint before",
+        ) from error  # fmt: skip
+
+
+def _why(error: CheckpointException) -> str:
+    """The first process's reason."""
+    reason = next(iter(error.failures.values()))[0]
+    return str(reason).splitlines()[0] if str(reason) else type(reason).__name__
 
 
 @contextmanager

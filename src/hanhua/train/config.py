@@ -11,6 +11,8 @@ from hanhua.core.errors import UsageError
 from hanhua.core.wish import parse_wish
 from hanhua.model.config import LoraConfig
 
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
 
 class PhaseConfig(Section):
     """A stretch of training in which only some weights learn."""
@@ -169,9 +171,10 @@ class OptimConfig(Section):
         Field(description="save a mean of many steps' weights; null: the last step's"),
     ] = None
     clip: Annotated[float, Field(ge=0, description="longest gradient; 0: never clipped")] = 1.0
-    betas: Annotated[
-        tuple[float, float], Field(strict=False, description="Adam's two averages")
-    ] = (0.9, 0.95)
+    betas: Annotated[tuple[Beta, Beta], Field(strict=False, description="Adam's two averages")] = (
+        0.9,
+        0.95,
+    )
     eps: Annotated[float, Field(gt=0, description="Adam's epsilon")] = 1e-8
     embedding_lr_scale: Annotated[
         float, Field(gt=0, description="learning rate of embeddings and head, times this")

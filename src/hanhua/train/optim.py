@@ -106,6 +106,8 @@ class Masters:
         if phase.train == "new_rows" and self.old_rows is None:
             raise no_new_rows("phases", "train: new_rows")
         self.only_new_rows = phase.train == "new_rows"
+        if self.only_new_rows:
+            self._still_old_rows()
         for name, parameter in self.working.items():
             parameter.requires_grad_(phase.train == "all" or name in self.embeddings)
             self.weights[name].grad = None
@@ -164,6 +166,13 @@ class Masters:
         yield
         for start, part in zip(before, rows, strict=True):
             part.copy_(torch.lerp(start, part, scale))
+
+    def _still_old_rows(self) -> None:
+        """No momentum of an earlier phase in rows that the base had: it would move them on."""
+        for name in self.embeddings:
+            state = self.optimizer.state.get(self.weights[name])
+            if state:
+                state["exp_avg"][: self._old_rows(name)].zero_()
 
     def _spare_old_rows(self) -> None:
         """No gradient for rows that the base had."""

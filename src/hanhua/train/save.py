@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from hanhua.core.errors import TrainingError
-from hanhua.model.checkpoint import probe_logits, save_model
+from hanhua.model.checkpoint import probe_logits, save_model, saved_dtype
 from hanhua.model.load import load_model, read_config
 from hanhua.model.lora import add_adapters, merge_adapters
 from hanhua.model.lora_files import save_adapter
@@ -43,7 +43,7 @@ def save_trained(
     """Save ``model/`` and, for LoRA, first ``adapter/``; merge, read back, compare logits.
 
     Args:
-        model: as the loop left it.
+        model: as the loop left it; what is saved may be another, see ``_whole``.
         result: of the loop.
         config: the section.
         out: the artifact.
@@ -60,7 +60,7 @@ def save_trained(
     folder = out / "model"
     if not parallel.first():
         return {}
-    if parallel.size() > 1:
+    if parallel.size() > 1 or _lost_digits(model, result, config, tokenizer_from):
         model = _whole(model, config, tokenizer_from)
     if config.lora is None:
         return save_model(
@@ -92,11 +92,22 @@ def save_trained(
     return {**saved, "lora": {"trained_parameters": trained, "merge_difference": difference}}
 
 
-def _whole(shared: Any, config: OptimConfig, source: Path) -> Any:
-    """A model as it was before training, on this process alone, in place of a shared one."""
+def _lost_digits(model: Any, result: TrainResult, config: OptimConfig, source: Path) -> bool:
+    """Whether frozen weights were rounded for the arithmetic, of a model that is saved in fp32.
+
+    (In 4 bits the adapters made up for what was lost: they belong to the rounded weights.)
+    """
+    if config.lora is None or config.lora.base_bits or result.precision == "fp32":
+        return False
+    small = saved_dtype(sum(p.numel() for p in model.parameters())) == torch.float32
+    return small and read_config(source).dtype != torch.bfloat16
+
+
+def _whole(trained: Any, config: OptimConfig, source: Path) -> Any:
+    """A model as it was before training, on this process alone, in place of the trained one."""
     stored = read_config(source).dtype
     whole = load_model(source, stored if isinstance(stored, torch.dtype) else torch.float32)
-    whole.generation_config = shared.generation_config
+    whole.generation_config = trained.generation_config
     if config.lora is not None:
         add_adapters(whole, config.lora, 0, whole.dtype)
     return whole
