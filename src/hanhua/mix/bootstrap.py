@@ -149,7 +149,7 @@ def drifts(size: float, times: Floats, draws: int, seed: int, ahead: float = 1.0
     growing = beyond * (beyond + 1) / 2
     if known > 0:
         growing = np.where(beyond > known, growing - beyond * (known + 1) / 2, 0.0)
-    return np.exp(size * growing * drawn.reshape(-1, *(1,) * np.ndim(times)))
+    return np.asarray(np.exp(size * growing * drawn.reshape(-1, *(1,) * np.ndim(times))))
 
 
 def misfits(size: Floats, share: Floats, draws: int, seed: int) -> Floats:
