@@ -10,9 +10,10 @@ from made_study import LONGEST, made, truth
 
 from hanhua.core.errors import InputError
 from hanhua.core.wish import parse_wish
-from hanhua.mix.bootstrap import drifts, misfits, replicates
+from hanhua.mix.bootstrap import drifts, replicates
 from hanhua.mix.fit import fit
 from hanhua.mix.laws import named
+from hanhua.mix.misfit import misfit_of, waves
 from hanhua.mix.points import Point, Study
 from hanhua.mix.recommend import recommend
 
@@ -164,14 +165,22 @@ def test_what_a_law_may_miss_grows_with_each_doubling():
     np.testing.assert_allclose(told, once[:, None] * [0, 0, 0, 1], atol=1e-12)
 
 
-def test_a_misfit_is_smooth_over_shares_and_of_its_size():
-    shares = np.linspace(0.1, 0.9, 9)
-    found = np.log(misfits(np.full(9, 0.01), shares, 2000, 0))
-    assert found.shape == (2000, 9)
-    assert found.std() == pytest.approx(0.01, rel=0.15)
-    steps = np.diff(found, axis=1).std()
-    assert 0.001 < steps < 0.5 * found.std()
-    assert (misfits(np.zeros(9), shares, 5, 0) == 1).all()
+def test_what_a_law_leaves_over_shares_is_set_right_and_no_more_than_it_tells():
+    shares = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
+    logs, between = np.zeros(5), np.array([0.2, 0.4, 0.6, 0.8])
+    true = 0.01 * np.cos(2 * np.arcsin(np.sqrt(np.append(shares, between))))
+    found = misfit_of(shares, logs, true[:5], 0.0005, 4.0)
+    heights = found.heights(logs - true[:5])
+    np.testing.assert_allclose(waves(between) @ heights, true[5:], atol=0.001)
+    # runs that scatter as far as they lie off the law tell little of its shape
+    vague = misfit_of(shares, logs, true[:5], 0.05, 4.0)
+    assert np.abs(vague.heights(logs - true[:5])).max() < 0.1 * np.abs(heights).max()
+    now, more = found.unknown(4000, 0)
+    at, far = (waves(place) @ now.T for place in (shares, np.array([0.0, 1.0])))
+    assert np.median(np.abs(at)) < 0.001  # about what one run's luck is
+    assert np.median(np.abs(far)) > 1.3 * np.median(np.abs(at))
+    assert (more[:, 0] == 0).all()
+    assert np.median(np.abs(waves(shares) @ more.T)) > 0.003
 
 
 def no_law(share, tokens):

@@ -19,8 +19,6 @@ import numpy as np
 from hanhua.mix.laws import Floats, Law
 
 LEAST_FREEDOM = 2.0
-WAVES = np.array([0.9, 0.4, 0.17])
-"""Heights of waves over the share, of one, two and three half lengths; their squares sum to 1."""
 
 
 def between_seeds(
@@ -150,26 +148,6 @@ def drifts(size: float, times: Floats, draws: int, seed: int, ahead: float = 1.0
     if known > 0:
         growing = np.where(beyond > known, growing - beyond * (known + 1) / 2, 0.0)
     return np.asarray(np.exp(size * growing * drawn.reshape(-1, *(1,) * np.ndim(times))))
-
-
-def misfits(size: Floats, share: Floats, draws: int, seed: int) -> Floats:
-    """``[draws, ...]`` factors of losses between mixtures, where a law may have another shape.
-
-    A law that leaves more of the runs unexplained than luck does has not their shape, and however
-    it is fitted to losses as they might have been, its slope is its own. So each draw has a smooth
-    deviation of the size of what is left: three waves over the share, the longer the higher
-    (a discrepancy of the model, as in doi:10.1111/1467-9868.00294).
-
-    Args:
-        size: ``[...]`` standard deviation, as a part of the loss.
-        share: of the target language.
-        draws: how many.
-        seed: of the draws.
-    """
-    waves = np.arange(1, len(WAVES) + 1)
-    made = np.random.default_rng((seed, 6)).standard_normal((draws, len(WAVES))) * WAVES
-    basis = np.sqrt(2) * np.cos(np.pi * waves * np.asarray(share, float)[..., None])
-    return np.asarray(np.exp(size * np.einsum("dw,...w->d...", made, basis)))
 
 
 def _widen(rng: np.random.Generator, size: float, freedom: float, draws: int) -> Floats:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hanhua.mix.bootstrap import LEAST_FREEDOM, drifts, misfits, replicates
+from hanhua.mix.bootstrap import LEAST_FREEDOM, drifts, replicates
 from hanhua.mix.laws import LAWS, Floats, Form, Law, named
+from hanhua.mix.misfit import Misfit, misfit_of, waves
 from hanhua.mix.points import Study
 from hanhua.mix.solve import Model, solve
 from hanhua.mix.table import Ahead, Table, ahead_of, as_table
@@ -45,6 +46,7 @@ class Fitted:
         seed_spread: the same between seeds alone, as a part of the base's loss; 0 if not known.
         ahead: a mixture that was run further than the others. What the law misses there is set
             right, at all shares alike, with each doubling on the way to it and beyond.
+        misfit: what the law leaves over shares at the longest length, which is set right too.
     """
 
     law: str
@@ -57,6 +59,7 @@ class Fitted:
     seed_spread: float
     _table: Table = field(repr=False)
     ahead: Ahead | None
+    misfit: Misfit
 
     @property
     def is_target(self) -> bool:
@@ -76,9 +79,13 @@ class Fitted:
         """``[draws, ...]`` the same by every bootstrap replicate."""
         more = max(np.ndim(share), np.ndim(tokens))
         shape = -1, *(1,) * more
+        ends = np.cumsum([len(drawn) for drawn in self.draws.values()])
+        unknown = self.misfit.unknown(int(ends[-1]), int(self.is_target))
         found = np.concatenate([
-            self._at(law, drawn.T.reshape(drawn.shape[1], *shape), share, tokens)
-            for law, drawn in self.draws.items()
+            self._at(law, drawn.T.reshape(drawn.shape[1], *shape), share, tokens, off)
+            for (law, drawn), *off in zip(
+                self.draws.items(), *(np.split(part, ends[:-1]) for part in unknown), strict=True
+            )
         ])  # fmt: skip
         times = np.broadcast_to(np.asarray(tokens, float) / self._table.unit, found.shape[1:])
         own, reached = int(self.is_target), 1.0
@@ -87,37 +94,60 @@ class Fitted:
             luck = self.spread / self.base / self.ahead.loss * self.ahead.doublings(times)
             drawn = np.random.default_rng((own, 5)).standard_normal(len(found))
             found = found * np.exp(luck * drawn.reshape(shape))
-        size = self._misfit() * (1 + np.log2(np.maximum(times, 1)))
-        found = found * misfits(size, np.broadcast_to(share, times.shape), len(found), own)
         return found * drifts(self.drift, times, len(found), own, reached)
-
-    def _misfit(self) -> float:
-        """What the law leaves unexplained beyond luck, as a part of the base's loss.
-
-        It grows with every doubling beyond the longest run, as shares and tokens meet there.
-        """
-        left = (self.spread / self.base) ** 2 - self.seed_spread**2
-        return float(np.sqrt(max(left, 0.0)))
 
     def off_ahead(self) -> float:
         """By how much the law misses the run that is ahead, as a part of its loss."""
         assert self.ahead is not None
-        return float(np.exp(-self.ahead.miss(self.form(self.law), self.parameters)) - 1)
+        heights = self._heights(self.law, self.parameters, ())
+        return float(np.exp(-self._missed(self.law, self.parameters, heights)) - 1)
 
     def form(self, law: str) -> Form:
         """The law of a name, as a function."""
         return named(law).form
 
     def _at(
-        self, law: str, parameters: Floats, share: float | Floats, tokens: float | Floats
-    ) -> Floats:
-        own = np.asarray(share, float) if self._table.is_target else 1 - np.asarray(share, float)
+        self, law: str, parameters: Floats, share: float | Floats, tokens: float | Floats,
+        unknown: Sequence[Floats] = (),
+    ) -> Floats:  # fmt: skip
+        """Losses by a law, set right by what it leaves over shares and by the run ahead."""
+        share = np.asarray(share, float)
         part = np.maximum(np.asarray(tokens, float) / self._table.unit, 1e-12)
-        found = self.base * self.form(law)(parameters, own, part)
+        heights = self._heights(law, parameters, unknown)
+        found = self._shaped(law, parameters, share, part, heights)
         if self.ahead is not None:
-            missed = self.ahead.miss(self.form(law), parameters)
+            missed = self._missed(law, parameters, heights)
             found = found * np.exp(missed * self.ahead.doublings(part))
+        return np.asarray(self.base * found)
+
+    def _missed(self, law: str, parameters: Floats, heights: Sequence[Floats]) -> Floats:
+        """What is missed of the run ahead."""
+        assert self.ahead is not None
+        own = self.ahead.share if self.is_target else 1 - self.ahead.share
+        at = np.asarray(own), np.asarray(self.ahead.tokens)
+        return self.ahead.miss(self._shaped(law, parameters, *at, heights))
+
+    def _shaped(
+        self, law: str, parameters: Floats, share: Floats, part: Floats, heights: Sequence[Floats]
+    ) -> Floats:
+        """As parts of the base's loss. What long runs tell fades towards half their length."""
+        found = self.form(law)(parameters, share if self.is_target else 1 - share, part)
+        doublings = np.log2(part)
+        for own, times in zip(
+            heights, (np.clip(1 + doublings, 0, 1), np.maximum(doublings, 0)), strict=False
+        ):
+            off = np.einsum("...k,dk->d...", waves(share), own)
+            flat = (1,) * max(parameters.ndim - 2 - share.ndim, 0)
+            off = off.reshape(len(off), *flat, *share.shape) if parameters.ndim > 1 else off[0]
+            found = found * np.exp(times * off)
         return np.asarray(found)
+
+    def _heights(self, law: str, parameters: Floats, unknown: Sequence[Floats]) -> list[Floats]:
+        """``[draws, k]`` of the deviation beside a law, and what it may grow by at a doubling."""
+        own = self.misfit.shares if self.is_target else 1 - self.misfit.shares
+        found = self.form(law)(parameters.reshape(len(parameters), -1, 1), own, np.ones(len(own)))
+        heights = self.misfit.heights(np.log(np.maximum(found, LEAST_SCALE)))
+        return [heights + unknown[0], *unknown[1:]] if unknown else [heights]
 
 
 def fit(
@@ -150,7 +180,7 @@ def fit(
         best.name, errors[best.name], errors, parameters,
         {law.name: drawn for law, (_, drawn) in zip(near, fitted, strict=True)},
         spread * table.base, _drift(best, table, seed, ahead, parameters), table.floor[0], table,
-        ahead,
+        ahead, _misfit(best, table, parameters),
     )  # fmt: skip
 
 
@@ -199,8 +229,20 @@ def _drift(
             off = (_model(law, table)(fitted.T[:, :, None]) / table.loss - 1)[kept == 0]
         found.append(float((off**2).mean()))
     if ahead is not None:
-        found.append(float(ahead.miss(law.form, parameters) / np.log2(ahead.tokens)) ** 2)
+        there = law.form(parameters, np.asarray(ahead.share), np.asarray(ahead.tokens))
+        found.append(float(ahead.miss(there) / np.log2(ahead.tokens)) ** 2)
     return float(np.sqrt(np.mean(found))) if found else 0.0
+
+
+def _misfit(law: Law, table: Table, parameters: Floats) -> Misfit:
+    """What a law leaves at the longest length, by share; the mean of runs of one share."""
+    last = table.tokens == table.tokens.max()
+    own = np.unique(table.share[last])
+    logs = np.array([np.log(table.loss[last & (table.share == one)]).mean() for one in own])
+    left = logs - np.log(np.maximum(law.form(parameters, own, np.ones(len(own))), LEAST_SCALE))
+    shares = own if table.is_target else 1 - own
+    luck, freedom = table.floor
+    return misfit_of(shares, logs, left, luck / float(np.exp(logs).mean()), freedom)
 
 
 def fit_law(law: Law, table: Table, kept: Floats, *, seed: int) -> tuple[Floats, Floats]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from hanhua.core.errors import InputError
 from hanhua.mix.bootstrap import between_seeds
-from hanhua.mix.laws import Floats, Form
+from hanhua.mix.laws import Floats
 from hanhua.mix.orders import line_up
 from hanhua.mix.points import Study
 
@@ -57,9 +57,8 @@ class Ahead:
     tokens: float
     loss: float
 
-    def miss(self, form: Form, parameters: Floats) -> Floats:
-        """The logarithm of the loss measured over that of a law, of each of its parameters."""
-        found = form(parameters, np.asarray(self.share), np.asarray(self.tokens))
+    def miss(self, found: Floats) -> Floats:
+        """The logarithm of the loss measured over what a law says of it."""
         return np.asarray(np.log(self.loss / np.maximum(found, LEAST)))
 
     def doublings(self, tokens: Floats) -> Floats:
