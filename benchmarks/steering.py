@@ -1,7 +1,8 @@
 """Steering the mixture to a wish: where it ends, and how far off its projections were on the way.
 
     python benchmarks/steering.py RECIPE --wish en+5% [--share 0.8] [--low 0.2] [--high 0.8]
-        [--tokens N] [--seeds 3] [--moments 60] [--set SECTION.KEY=VALUE] [--runs FOLDER]
+        [--passes 2] [--tokens N] [--seeds 3] [--moments 60] [--set SECTION.KEY=VALUE]
+        [--runs FOLDER]
     python benchmarks/steering.py --quick
 
 The recipe's walk is made up to ``pretrain`` with this share of the target language: once as it
@@ -42,7 +43,8 @@ def main() -> None:
         settings = [*options.set, *asked(options, number)]
         plain = load_recipe(options.recipe, settings)
         bounds = (
-            f"{{wish: {options.wish}, low: {options.low}, high: {options.high}, max_passes: 9}}"
+            f"{{wish: {options.wish}, low: {options.low}, high: {options.high}, "
+            f"max_passes: {options.passes}}}"
         )
         steered = load_recipe(options.recipe, [*settings, f"pretrain.steer={bounds}"])
         found.append({
@@ -68,6 +70,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--share", type=float, default=0.8, help="of the target language")
     parser.add_argument("--low", type=float, default=0.2)
     parser.add_argument("--high", type=float, default=0.8)
+    parser.add_argument("--passes", type=float, default=2.0, help="over a language's rows")
     parser.add_argument("--tokens", type=int, help="of the run; left out: the recipe's")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--moments", type=int, default=60, help="measurements of a run")
