@@ -11,7 +11,7 @@ from hanhua.core.config import Machine
 from hanhua.model.lora import add_adapters
 from hanhua.model.shapes import Shapes
 from hanhua.tokens.loader import Batch
-from hanhua.train import causal
+from hanhua.train import attention, causal
 from hanhua.train.attention import enable
 from hanhua.train.blocks import prepare_blocks
 from hanhua.train.config import TrainConfig
@@ -82,7 +82,9 @@ def test_products_with_weights_are_those_that_ran(tmp_path, name, tied, again):
 
 
 def test_attention_is_of_what_a_token_sees(monkeypatch):
-    monkeypatch.setattr(causal, "_has_amx", lambda: False)  # PyTorch's own kernel isn't counted
+    # neither PyTorch's own kernel nor ours is counted
+    monkeypatch.setattr(causal, "_has_amx", lambda: False)
+    monkeypatch.setattr(attention, "can_attend_within", lambda *given: False)
     section, length = TrainConfig(precision="bf16"), 96
     model = ready(section)
     assert model.dtype == torch.bfloat16

@@ -78,6 +78,8 @@ def _attention(job: Job, phase: TrainKind) -> int:
     out = shapes.attention_width
     if job.cuda:  # flash: the output and a log-sum-exp of each head too; keys as they are
         return job.width * (2 * out + 2 * shapes.kv_width) + 4 * shapes.heads
+    if job.width == 2:  # by tiles: as flash, with keys repeated for every head; else a little less
+        return job.width * 4 * out + 4 * shapes.heads
     reads_out = job.has_gradient("o_proj", phase)
     return job.width * (3 * out + (out if reads_out else 0))  # keys repeated for every head
 
