@@ -79,7 +79,7 @@ def _colour(count: float, known: Sequence[float], other: Sequence[float]) -> str
 def _at(frame: Frame, x: float, y: float) -> tuple[float, float]:
     xs, ys = frame
     across = (x - xs[0]) / (xs[-1] - xs[0])
-    up = min((y - ys[0]) / (ys[-1] - ys[0]), 1.02)
+    up = min(max((y - ys[0]) / (ys[-1] - ys[0]), 0.0), 1.02)
     return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
 
 
