@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from hanhua.mix.domains import fit_domains
-from hanhua.mix.fit import Fitted, fit
+from hanhua.mix.fit import fit
+from hanhua.mix.fitted import Fitted
 from hanhua.mix.laws import LAWS, anchored
 from hanhua.mix.points import Point, Study
 from hanhua.mix.trust import rank_correlation

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from hanhua.mix.fit import Fitted
+from hanhua.mix.fitted import Fitted
 from hanhua.mix.points import Point, Study
 from hanhua.report.chart import short, ticks
 from hanhua.report.html import Html, tag

@@ -33,7 +33,8 @@ from hanhua.core.progress import default_progress
 from hanhua.core.wish import Wish, parse_wish
 from hanhua.demo.run import demo_recipe_path
 from hanhua.mix.config import MixConfig
-from hanhua.mix.fit import Fitted, fit
+from hanhua.mix.fit import fit
+from hanhua.mix.fitted import Fitted
 from hanhua.mix.foretell import of_a_run
 from hanhua.mix.points import Point, Study
 from hanhua.mix.recommend import recommend

@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 
 from hanhua.core.wish import parse_wish
-from hanhua.mix.fit import Fitted, fit
+from hanhua.mix.fit import fit
 from hanhua.mix.fit_size import fit_sizes
+from hanhua.mix.fitted import Fitted
 from hanhua.mix.laws import anchored, settling_gain
 from hanhua.mix.laws_size import SIZED
 from hanhua.mix.points import Point, Study

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hanhua.core.progress import Progress
     from hanhua.core.wish import Wish
     from hanhua.mix.config import MixConfig
-    from hanhua.mix.fit import Fitted
+    from hanhua.mix.fitted import Fitted
     from hanhua.recipe import Recipe
 
 

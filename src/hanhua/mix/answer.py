@@ -13,8 +13,8 @@ from hanhua.mix.plain import short
 from hanhua.mix.points import Study
 
 if TYPE_CHECKING:
-    from hanhua.mix.fit import Fitted
     from hanhua.mix.fit_size import JointFit
+    from hanhua.mix.fitted import Fitted
     from hanhua.mix.join import Joined
     from hanhua.mix.rates import AtRate
     from hanhua.mix.recommend import Answer

@@ -130,8 +130,8 @@ def drifts(size: float, times: Floats, draws: int, seed: int, ahead: float = 1.0
     """``[draws, ...]`` factors of losses beyond the longest run, where a law may miss.
 
     A law that, fitted without the last tokens, missed them by so much may miss by as much at the
-    first doubling to come, by as much more again at the next, and so on, as one that bends too
-    little does; in either direction, and at all shares alike. One miss tells little of its like:
+    first doubling to come, by twice that at the next, and so on, as one that bends too little
+    does; in either direction, and at all shares alike. One miss tells little of its like:
     Student's t, with the fewest degrees of freedom.
 
     Args:

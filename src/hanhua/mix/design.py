@@ -17,7 +17,7 @@ import numpy as np
 
 from hanhua.core.errors import UsageError
 from hanhua.core.wish import Wish
-from hanhua.mix.fit import Fitted
+from hanhua.mix.fitted import Fitted
 from hanhua.mix.laws import Floats, Law, named
 from hanhua.mix.points import Study
 from hanhua.mix.recommend import choose

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hanhua.mix.bootstrap import LEAST_FREEDOM
-from hanhua.mix.fit import Fitted
+from hanhua.mix.fitted import Fitted
 from hanhua.mix.laws import Floats, Form
 from hanhua.mix.laws_size import SIZED, SizedLaw
 from hanhua.mix.misfit import NONE

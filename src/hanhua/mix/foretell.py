@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from hanhua.core.wish import Wish
-from hanhua.mix.fit import Fitted
+from hanhua.mix.fitted import Fitted
 from hanhua.mix.laws import Floats
 from hanhua.mix.points import Study
 

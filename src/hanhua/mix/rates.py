@@ -16,7 +16,7 @@ import numpy as np
 
 from hanhua.core.wish import Wish
 from hanhua.mix.config import MixConfig
-from hanhua.mix.fit import Fitted
+from hanhua.mix.fitted import Fitted
 from hanhua.mix.laws import Floats
 from hanhua.mix.points import Point, Study
 from hanhua.mix.proxy import Small, small_runs

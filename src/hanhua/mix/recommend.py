@@ -13,7 +13,7 @@ import numpy as np
 
 from hanhua.core.errors import UsageError
 from hanhua.core.wish import Wish
-from hanhua.mix.fit import Fitted
+from hanhua.mix.fitted import Fitted
 from hanhua.mix.foretell import flat_range, of_a_run
 from hanhua.mix.laws import Floats
 from hanhua.mix.points import Study

@@ -1,0 +1,138 @@
+"""A law of one language that was fitted: what it says of losses, set right by what was measured.
+
+What it leaves over shares at the longest length of all mixtures is set right by a smooth deviation
+(:mod:`hanhua.mix.misfit`), what it misses of a run that is ahead of the others at all shares alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hanhua.mix.bootstrap import drifts
+from hanhua.mix.laws import Floats, Form, named
+from hanhua.mix.misfit import Misfit, waves
+from hanhua.mix.table import LEAST, Ahead, Table
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A law that was fitted.
+
+    Args:
+        law: its name.
+        held_out_error: mean absolute error on what was left out, as a part of the loss.
+        errors: law -> the same, of all that were tried.
+        parameters: ``[p]``.
+        draws: law -> ``[draws, p]`` of bootstrap replicates. Laws that do nearly as well as the
+            chosen one have a part in them, so that intervals know that the law may be another.
+        spread: standard deviation of one measured loss about the law, of what degrees of freedom
+            the law leaves; between seeds, if more.
+        drift: how far the law, fitted without the last tokens, misses them, as a part of the loss.
+        seed_spread: the same between seeds alone, as a part of the base's loss; 0 if not known.
+        ahead: a mixture that was run further than the others. What the law misses there is set
+            right, at all shares alike, with each doubling on the way to it and beyond.
+        misfit: what the law leaves over shares at the longest length, which is set right too.
+    """
+
+    law: str
+    held_out_error: float
+    errors: dict[str, float] = field(repr=False)
+    parameters: Floats = field(repr=False)
+    draws: dict[str, Floats] = field(repr=False)
+    spread: float
+    drift: float
+    seed_spread: float
+    _table: Table = field(repr=False)
+    ahead: Ahead | None
+    misfit: Misfit
+
+    @property
+    def is_target(self) -> bool:
+        """Whether it is the language to gain."""
+        return self._table.is_target
+
+    @property
+    def base(self) -> float:
+        """Loss before the first step."""
+        return self._table.base
+
+    def predict(self, share: float | Floats, tokens: float | Floats) -> Floats:
+        """Losses at shares of the target language and tokens; arrays broadcast."""
+        return self._at(self.law, self.parameters, share, tokens)
+
+    def predict_draws(self, share: float | Floats, tokens: float | Floats) -> Floats:
+        """``[draws, ...]`` the same by every bootstrap replicate."""
+        more = max(np.ndim(share), np.ndim(tokens))
+        shape = -1, *(1,) * more
+        ends = np.cumsum([len(drawn) for drawn in self.draws.values()])
+        unknown = self.misfit.unknown(int(ends[-1]), int(self.is_target))
+        found = np.concatenate([
+            self._at(law, drawn.T.reshape(drawn.shape[1], *shape), share, tokens, off)
+            for (law, drawn), *off in zip(
+                self.draws.items(), *(np.split(part, ends[:-1]) for part in unknown), strict=True
+            )
+        ])  # fmt: skip
+        times = np.broadcast_to(np.asarray(tokens, float) / self._table.unit, found.shape[1:])
+        own, reached = int(self.is_target), 1.0
+        if self.ahead is not None:
+            reached = self.ahead.tokens
+            luck = self.spread / self.base / self.ahead.loss * self.ahead.doublings(times)
+            drawn = np.random.default_rng((own, 5)).standard_normal(len(found))
+            found = found * np.exp(luck * drawn.reshape(shape))
+        return found * drifts(self.drift, times, len(found), own, reached)
+
+    def off_ahead(self) -> float:
+        """By how much the law misses the run that is ahead, as a part of its loss."""
+        assert self.ahead is not None
+        heights = self._heights(self.law, self.parameters, ())
+        return float(np.exp(-self._missed(self.law, self.parameters, heights)) - 1)
+
+    def form(self, law: str) -> Form:
+        """The law of a name, as a function."""
+        return named(law).form
+
+    def _at(
+        self, law: str, parameters: Floats, share: float | Floats, tokens: float | Floats,
+        unknown: Sequence[Floats] = (),
+    ) -> Floats:  # fmt: skip
+        """Losses by a law, set right by what it leaves over shares and by the run ahead."""
+        share = np.asarray(share, float)
+        part = np.maximum(np.asarray(tokens, float) / self._table.unit, 1e-12)
+        heights = self._heights(law, parameters, unknown)
+        found = self._shaped(law, parameters, share, part, heights)
+        if self.ahead is not None:
+            missed = self._missed(law, parameters, heights)
+            found = found * np.exp(missed * self.ahead.doublings(part))
+        return np.asarray(self.base * found)
+
+    def _missed(self, law: str, parameters: Floats, heights: Sequence[Floats]) -> Floats:
+        """What is missed of the run ahead."""
+        assert self.ahead is not None
+        own = self.ahead.share if self.is_target else 1 - self.ahead.share
+        at = np.asarray(own), np.asarray(self.ahead.tokens)
+        return self.ahead.miss(self._shaped(law, parameters, *at, heights))
+
+    def _shaped(
+        self, law: str, parameters: Floats, share: Floats, part: Floats, heights: Sequence[Floats]
+    ) -> Floats:
+        """As parts of the base's loss. What long runs tell fades towards half their length."""
+        found = self.form(law)(parameters, share if self.is_target else 1 - share, part)
+        doublings = np.log2(part)
+        for own, times in zip(
+            heights, (np.clip(1 + doublings, 0, 1), np.maximum(doublings, 0)), strict=False
+        ):
+            off = np.einsum("...k,dk->d...", waves(share), own)
+            flat = (1,) * max(parameters.ndim - 2 - share.ndim, 0)
+            off = off.reshape(len(off), *flat, *share.shape) if parameters.ndim > 1 else off[0]
+            found = found * np.exp(times * off)
+        return np.asarray(found)
+
+    def _heights(self, law: str, parameters: Floats, unknown: Sequence[Floats]) -> list[Floats]:
+        """``[draws, k]`` of the deviation beside a law, and what it may grow by at a doubling."""
+        own = self.misfit.shares if self.is_target else 1 - self.misfit.shares
+        found = self.form(law)(parameters.reshape(len(parameters), -1, 1), own, np.ones(len(own)))
+        heights = self.misfit.heights(np.log(np.maximum(found, LEAST)))
+        return [heights + unknown[0], *unknown[1:]] if unknown else [heights]
