@@ -1,7 +1,7 @@
 """Steering the mixture to a wish: where it ends, and how far off its projections were on the way.
 
     python benchmarks/steering.py RECIPE --wish en+5% [--share 0.8] [--low 0.2] [--high 0.8]
-        [--passes 2] [--tokens N] [--seeds 3] [--moments 60] [--set SECTION.KEY=VALUE]
+        [--passes 2] [--wait 0.4] [--tokens N] [--seeds 3] [--moments 60] [--set SECTION.KEY=VALUE]
         [--runs FOLDER]
     python benchmarks/steering.py --quick
 
@@ -30,6 +30,7 @@ from hanhua.core.runner import run
 from hanhua.core.wish import parse_wish
 from hanhua.demo.run import demo_recipe_path
 from hanhua.recipe import Recipe, load_recipe
+from hanhua.train.config import SteerConfig
 
 PARTS = (0.5, 0.6, 0.7, 0.8, 0.9)
 Lines = Sequence[Mapping[str, Any]]
@@ -44,7 +45,7 @@ def main() -> None:
         plain = load_recipe(options.recipe, settings)
         bounds = (
             f"{{wish: {options.wish}, low: {options.low}, high: {options.high}, "
-            f"max_passes: {options.passes}}}"
+            f"max_passes: {options.passes}, wait_share: {options.wait}}}"
         )
         steered = load_recipe(options.recipe, [*settings, f"pretrain.steer={bounds}"])
         found.append({
@@ -71,6 +72,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--low", type=float, default=0.2)
     parser.add_argument("--high", type=float, default=0.8)
     parser.add_argument("--passes", type=float, default=2.0, help="over a language's rows")
+    parser.add_argument("--wait", type=float, default=0.4, help="part that is only measured")
     parser.add_argument("--tokens", type=int, help="of the run; left out: the recipe's")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--moments", type=int, default=60, help="measurements of a run")
@@ -97,9 +99,15 @@ def asked(options: argparse.Namespace, number: int) -> list[str]:
     tokens = options.tokens or recipe.tokens.budget_tokens
     every = max(round(tokens / recipe.pretrain.batch_tokens / options.moments), 1)
     shares = f"{{{recipe.target}: {options.share}, {recipe.source}: {1 - options.share:.6g}}}"
+    steer = SteerConfig(wish=options.wish, low=options.low, high=options.high, wait_share=0.0)
+    spare = steer.spare(
+        {recipe.target: options.share, recipe.source: 1 - options.share},
+        recipe.target, recipe.source,
+    )  # fmt: skip
     return [
         f"seed={recipe.seed + number}", f"name={recipe.name}-steering-{recipe.seed + number}",
         f"tokens.budget_tokens={tokens}", f"tokens.shares={shares}", "tokens.tolerance=0.05",
+        f"tokens.spare={json.dumps(spare)}",  # of both, so that they read the same rows
         f"pretrain.watch={{every_steps: {every}, docs: {options.docs}}}", "pretrain.guard=null",
     ]  # fmt: skip
 

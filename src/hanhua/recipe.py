@@ -95,6 +95,14 @@ class Recipe(Section):
                     "seq_len_tokens lower"
                 )
 
+    def _with_spare(self) -> TokensConfig | None:
+        """Steering finds the rows packed that its bounds can ask for."""
+        steer = self.pretrain.steer if self.pretrain else None
+        if self.tokens is None or steer is None or self.tokens.spare is not None:
+            return self.tokens
+        spare = steer.spare(self.tokens.by_language(), self.target, self.source)
+        return self.tokens.model_copy(update={"spare": spare})
+
     def walk(self, runs: Path) -> Walk:
         """The stages that this recipe asks for, in the folder ``runs/<name>``."""
         sections: dict[str, Section | None] = {
@@ -103,6 +111,7 @@ class Recipe(Section):
         }  # fmt: skip
         if self.vocab is not None and self.expand is None:
             sections["expand"] = ExpandConfig()
+        sections["tokens"] = self._with_spare()
         return Walk(
             name=self.name, nodes=walk(sections), seed=self.seed, target=self.target,
             source=self.source, machine=self.machine, run_dir=runs / self.name,

@@ -171,7 +171,9 @@ def steering(tmp_path):
     def begin(low, high=0.9):
         steer = SteerConfig(wish="en+1%", low=low, high=high, wait_share=0.0)
         config = TrainConfig(batch_tokens=128, steer=steer)
-        return Steering(steer, config, rows, make_plan(config, len(rows), 32), 3, ("zh", "en"))
+        return Steering(
+            steer, config, rows, None, make_plan(config, len(rows), 32), 3, ("zh", "en")
+        )
 
     return begin
 

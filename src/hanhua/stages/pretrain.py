@@ -22,9 +22,9 @@ def run(context: Context[TrainConfig]) -> Result:
     model, lora = load_to_train(source / "model", context.config), context.config.lora
     if grown.exists() and lora is not None and not lora.embeddings:
         context.progress.say("  new rows stay as they started: pretrain.lora.embeddings is false")
-    corpus = context.inputs.get("corpus")
+    corpus, folder = context.inputs.get("corpus"), context.inputs["tokens"].path / "rows"
     result = train(
-        model, PackedRows.open(context.inputs["tokens"].path / "rows"), context.config,
+        model, PackedRows.open(folder), context.config,
         work=context.work, seed=context.seed, machine=context.machine,
         progress=context.progress, title="pretraining",
         old_rows=int(read_json(grown)["old_rows"]) if grown.exists() else None,
@@ -33,6 +33,7 @@ def run(context: Context[TrainConfig]) -> Result:
             load_tokenizer(source / "model"),
         ),
         source=source / "model", languages=(context.target, context.source),
+        spare=PackedRows.open_spare(folder),
     )  # fmt: skip
     saved = save_trained(
         model, result, context.config, context.out, tokenizer_from=source / "model"

@@ -31,6 +31,7 @@ def run(context: Context[TokensConfig]) -> Result:
             "tokens": tokens, "tokens_by_language": meta["tokens_by_language"],
             "rows": meta["n_rows"], "documents": meta["documents"],
             "padding_tokens": meta["padding_tokens"],
+            **({"spare_tokens": meta["spare_tokens"]} if "spare_tokens" in meta else {}),
         },
         metrics={
             "shares": meta["shares"],

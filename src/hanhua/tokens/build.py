@@ -11,7 +11,7 @@ for each chosen document, of one language at a time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -33,8 +33,8 @@ from hanhua.tokens.ids_file import Documents, Encoded, IdsFile
 from hanhua.tokens.mixture import by_language, check_domains, check_shares, take
 from hanhua.tokens.pack import pack
 from hanhua.tokens.permutation import Permutation
-from hanhua.tokens.row_plan import Planner
-from hanhua.tokens.rows import RowsWriter
+from hanhua.tokens.row_plan import Planner, RowPlan
+from hanhua.tokens.rows import RowsWriter, spare_folder
 from hanhua.tokens.rows_writer import ids_dtype
 from hanhua.tokens.source import read_groups
 
@@ -80,19 +80,37 @@ def build_rows(
         crew = Crew(encode, workers)
         stack.callback(crew.close)
         build = _Build(crew, corpus, config, seed)
-        planned, facts = {}, {}
+        planned, spare, facts = {}, {}, {}
         done = sum(file.tokens for file in files.values())
         with progress.bar("encoding", config.budget_tokens, "tok", done=done) as bar:
             for key, file in files.items():
-                planned[key], facts[key] = build.plan(key, file, bar)
+                planned[key], spare[key], facts[key] = build.plan(key, file, bar)
         languages = sorted(set(map(language_of, keys)))
-        writer = RowsWriter(out, config.seq_len_tokens, vocab_size, languages)
+        begin = partial(RowsWriter, seq_len_tokens=config.seq_len_tokens, vocab_size=vocab_size,
+                        languages=languages)  # fmt: skip
+        writer = begin(out)
         stack.callback(writer.let_go)
         with progress.bar("writing rows", config.budget_tokens, "tok") as bar:
             counted = write_rows(writer, planned, seed, bar)
+            more = _write_spare(begin, spare_folder(out), spare, seed, bar)
         shares = check_shares(config.shares, counted, config.tolerance)
         domains = {"domains": shares} if has_domains(config.shares) else {}
-        return writer.close(shares=by_language(shares), documents=facts, **domains)
+        return writer.close(shares=by_language(shares), documents=facts, **domains, **more)
+
+
+def _write_spare(
+    begin: Callable[[Path], RowsWriter], out: Path, spare: Mapping[str, Planned], seed: int,
+    bar: Bar,
+) -> dict[str, Any]:  # fmt: skip
+    """Rows beyond the shares, in a folder of their own, as far as there are any."""
+    if not any(len(one.plan) for one in spare.values()):
+        return {}
+    writer = begin(out)
+    try:
+        write_rows(writer, spare, seed, bar)
+        return {"spare_tokens": writer.close()["tokens_by_language"]}
+    finally:
+        writer.let_go()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +122,14 @@ class _Build:
     config: TokensConfig
     seed: int
 
-    def plan(self, key: str, file: IdsFile, bar: Bar) -> tuple[Planned, dict[str, Any]]:
-        """Encode and choose the documents of one language or domain, and plan its rows."""
+    def plan(self, key: str, file: IdsFile, bar: Bar) -> tuple[Planned, Planned, dict[str, Any]]:
+        """Encode and choose the documents of a language or domain; plan its rows and the spare."""
         groups = read_groups(share_files(self.corpus, key, self.config.shares))
         n = sum(group.documents for group in groups)
         target = round(self.config.shares[key] * self.config.budget_tokens)
         order = Permutation.seeded(n, self.seed, "documents", key)
-        pool = max(target, self.config.pool_tokens or 0)
+        spare = self.config.spare_tokens(key)
+        pool = max(target + spare, self.config.pool_tokens or 0)
         documents = encode_enough(self.crew, groups, file, order, pool, bar)
         pool = max(target, min(pool, int(documents.lengths.sum(dtype=np.int64))))
         planner = Planner(
@@ -127,10 +146,12 @@ class _Build:
             facts, tokens = facts or found, tokens + found["document_tokens"]
             planner.add(documents, chosen, self.seed, key, epoch)
         plan = planner.plan()
+        rest = RowPlan.empty()
         if pool > target:
-            plan, tokens = plan.first(target), target
+            plan, rest = plan.split(target)
+            rest, tokens = rest.split(spare)[0] if spare else RowPlan.empty(), target
         facts["epochs"] = round(tokens / max(facts["document_tokens"], 1), 4)
-        return Planned(plan, file.ids), facts
+        return Planned(plan, file.ids), Planned(rest, file.ids), facts
 
 
 def _facts(documents: Documents, chosen: Any, seq_len_tokens: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from hanhua.core.config import Added, Section, Share
-from hanhua.text.domains import check_key
+from hanhua.text.domains import check_key, language_of
 
 
 class TokensConfig(Section):
@@ -43,6 +43,13 @@ class TokensConfig(Section):
               "then a sample of a large one, and not a few long documents, and the first rows of "
               "a language are the same whatever its share; left out: whole documents only"),
     ] = None  # fmt: skip
+    spare: Annotated[
+        dict[str, Annotated[float, Field(ge=0)]] | None,
+        Added(),
+        Field(description="language -> tokens to write beyond its share, as a part of the budget, "
+              "for pretrain.steer: as far as there is text that was not taken yet. Left out: as "
+              "much as the bounds of steering can ask for"),
+    ] = None  # fmt: skip
     order: Annotated[
         int,
         Added(),
@@ -57,4 +64,22 @@ class TokensConfig(Section):
         total = sum(self.shares.values())
         if abs(total - 1.0) > 1e-6:
             raise ValueError(f"shares must sum to 1, these sum to {total:g}")
+        languages = {language_of(key) for key in self.shares}
+        for name in self.spare or {}:
+            if name not in languages:
+                known = ", ".join(sorted(languages))
+                raise ValueError(f"spare names {name}, but the shares are of {known}")
         return self
+
+    def by_language(self) -> dict[str, float]:
+        """Shares of languages, their domains together."""
+        found: dict[str, float] = {}
+        for key, share in self.shares.items():
+            found[language_of(key)] = found.get(language_of(key), 0.0) + share
+        return found
+
+    def spare_tokens(self, key: str) -> int:
+        """Tokens to write beyond the share of a language or domain: domains by their shares."""
+        spare = (self.spare or {}).get(language_of(key), 0.0)
+        whole = self.by_language()[language_of(key)]
+        return round(spare * self.budget_tokens * self.shares[key] / whole) if whole else 0

@@ -21,9 +21,10 @@ def estimate(config: TokensConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
     """
     width = 2 if facts.get("vocab_size", 32_000) <= 1 << 16 else 4
     rows = -(-config.budget_tokens // config.seq_len_tokens)
+    written = config.budget_tokens + sum(map(config.spare_tokens, config.shares))
     return {
         "tokens": config.budget_tokens,
         "rows": rows,
-        "bytes": rows * config.seq_len_tokens * width + rows * 64,
-        "seconds": config.budget_tokens / TOKENS_PER_S,
+        "bytes": written * width + -(-written // config.seq_len_tokens) * 64,
+        "seconds": written / TOKENS_PER_S,
     }

@@ -42,14 +42,18 @@ class MixedRows:
     Args:
         rows: where to read.
         seed: the recipe's: of the order in which rows come again.
-        max_passes: how often a language's rows may be read at most; it gives no more then, and
-            the others fill in.
+        max_passes: how often a language's rows may be read at most, the spare ones among them; it
+            gives no more then, and the others fill in.
+        spare: rows beyond the shares, read behind those of ``rows``.
     """
 
-    def __init__(self, rows: PackedRows, seed: int, max_passes: float) -> None:
-        self.rows, self.seed = rows, seed
+    def __init__(
+        self, rows: PackedRows, seed: int, max_passes: float, spare: PackedRows | None = None
+    ) -> None:
+        self.rows, self.spare, self.seed = rows, spare, seed
+        which = [np.asarray(part.row_languages) for part in (rows, spare) if part is not None]
         self.of: dict[str, npt.NDArray[Any]] = {
-            language: np.flatnonzero(np.asarray(rows.row_languages) == index)
+            language: np.flatnonzero(np.concatenate(which) == index)
             for index, language in enumerate(rows.languages)
         }
         self.most = {name: int(max_passes * len(found)) for name, found in self.of.items()}
@@ -108,4 +112,8 @@ class MixedRows:
         if passed:
             order = Permutation.seeded(len(own), self.seed, "pass", language, passed)
             place = int(order(np.array([place]))[0])
-        return self.rows.row(int(own[place]))
+        index = int(own[place])
+        if index < len(self.rows):
+            return self.rows.row(index)
+        assert self.spare is not None
+        return self.spare.row(index - len(self.rows))

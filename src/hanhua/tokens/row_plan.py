@@ -41,17 +41,23 @@ class RowPlan:
     lengths: Ints
     row_ends: Ints
 
+    @classmethod
+    def empty(cls) -> RowPlan:
+        """No rows."""
+        return cls(*(np.zeros(0, kind) for kind in TYPES.values()))
+
     def __len__(self) -> int:
         return len(self.row_ends)
 
-    def first(self, tokens: int) -> RowPlan:
-        """The first rows: as many as come nearest to so many tokens, and one at least."""
+    def split(self, tokens: int) -> tuple[RowPlan, RowPlan]:
+        """The first rows: as many as come nearest to so many tokens, one at least; and the rest."""
         if not len(self):
-            return self
+            return self, self
         ends = np.cumsum(self.lengths, dtype=np.int64)[self.row_ends.astype(np.int64) - 1]
         n = int(np.abs(ends - tokens).argmin()) + 1
         last = int(self.row_ends[n - 1])
-        return RowPlan(self.at[:last], self.lengths[:last], self.row_ends[:n])
+        first = RowPlan(self.at[:last], self.lengths[:last], self.row_ends[:n])
+        return first, RowPlan(self.at[last:], self.lengths[last:], self.row_ends[n:] - last)
 
     def rows(self, start: int, stop: int) -> tuple[Ints, Ints, Ints]:
         """Of some rows: ``at`` and ``lengths`` of their pieces, and how many each row has."""

@@ -25,7 +25,12 @@ from hanhua.tokens.flat import map_file
 from hanhua.tokens.row import IntArray, Row, n_targets
 from hanhua.tokens.rows_writer import FORMAT, RowsWriter
 
-__all__ = ["FORMAT", "PackedRows", "Row", "RowsWriter", "n_targets"]
+__all__ = ["FORMAT", "PackedRows", "Row", "RowsWriter", "n_targets", "spare_folder"]
+
+
+def spare_folder(path: Path) -> Path:
+    """Where the rows stand that were packed beyond the shares, beside the folder of rows."""
+    return path.with_name("spare")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,16 @@ class PackedRows:
                 fix="delete the artifact and run the same command again",
             ) from error  # fmt: skip
         return cls(path, meta, tokens, targets, segments, row_segments, row_languages)
+
+    @classmethod
+    def open_spare(cls, path: Path) -> Self | None:
+        """Map the rows beyond the shares that belong to a folder of rows; None: it has none.
+
+        Raises:
+            ArtifactError: when the folder isn't whole.
+        """
+        spare = spare_folder(path)
+        return cls.open(spare) if spare.exists() else None
 
     def __len__(self) -> int:
         """How many rows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -105,6 +106,22 @@ class SteerConfig(Section):
         float, Field(ge=1, description="how often a language's rows may be read; it gives no more "
                      "then, and the other fills in"),
     ] = 2.0  # fmt: skip
+
+    def spare(self, shares: Mapping[str, float], target: str, source: str) -> dict[str, float]:
+        """What its bounds can ask for beyond the shares, by language, as parts of the budget.
+
+        Args:
+            shares: of tokens, by language.
+            target: the language with the bounds.
+            source: the one that it is weighed against.
+        """
+        own, other = shares.get(target, 0.0), shares.get(source, 0.0)
+        most = {target: min(self.high, own + other) - own, source: own - self.low}
+        moving = 1 - self.wait_share if self.low <= own <= self.high else 1.0
+        return {
+            name: round(part * moving, 6)
+            for name, part in most.items() if part > 0 and name in shares
+        }  # fmt: skip
 
     @model_validator(mode="after")
     def _bounds(self) -> SteerConfig:

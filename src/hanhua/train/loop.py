@@ -74,7 +74,7 @@ def train(
     progress: Progress, old_rows: int | None = None, title: str = "training",
     held_out: HeldOut | None = None, source: Path | None = None,
     languages: tuple[str, str] | None = None, objective: Objective | None = None,
-    answers: HeldOutAnswers | None = None,
+    answers: HeldOutAnswers | None = None, spare: PackedRows | None = None,
 ) -> TrainResult:  # fmt: skip
     """Train a model on packed rows, going on from the newest checkpoint if there is one.
 
@@ -94,6 +94,7 @@ def train(
         languages: target and source, where the mixture is steered.
         objective: what is made smaller; None: the next token's cross-entropy.
         answers: held-out conversations to measure, where the section asks for that.
+        spare: rows beyond their shares, where the mixture is steered.
 
     Raises:
         TrainingError: when training runs away and the guard gives up (with a checkpoint from
@@ -111,7 +112,7 @@ def train(
     precision = choose_precision(config.precision, device_of(machine), kept_precision(work))
     root = set_up(model, config, precision, machine, seed, source)
     plan = make_plan(config, len(rows), rows.seq_len_tokens)
-    steering = open_steering(config, rows, plan, seed, languages)
+    steering = open_steering(config, rows, spare, plan, seed, languages)
     identity = run_identity(config, rows, seed)
     config = config.model_copy(update={"precision": precision})
     masters = Masters(model, config, old_rows)

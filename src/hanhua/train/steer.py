@@ -70,6 +70,7 @@ class Steering:
         config: the section.
         training: the section around it.
         rows: what to read.
+        spare: rows beyond their shares, for what is asked for above them.
         plan: of the steps.
         seed: the recipe's.
         languages: target and source.
@@ -80,13 +81,13 @@ class Steering:
     """
 
     def __init__(
-        self, config: SteerConfig, training: OptimConfig, rows: PackedRows, plan: Plan, seed: int,
-        languages: tuple[str, str],
+        self, config: SteerConfig, training: OptimConfig, rows: PackedRows,
+        spare: PackedRows | None, plan: Plan, seed: int, languages: tuple[str, str],
     ) -> None:  # fmt: skip
         self.config, self.training, self.plan = config, training, plan
         self.target, self.source = languages
         self.wish: Wish = parse_wish(config.wish)
-        self.mixed = MixedRows(rows, seed, config.max_passes)
+        self.mixed = MixedRows(rows, seed, config.max_passes, spare)
         _check(self.wish, languages, rows.languages)
         counted = rows.meta["tokens_by_language"]
         self.first = {name: counted.get(name, 0) / rows.n_tokens for name in rows.languages}
@@ -230,7 +231,7 @@ class Steering:
 
 
 def open_steering(
-    config: OptimConfig, rows: PackedRows, plan: Plan, seed: int,
+    config: OptimConfig, rows: PackedRows, spare: PackedRows | None, plan: Plan, seed: int,
     languages: tuple[str, str] | None,
 ) -> Steering | None:  # fmt: skip
     """The steering that a section asks for, if it does.
@@ -242,7 +243,7 @@ def open_steering(
     if section is None:
         return None
     assert languages, "who trains with steering says which languages"
-    return Steering(section, config, rows, plan, seed, languages)
+    return Steering(section, config, rows, spare, plan, seed, languages)
 
 
 def _check(wish: Wish, languages: tuple[str, str], known: Sequence[str]) -> None:
