@@ -1,17 +1,18 @@
 """How often intervals of `hanhua mix` hold the truth, on studies made up from known losses.
 
     python benchmarks/mixture_cover.py [--studies 40] [--truths powers,logarithms]
-        [--noise 0.002] [--ahead 2] [--shares 0.1,0.3,0.5,0.7,0.9]
+        [--noise 0.002] [--ahead 2] [--ahead-runs 2] [--shares 0.1,0.3,0.5,0.7,0.9]
     python benchmarks/mixture_cover.py --quick
 
 A study is made as the command makes it: five shares at three lengths, the longest of the middle
-share twice more in other orders of the documents, and one run of it twice as long (`--ahead 1`:
-without). Losses are a truth's, scattered by so much from run to run, and by as much from order to
-order. *powers* are a power law of what was read of a language and a level that settles, near to
-some of the laws; *logarithms* are none of them. For each wish, at the longest length and at two and
-four times it: how often the share's interval holds the best share, how far the share is off, how
-wide the interval is, how often the command says that the runs can tell, and how often intervals of
-one run's losses hold the truth. Prints a table, and one line of JSON last.
+share twice more in other orders of the documents, and two shares once for twice as long (`--ahead
+1`: none, `--ahead-runs 1`: the middle one). Losses are a truth's, scattered by so much from run to
+run, and by as much from order to order. *powers* are a power law of what was read of a language
+and a level that settles, near to some of the laws; *logarithms* are none of them. For each wish, at
+the longest length and at two and four times it: how often the share's interval holds the best
+share, how far the share is off, how wide the interval is, how often the command says that the runs
+can tell, and how often intervals of one run's losses hold the truth. Prints a table, and one line
+of JSON last.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import numpy as np
 from hanhua.core.wish import parse_wish
 from hanhua.mix.fit import fit
 from hanhua.mix.points import Point, Study
+from hanhua.mix.proxy import further
 from hanhua.mix.recommend import recommend
 
 BASE = {"zh": 2.5, "en": 1.0}
@@ -60,6 +62,7 @@ def main() -> None:
     parser.add_argument("--truths", default="powers,logarithms")
     parser.add_argument("--noise", type=float, default=0.002, help="as a part of the loss")
     parser.add_argument("--ahead", type=float, default=2.0)
+    parser.add_argument("--ahead-runs", type=int, default=2)
     parser.add_argument("--shares", default="0.1,0.3,0.5,0.7,0.9")
     parser.add_argument("--wishes", default="best,en+1%,en+3%")
     parser.add_argument("--quick", action="store_true", help="two studies, one wish")
@@ -72,7 +75,7 @@ def main() -> None:
     rows = []
     for name in options.truths.split(","):
         made = [
-            study(TRUTHS[name], shares, options.noise, options.ahead, seed)
+            study(TRUTHS[name], shares, options.noise, options.ahead, options.ahead_runs, seed)
             for seed in range(options.studies)
         ]
         for row in judged(name, made, options.wishes.split(",")):
@@ -81,18 +84,22 @@ def main() -> None:
     held = float(np.mean([row["held"] for row in rows]))
     print(json.dumps({
         "benchmark": "mixture_cover", "quick": options.quick, "studies": options.studies,
-        "noise": options.noise, "ahead": options.ahead, "held": held, "rows": rows,
+        "noise": options.noise, "ahead": options.ahead,
+        "ahead_runs": options.ahead_runs, "held": held, "rows": rows,
     }))  # fmt: skip
 
 
-def study(truth: Truth, shares: Sequence[float], noise: float, ahead: float, seed: int) -> Study:
+def study(
+    truth: Truth, shares: Sequence[float], noise: float, ahead: float, ahead_runs: int, seed: int
+) -> Study:
     """One study; everything in it by the seed."""
     rng = np.random.default_rng(seed)
     of_order = rng.normal(0, noise, (3, 2))
     middle = shares[len(shares) // 2]
     runs = [(share, tokens, 0) for share in shares for tokens in LENGTHS]
     runs += [(middle, LENGTHS[-1], order) for order in (1, 2)]
-    runs += [(middle, ahead * LENGTHS[-1], 0)] if ahead > 1 else []
+    far = further(shares, ahead_runs) if ahead > 1 else []
+    runs += [(one, ahead * LENGTHS[-1], 0) for one in far]
     points = []
     for share, tokens, order in runs:
         scatter = dict(zip(BASE, of_order[order] + rng.normal(0, noise, 2), strict=True))

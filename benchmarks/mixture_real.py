@@ -1,7 +1,7 @@
 """`hanhua mix` on a real small model, held against runs that its laws have not seen.
 
     python benchmarks/mixture_real.py RECIPE [--shares 0.2,0.5,0.8] [--tokens N] [--lengths 3]
-        [--ahead 2] [--repeats 2] [--docs 200] [--truth-shares 0.1,0.35,0.65,0.9]
+        [--ahead 2] [--ahead-runs 2] [--repeats 2] [--docs 200] [--truth-shares 0.1,0.35,0.65,0.9]
         [--truth-tokens 2N] [--truth-seeds 3,4] [--all-target] [--wishes best,en+4%]
         [--set SECTION.KEY=VALUE] [--runs FOLDER] [--jobs 2] [--plot FILE.svg]
     python benchmarks/mixture_real.py --quick
@@ -92,6 +92,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, help="of the longest small run")
     parser.add_argument("--lengths", type=int, default=3)
     parser.add_argument("--ahead", type=float, default=2.0, help="times --tokens; 1: not")
+    parser.add_argument("--ahead-runs", type=int, default=2, help="1: of the middle share")
     parser.add_argument("--repeats", type=int, default=2, help="of the middle share's longest run")
     parser.add_argument("--docs", type=int, default=200, help="held out of each language")
     parser.add_argument("--truth-shares", type=numbers, default=(0.1, 0.35, 0.65, 0.9))
@@ -131,6 +132,7 @@ def run_all(
     config = MixConfig(
         tokens=options.tokens, lengths=options.lengths, jobs=options.jobs,
         repeats=options.repeats, docs=options.docs, ahead=options.ahead,
+        ahead_runs=options.ahead_runs,
     )  # fmt: skip
     progress = default_progress(False)
     found = measure(recipe, config, options.shares, options.runs, progress)

@@ -247,25 +247,31 @@ def test_the_middle_run_is_repeated_in_another_order(mixed, tmp_path):
     assert "seeds of one mixture lie apart by" in done.err
 
 
-def test_one_run_goes_further_and_sets_the_law_right(mixed, tmp_path):
+@pytest.mark.parametrize("runs", [1, 2])
+def test_runs_that_go_further_set_the_law_right(mixed, tmp_path, runs):
     copy = copy_of(mixed[0], tmp_path / "copy")
-    done = call(copy, "recipe.yaml", *SHARES, "--set", "mix.ahead=2", "--json")
+    asked = "--set", "mix.ahead=2", "--set", f"mix.ahead_runs={runs}"
+    done = call(copy, "recipe.yaml", *SHARES, *asked, "--json")
     before, points = mixed[1].json["measured"]["points"], done.json["measured"]["points"]
-    assert "small run 7 of 7: 50% zh, 5,120 tokens" in done.err
-    assert done.err.count("pretrain: continue pretraining") == 1  # six were done before
-    (far,) = [point for point in points if point["tokens"] > 4000]
-    assert len(points) == len(before) + 1
+    assert f"small run 7 of {6 + runs}: {'50%' if runs == 1 else '20%'} zh, 5,120 t" in done.err
+    assert done.err.count("pretrain: continue pretraining") == runs  # six were done before
+    far = [point for point in points if point["tokens"] > 4000]
+    assert len(points) == len(before) + runs
+    assert len(far) == runs
     for language in ("zh", "en"):
         ahead = done.json["law"][language]["ahead"]
-        assert ahead["tokens"] == far["tokens"]
+        assert ahead["tokens"] == far[0]["tokens"]
+        assert ahead["shares"] == [point["share"] for point in far]
         assert mixed[1].json["law"][language]["ahead"] is None
-        assert f", by {ahead['off']:+.1%} at {far['tokens']:,.0f} tokens, which is set" in done.err
-        curve = next(c for c in done.json["curves"][language] if c["tokens"] == far["tokens"])
+        off = " and ".join(f"{part:+.1%}" for part in ahead["off"])
+        assert f", by {off} at {far[0]['tokens']:,.0f} tokens, which is set" in done.err
+        curve = next(c for c in done.json["curves"][language] if c["tokens"] == far[0]["tokens"])
         shares, losses = zip(*curve["points"], strict=True)
-        own = np.interp(far["share"], shares, losses)
-        assert own == pytest.approx(far["losses"][language], rel=0.01)
+        for point in far:
+            own = np.interp(point["share"], shares, losses)
+            assert own == pytest.approx(point["losses"][language], rel=0.01)
     page = (folder(copy) / "mixture.html").read_text(encoding="utf-8")
-    assert "one run went on to" in page
+    assert f"one run{' each' * (runs - 1)} went on to" in page
     assert "所有配比都按此校正" in page
 
 

@@ -10,7 +10,14 @@ from hanhua.core.errors import UsageError
 from hanhua.mix.collect import one_count, one_share
 from hanhua.mix.config import MixConfig
 from hanhua.mix.points import Point
-from hanhua.mix.proxy import mean_height, proxy_tokens, run_ahead, shares_at, small_runs
+from hanhua.mix.proxy import (
+    further,
+    mean_height,
+    proxy_tokens,
+    run_ahead,
+    shares_at,
+    small_runs,
+)
 from hanhua.tokens.config import TokensConfig
 from hanhua.train.config import PhaseConfig, TrainConfig
 from hanhua.train.schedule import learning_rate, make_plan, phase_at
@@ -53,6 +60,12 @@ def test_one_run_goes_further_on_the_same_rows_and_no_further_than_the_large_one
     assert ahead(tokens=700_000) is None
     assert ahead(tokens=400_000, ahead=1) is None
     assert ahead(tokens=400_000, schedule="steady") is None
+
+
+def test_those_that_go_further_leave_as_many_outside():
+    shares = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
+    assert further(shares[:5], 1) == [0.3]
+    assert [further(shares[:n], 2) for n in (3, 5, 7)] == [[0.1, 0.3], [0.2, 0.4], [0.2, 0.6]]
 
 
 def test_a_seed_changes_the_order_alone():

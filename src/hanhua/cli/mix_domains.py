@@ -85,7 +85,10 @@ def mix_domains(
     return write_domains(recipe, study, result, start.held, runs)
 
 
-OF_TWO = ("lengths", "ahead", "schedule", "moments", "seeds", "repeats", "learning_rates", "refine")
+OF_TWO = (
+    "lengths", "ahead", "ahead_runs", "schedule", "moments", "seeds", "repeats", "learning_rates",
+    "refine",
+)  # fmt: skip
 """Keys that only a mixture of two languages goes by."""
 
 

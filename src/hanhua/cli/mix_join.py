@@ -69,6 +69,7 @@ OF_RUNS = (
     "runs",
     "lengths",
     "ahead",
+    "ahead_runs",
     "moments",
 )
 """Keys that say which small runs are made."""

@@ -83,7 +83,7 @@ def measure(
     middle = sorted(shares)[len(shares) // 2]
     for seed in range(1, config.repeats + 1 if config.seeds == 1 else 1):
         small.append(runs_of_share(recipe, config, middle, seed)[-1])
-    small += _ahead(recipe, config, middle)
+    small += _ahead(recipe, config, sorted(shares))
     small += _at_rates(recipe, config, shares)
     return make_all(recipe, config, small, runs, progress)
 
@@ -181,15 +181,21 @@ def runs_of_share(recipe: Recipe, config: MixConfig, share: float, seed: int) ->
     return small_runs(recipe.tokens, recipe.pretrain, config, shares, recipe.target, seed)
 
 
-def _ahead(recipe: Recipe, config: MixConfig, share: float) -> list[Small]:
-    """The run that goes further than the others, if there is to be one."""
-    from hanhua.mix.proxy import run_ahead, shares_at
+def _ahead(recipe: Recipe, config: MixConfig, shares: Sequence[float]) -> list[Small]:
+    """The runs that go further than the others, if there are to be any."""
+    from hanhua.mix.proxy import further, run_ahead, shares_at
 
     assert recipe.tokens is not None
     assert recipe.pretrain is not None
-    shares = shares_at(recipe.tokens.shares, recipe.target, recipe.source, share)
-    found = run_ahead(recipe.tokens, recipe.pretrain, config, shares, recipe.target)
-    return [] if found is None else [found]
+    mixtures = [
+        shares_at(recipe.tokens.shares, recipe.target, recipe.source, share)
+        for share in further(shares, config.ahead_runs)
+    ]  # fmt: skip
+    found = [
+        run_ahead(recipe.tokens, recipe.pretrain, config, mixture, recipe.target)
+        for mixture in mixtures
+    ]  # fmt: skip
+    return [one for one in found if one is not None]
 
 
 def _at_rates(recipe: Recipe, config: MixConfig, shares: Sequence[float]) -> list[Small]:

@@ -92,12 +92,13 @@ def sizes_result(
     }  # fmt: skip
 
 
-def _ahead(study: Study, fitted: Fitted) -> dict[str, float] | None:
-    """The run that goes further than the others: by how much the law was off there."""
+def _ahead(study: Study, fitted: Fitted) -> dict[str, Any] | None:
+    """The runs that go further than the others: by how much the law was off there."""
     if fitted.ahead is None:
         return None
-    most = max(study.points, key=lambda point: point.tokens)
-    return {"tokens": most.tokens, "share": most.share, "off": fitted.off_ahead()}
+    tokens = max(point.tokens for point in study.points)
+    shares = fitted.ahead.shares.tolist()
+    return {"tokens": tokens, "shares": shares, "off": fitted.off_ahead()}
 
 
 def _at_rate(row: AtRate, tokens: float) -> dict[str, Any]:
@@ -205,10 +206,11 @@ def _line(language: str, result: Mapping[str, Any]) -> str:
     )
 
 
-def _set_right(ahead: Mapping[str, float] | None) -> str:
+def _set_right(ahead: Mapping[str, Any] | None) -> str:
     if ahead is None:
         return ""
-    return f", by {ahead['off']:+.1%} at {ahead['tokens']:,.0f} tokens, which is set right"
+    off = " and ".join(f"{part:+.1%}" for part in ahead["off"])
+    return f", by {off} at {ahead['tokens']:,.0f} tokens, which is set right"
 
 
 def _rates(result: Mapping[str, Any]) -> list[str]:

@@ -44,9 +44,13 @@ class MixConfig(Section):
     ] = 3
     ahead: Annotated[
         float,
-        Field(ge=1, le=8, description="with own: the middle share is also run for so many times "
-              "the longest small run's tokens, so that the law is held to a longer run; 1: not")
+        Field(ge=1, le=8, description="with own: two shares are also run for so many times the "
+              "longest small run's tokens, so that the law is held to longer runs; 1: not")
     ] = 2.0  # fmt: skip
+    ahead_runs: Annotated[
+        int, Field(ge=1, le=2, description="2: how what the law misses there differs over shares "
+                   "is measured too; 1: the middle share alone, and intervals are wider")
+    ] = 2  # fmt: skip
     moments: Annotated[
         int, Field(ge=4, description="with steady: measurements of a run, at even distances")
     ] = 10

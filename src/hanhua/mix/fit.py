@@ -14,7 +14,7 @@ import numpy as np
 from hanhua.mix.bootstrap import LEAST_FREEDOM, replicates
 from hanhua.mix.fitted import Fitted
 from hanhua.mix.laws import LAWS, Floats, Law
-from hanhua.mix.misfit import Misfit, misfit_of
+from hanhua.mix.misfit import GROWING, NONE, Misfit, misfit_of
 from hanhua.mix.points import Study
 from hanhua.mix.solve import Model, solve
 from hanhua.mix.table import Ahead, Table, ahead_of, as_table
@@ -25,6 +25,8 @@ WIDE = 0.05
 LEAST_SCALE = 1e-5
 NEARLY = 1.25
 """Times the least held-out error: up to it a law has a part in the bootstrap."""
+ALIKE = 3.0
+"""Misses at two shares lie so many times nearer to each other than to 0, where one is known."""
 LAST_TAKEN = 3
 """Token counts that are left out in turn, from the last one back."""
 
@@ -59,7 +61,8 @@ def fit(
         best.name, errors[best.name], errors, parameters,
         {law.name: drawn for law, (_, drawn) in zip(near, fitted, strict=True)},
         spread * table.base, _drift(best, table, seed, ahead, parameters), table.floor[0], table,
-        ahead, _misfit(best, table, parameters),
+        misfit := _misfit(best, table, parameters), ahead,
+        _growth(best, parameters, ahead, misfit, spread, freedom) if ahead else NONE,
     )  # fmt: skip
 
 
@@ -108,8 +111,8 @@ def _drift(
             off = (_model(law, table)(fitted.T[:, :, None]) / table.loss - 1)[kept == 0]
         found.append(float((off**2).mean()))
     if ahead is not None:
-        there = law.form(parameters, np.asarray(ahead.share), np.asarray(ahead.tokens))
-        found.append(float(ahead.miss(there) / np.log2(ahead.tokens)) ** 2)
+        missed = ahead.miss(law.form(parameters, ahead.own, np.asarray(ahead.tokens)))
+        found.append(float(np.mean((missed / np.log2(ahead.tokens)) ** 2)))
     return float(np.sqrt(np.mean(found))) if found else 0.0
 
 
@@ -121,7 +124,19 @@ def _misfit(law: Law, table: Table, parameters: Floats) -> Misfit:
     left = logs - np.log(np.maximum(law.form(parameters, own, np.ones(len(own))), LEAST_SCALE))
     shares = own if table.is_target else 1 - own
     luck, freedom = table.floor
-    return misfit_of(shares, logs, left, luck / float(np.exp(logs).mean()), freedom)
+    size = float(np.sqrt((left**2).sum() / max(len(left) - 2, 1)))
+    return misfit_of(shares, logs, size, luck / float(np.exp(logs).mean()), freedom)
+
+
+def _growth(
+    law: Law, parameters: Floats, ahead: Ahead, misfit: Misfit, spread: float, freedom: float
+) -> Misfit:  # fmt: skip
+    """What a law misses of the runs that are ahead, by share."""
+    left = ahead.miss(law.form(parameters, ahead.own, np.asarray(ahead.tokens)))
+    apart = float(np.ptp(left) if len(left) > 1 else np.abs(left[0]) / ALIKE)
+    luck = spread / float(ahead.losses.mean())
+    size = max(misfit.size, apart)
+    return misfit_of(ahead.shares, np.log(ahead.losses), size, luck, freedom, GROWING)
 
 
 def fit_law(law: Law, table: Table, kept: Floats, *, seed: int) -> tuple[Floats, Floats]:

@@ -21,7 +21,6 @@ from hanhua.mix.bootstrap import LEAST_FREEDOM
 from hanhua.mix.fitted import Fitted
 from hanhua.mix.laws import Floats, Form
 from hanhua.mix.laws_size import SIZED, SizedLaw
-from hanhua.mix.misfit import NONE
 from hanhua.mix.points import Study
 from hanhua.mix.pool import drift_of, errors_of, folds, one_step, plain_of, pooled, replicated
 from hanhua.mix.table import as_table
@@ -101,10 +100,10 @@ class JointFit:
         off = self._off * self.reach(size)
         return AtSize(
             self.law, self.held_out_error, self.errors, one.parameters, one.draws, one.spread,
-            one.drift, one.seed_spread, one._table, None, one.misfit, size / self.sizes[-1],
-            self.base_at(size),
-            {law: off * signs for law, signs in self._signs.items()},
-            {law.name: law for law in SIZED if law.name in one.draws},
+            one.drift, one.seed_spread, one._table, size=size / self.sizes[-1],
+            own_base=self.base_at(size),
+            off={law: off * signs for law, signs in self._signs.items()},
+            sized={law.name: law for law in SIZED if law.name in one.draws},
         )  # fmt: skip
 
     def measured(self, size: float) -> int | None:
@@ -176,7 +175,7 @@ def fit_sizes(
         best.name, errors[best.name], errors, parameters,
         {law.name: drawn for law, (_, drawn) in zip(near, made, strict=True)},
         max(float(np.std(residuals)), floor[0]) * bases[-1],
-        drift_of(best, pool, kinds, plain[best.law.name], seed), floor[0], table, None, NONE,
+        drift_of(best, pool, kinds, plain[best.law.name], seed), floor[0], table,
     )  # fmt: skip
     rng = np.random.default_rng((seed, 2))
     signs = {

@@ -13,7 +13,7 @@ import numpy as np
 
 from hanhua.mix.bootstrap import drifts
 from hanhua.mix.laws import Floats, Form, named
-from hanhua.mix.misfit import Misfit, waves
+from hanhua.mix.misfit import NONE, Misfit, waves
 from hanhua.mix.table import LEAST, Ahead, Table
 
 
@@ -32,9 +32,10 @@ class Fitted:
             the law leaves; between seeds, if more.
         drift: how far the law, fitted without the last tokens, misses them, as a part of the loss.
         seed_spread: the same between seeds alone, as a part of the base's loss; 0 if not known.
-        ahead: a mixture that was run further than the others. What the law misses there is set
-            right, at all shares alike, with each doubling on the way to it and beyond.
-        misfit: what the law leaves over shares at the longest length, which is set right too.
+        misfit: what the law leaves over shares at the longest length, which is set right.
+        ahead: mixtures that were run further than the others.
+        growth: what the law misses there, which is set right too, with each doubling on the way to
+            them and beyond.
     """
 
     law: str
@@ -46,8 +47,9 @@ class Fitted:
     drift: float
     seed_spread: float
     _table: Table = field(repr=False)
-    ahead: Ahead | None
-    misfit: Misfit
+    misfit: Misfit = NONE
+    ahead: Ahead | None = None
+    growth: Misfit = NONE
 
     @property
     def is_target(self) -> bool:
@@ -68,7 +70,7 @@ class Fitted:
         more = max(np.ndim(share), np.ndim(tokens))
         shape = -1, *(1,) * more
         ends = np.cumsum([len(drawn) for drawn in self.draws.values()])
-        unknown = self.misfit.unknown(int(ends[-1]), int(self.is_target))
+        unknown = self._unknown(int(ends[-1]))
         found = np.concatenate([
             self._at(law, drawn.T.reshape(drawn.shape[1], *shape), share, tokens, off)
             for (law, drawn), *off in zip(
@@ -79,16 +81,12 @@ class Fitted:
         own, reached = int(self.is_target), 1.0
         if self.ahead is not None:
             reached = self.ahead.tokens
-            luck = self.spread / self.base / self.ahead.loss * self.ahead.doublings(times)
-            drawn = np.random.default_rng((own, 5)).standard_normal(len(found))
-            found = found * np.exp(luck * drawn.reshape(shape))
         return found * drifts(self.drift, times, len(found), own, reached)
 
-    def off_ahead(self) -> float:
-        """By how much the law misses the run that is ahead, as a part of its loss."""
-        assert self.ahead is not None
+    def off_ahead(self) -> list[float]:
+        """By how much the law misses the runs that are ahead, as parts of their losses."""
         heights = self._heights(self.law, self.parameters, ())
-        return float(np.exp(-self._missed(self.law, self.parameters, heights)) - 1)
+        return [float(off) for off in np.exp(-self._missed(self.law, self.parameters, heights)) - 1]
 
     def form(self, law: str) -> Form:
         """The law of a name, as a function."""
@@ -104,16 +102,17 @@ class Fitted:
         heights = self._heights(law, parameters, unknown)
         found = self._shaped(law, parameters, share, part, heights)
         if self.ahead is not None:
-            missed = self._missed(law, parameters, heights)
-            found = found * np.exp(missed * self.ahead.doublings(part))
+            grown = np.atleast_2d(self.growth.gained(self._missed(law, parameters, heights)))
+            grown = grown + (unknown[2] if unknown else 0.0)
+            found = found * np.exp(self.ahead.doublings(part) * _over(share, grown, parameters))
         return np.asarray(self.base * found)
 
     def _missed(self, law: str, parameters: Floats, heights: Sequence[Floats]) -> Floats:
-        """What is missed of the run ahead."""
+        """``[..., s]`` what is missed of the runs ahead."""
         assert self.ahead is not None
-        own = self.ahead.share if self.is_target else 1 - self.ahead.share
-        at = np.asarray(own), np.asarray(self.ahead.tokens)
-        return self.ahead.miss(self._shaped(law, parameters, *at, heights))
+        flat = parameters.reshape(len(parameters), -1, 1) if parameters.ndim > 1 else parameters
+        tokens = np.asarray(self.ahead.tokens)
+        return self.ahead.miss(self._shaped(law, flat, self.ahead.shares, tokens, heights))
 
     def _shaped(
         self, law: str, parameters: Floats, share: Floats, part: Floats, heights: Sequence[Floats]
@@ -124,15 +123,26 @@ class Fitted:
         for own, times in zip(
             heights, (np.clip(1 + doublings, 0, 1), np.maximum(doublings, 0)), strict=False
         ):
-            off = np.einsum("...k,dk->d...", waves(share), own)
-            flat = (1,) * max(parameters.ndim - 2 - share.ndim, 0)
-            off = off.reshape(len(off), *flat, *share.shape) if parameters.ndim > 1 else off[0]
-            found = found * np.exp(times * off)
+            found = found * np.exp(times * _over(share, own, parameters))
         return np.asarray(found)
+
+    def _unknown(self, draws: int) -> list[Floats]:
+        """``[draws, k]`` each, not known: of the misfit, of its growth, and of that set right."""
+        now, more = self.misfit.unknown(draws, int(self.is_target))
+        if self.ahead is None:
+            return [now, more]
+        return [now, np.zeros_like(more), self.growth.unknown(draws, 2 + int(self.is_target))[0]]
 
     def _heights(self, law: str, parameters: Floats, unknown: Sequence[Floats]) -> list[Floats]:
         """``[draws, k]`` of the deviation beside a law, and what it may grow by at a doubling."""
         own = self.misfit.shares if self.is_target else 1 - self.misfit.shares
         found = self.form(law)(parameters.reshape(len(parameters), -1, 1), own, np.ones(len(own)))
         heights = self.misfit.heights(np.log(np.maximum(found, LEAST)))
-        return [heights + unknown[0], *unknown[1:]] if unknown else [heights]
+        return [heights + unknown[0], unknown[1]] if unknown else [heights]
+
+
+def _over(share: Floats, heights: Floats, parameters: Floats) -> Floats:
+    """A deviation of such heights ``[draws, k]``, in the shape of a law's losses at the shares."""
+    off = np.einsum("...k,dk->d...", waves(share), heights)
+    flat = (1,) * max(parameters.ndim - 2 - share.ndim, 0)
+    return off.reshape(len(off), *flat, *share.shape) if parameters.ndim > 1 else off[0]

@@ -19,6 +19,8 @@ from hanhua.mix.laws import Floats
 
 HEIGHTS = np.array([1.0, 0.9, 0.4, 0.17])
 """Of a level and of waves over the share of one, two and three half lengths."""
+GROWING = np.array([10.0, 0.9, 0.4, 0.17])
+"""The same of what a law misses of a longer run: most of it may be a level."""
 LEAST_LUCK = 1e-4
 """Of a loss."""
 UNKNOWN_LUCK = 1.0
@@ -36,6 +38,7 @@ class Misfit:
         luck: of one run, and of each of these losses.
         freedom: degrees of freedom that tell of the luck.
         gain: ``[k, s]`` heights of level and waves by what a law leaves at the shares.
+        likely: ``[k]`` how high level and waves are likely to be, as parts of ``size``.
     """
 
     shares: Floats
@@ -44,10 +47,15 @@ class Misfit:
     luck: float
     freedom: float
     gain: Floats
+    likely: Floats
 
     def heights(self, logs: Floats) -> Floats:
         """``[..., k]`` most likely, beside a law of these logarithms ``[..., s]`` at the shares."""
-        return np.asarray((self.logs - logs) @ self.gain.T)
+        return self.gained(self.logs - logs)
+
+    def gained(self, left: Floats) -> Floats:
+        """``[..., k]`` most likely heights where so much ``[..., s]`` is left at the shares."""
+        return np.asarray(left @ self.gain.T)
 
     def unknown(self, draws: int, seed: int) -> tuple[Floats, Floats]:
         """What is not known of the heights, ``[draws, k]`` each: now, and more at each doubling.
@@ -61,7 +69,7 @@ class Misfit:
             one * np.sqrt(freedom / rng.chisquare(freedom, (draws, 1)))
             for one, freedom in ((self.size, few), (self.luck, self.freedom))
         )
-        before, more = size * HEIGHTS * rng.standard_normal((2, draws, len(HEIGHTS)))
+        before, more = size * self.likely * rng.standard_normal((2, draws, len(HEIGHTS)))
         seen = before @ waves(self.shares).T + luck * rng.standard_normal((draws, len(self.shares)))
         return np.asarray(before - seen @ self.gain.T), more * (np.arange(len(HEIGHTS)) > 0)
 
@@ -76,23 +84,29 @@ def waves(share: Floats) -> Floats:
     return np.asarray(np.cos(turns) * np.where(np.arange(len(HEIGHTS)), np.sqrt(2), 1))
 
 
-def misfit_of(shares: Floats, logs: Floats, left: Floats, luck: float, freedom: float) -> Misfit:
-    """The deviation of a law that leaves so much.
+def misfit_of(
+    shares: Floats, logs: Floats, size: float, luck: float, freedom: float,
+    likely: Floats = HEIGHTS,
+) -> Misfit:  # fmt: skip
+    """The deviation of a law that is off by about so much.
 
     Args:
         shares: ``[s]`` of the target language.
-        logs: ``[s]`` logarithms of losses at the longest length, as parts of the base's.
-        left: ``[s]`` less those of the law.
+        logs: ``[s]`` logarithms of the losses measured, as parts of the base's.
+        size: of the deviation, its standard deviation over shares.
         luck: standard deviation of one run's loss, as a part of it; 0 if not known.
         freedom: degrees of freedom that tell of it.
+        likely: ``[k]`` how high level and waves are likely to be, as parts of the size.
     """
-    size = max(float(np.sqrt((left**2).sum() / max(len(left) - 2, 1))), LEAST_LUCK)
+    size = max(size, LEAST_LUCK)
     luck = max(luck or UNKNOWN_LUCK * size, LEAST_LUCK)
-    basis, prior = waves(shares), (size * HEIGHTS) ** 2
+    basis, prior = waves(shares), (size * likely) ** 2
     spread = basis @ (prior[:, None] * basis.T) + luck**2 * np.eye(len(shares))
     gain = np.linalg.solve(spread, basis * prior).T
-    return Misfit(shares, logs, size, luck, max(freedom, LEAST_FREEDOM), gain)
+    return Misfit(shares, logs, size, luck, max(freedom, LEAST_FREEDOM), gain, likely)
 
 
-NONE = Misfit(np.zeros(1), np.zeros(1), 0.0, 0.0, LEAST_FREEDOM, np.zeros((len(HEIGHTS), 1)))
+NONE = Misfit(
+    np.zeros(1), np.zeros(1), 0.0, 0.0, LEAST_FREEDOM, np.zeros((len(HEIGHTS), 1)), HEIGHTS
+)
 """Of a law that is taken as it is."""

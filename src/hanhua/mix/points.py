@@ -57,12 +57,13 @@ class Study:
 
     @property
     def longest(self) -> float:
-        """Most tokens that more than one mixture was measured at; what lies beyond is ahead."""
+        """Most tokens that three mixtures were measured at, or all; what lies beyond is ahead."""
         shares: dict[float, set[float]] = {}
         for point in self.points:
             shares.setdefault(point.tokens, set()).add(point.share)
-        both = [count for count, found in shares.items() if len(found) > 1]
-        return max(both or shares, default=0.0)
+        enough = min(3, len(self.shares))
+        many = [count for count, found in shares.items() if len(found) >= enough]
+        return max(many or shares, default=0.0)
 
     def write(self, path: Path) -> None:
         """Write the study as JSON, whole or not at all."""

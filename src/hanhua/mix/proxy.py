@@ -182,6 +182,17 @@ def small_runs(
     ]  # fmt: skip
 
 
+def further(shares: Sequence[float], runs: int) -> list[float]:
+    """Which of the shares run go further: the middle one, or two that leave as many outside.
+
+    Args:
+        shares: in order.
+        runs: 1 or 2.
+    """
+    at = (len(shares) - 1) // 4 if len(shares) > 3 else 0
+    return [shares[len(shares) // 2]] if runs == 1 else [shares[at], shares[-1 - at]]
+
+
 def run_ahead(
     tokens: TokensConfig, training: TrainConfig, mix: MixConfig, shares: Mapping[str, float],
     target: str,

@@ -45,21 +45,23 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """A mixture that was run further than the others, and how far the law misses there.
+    """Mixtures that were run further than the others, and how far the law misses there.
 
     Args:
-        share: of this language.
+        shares: ``[s]`` of the target language.
+        own: ``[s]`` of this language.
         tokens: as a part of the table's unit, more than 1.
-        loss: as a part of the base's.
+        losses: ``[s]`` as parts of the base's.
     """
 
-    share: float
+    shares: Floats
+    own: Floats
     tokens: float
-    loss: float
+    losses: Floats
 
     def miss(self, found: Floats) -> Floats:
-        """The logarithm of the loss measured over what a law says of it."""
-        return np.asarray(np.log(self.loss / np.maximum(found, LEAST)))
+        """``[s]`` logarithms of the losses measured over what a law says of them."""
+        return np.asarray(np.log(self.losses / np.maximum(found, LEAST)))
 
     def doublings(self, tokens: Floats) -> Floats:
         """Beyond the longest of the other runs, as a part of those up to this one."""
@@ -103,7 +105,7 @@ def as_table(study: Study, language: str) -> Table:
 
 
 def ahead_of(study: Study, language: str, table: Table) -> Ahead | None:
-    """The longest of what was run of one mixture only, beyond the others; None if nothing was.
+    """The longest of what was run of a few mixtures only, beyond the others; None if nothing was.
 
     Args:
         study: what was measured.
@@ -113,6 +115,8 @@ def ahead_of(study: Study, language: str, table: Table) -> Ahead | None:
     points = [one for one in study.points if one.tokens > study.longest and language in one.losses]
     if not points:
         return None
-    most = max(points, key=lambda one: one.tokens)
-    own = most.share if table.is_target else 1 - most.share
-    return Ahead(own, most.tokens / table.unit, most.losses[language] / table.base)
+    most = max(one.tokens for one in points)
+    found = sorted((one.share, one.losses[language]) for one in points if one.tokens == most)
+    shares, losses = np.array(found).T
+    own = shares if table.is_target else 1 - shares
+    return Ahead(shares, own, most / table.unit, losses / table.base)

@@ -158,19 +158,20 @@ def laws(result: Result) -> Section:
 
 
 def _ahead(result: Result, codes: Sequence[str]) -> Html:
-    """What the law missed where one mixture was run further than the others."""
+    """What the law missed where mixtures were run further than the others."""
     laws_ = {code: result["law"][code]["ahead"] for code in codes}
-    tokens, share = (count(laws_[codes[0]]["tokens"]), percent(laws_[codes[0]]["share"], 0))
-    off = {code: percent(law["off"], signed=True) for code, law in laws_.items()}
-    en = " and ".join(f"{language(code).en} by {part}" for code, part in off.items())
-    zh = "，".join(f"{language(code).zh} {part}" for code, part in off.items())
-    target = language(codes[0])
+    tokens, shares = count(laws_[codes[0]]["tokens"]), laws_[codes[0]]["shares"]
+    parts = [percent(share, 0) for share in shares]
+    off = {code: [percent(part, signed=True) for part in law["off"]] for code, law in laws_.items()}
+    en = "; ".join(f"{language(code).en} by {' and '.join(own)}" for code, own in off.items())
+    zh = "；".join(f"{language(code).zh} {'、'.join(own)}" for code, own in off.items())
+    target, runs = language(codes[0]), "one run" if len(parts) == 1 else "one run each"
     return note(
-        f"With {share} of {target.en} one run went on to {tokens} tokens. The law, fitted to the "
-        f"others, was off there: {en}. That is set right for all mixtures, from the longest run "
-        "of the others on.",
-        f"{target.zh}占 {share} 的一次实验一直训练到 {tokens} 词元。由其他实验拟合的律在那里的"
-        f"偏差：{zh}。从其他实验的最大长度起，所有配比都按此校正。",
+        f"With {' and '.join(parts)} of {target.en} {runs} went on to {tokens} tokens. The law, "
+        f"fitted to the others, was off there: {en}. That is set right for all mixtures, from the "
+        "longest run of the others on.",
+        f"{target.zh}占 {'、'.join(parts)} 的实验一直训练到 {tokens} 词元。由其他实验拟合的律在那里"
+        f"的偏差：{zh}。从其他实验的最大长度起，所有配比都按此校正。",
     )
 
 
