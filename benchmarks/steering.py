@@ -1,7 +1,7 @@
 """Steering the mixture to a wish: where it ends, and how far off its projections were on the way.
 
     python benchmarks/steering.py RECIPE --wish en+5% [--share 0.8] [--low 0.2] [--high 0.8]
-        [--passes 2] [--wait 0.4] [--tokens N] [--seeds 3] [--moments 60] [--set SECTION.KEY=VALUE]
+        [--passes 2] [--wait 0.15] [--tokens N] [--seeds 3] [--moments 60] [--set SECTION.KEY=VALUE]
         [--runs FOLDER]
     python benchmarks/steering.py --quick
 
@@ -72,7 +72,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--low", type=float, default=0.2)
     parser.add_argument("--high", type=float, default=0.8)
     parser.add_argument("--passes", type=float, default=2.0, help="over a language's rows")
-    parser.add_argument("--wait", type=float, default=0.4, help="part that is only measured")
+    parser.add_argument("--wait", type=float, default=0.15, help="part that is only measured")
     parser.add_argument("--tokens", type=int, help="of the run; left out: the recipe's")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--moments", type=int, default=60, help="measurements of a run")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from hanhua.text.document import Document
 from hanhua.tokens.rows import PackedRows, Row, RowsWriter
 from hanhua.train.config import SteerConfig, TrainConfig, WatchConfig
 from hanhua.train.loop import train
-from hanhua.train.projection import Moment, project
+from hanhua.train.projection import Moment, heats, project
 from hanhua.train.schedule import make_plan
 from hanhua.train.steer import Steering
 from hanhua.train.watch import HeldOut
@@ -27,15 +28,15 @@ from hanhua.train.watch import HeldOut
 # -- the projection -----------------------------------------------------------------------------
 
 
-def curve(share, effects, scale, n=40, start=2.0, noise=0.0):
+def curve(share, effects, scale, n=40, start=2.0, noise=0.0, lag=0):
     """Moments of a cosine run that follows the law itself; the last one is the end."""
     a, b, h = effects
-    heat = np.cos(np.linspace(0, 1, n) * np.pi) * 0.45 + 0.55
-    done = np.cumsum(heat) / heat.sum()
+    heat = heats(np.cos(np.linspace(0, 1, n) * np.pi) * 0.45 + 0.55)
+    done = np.cumsum(heat[0]) / heat[0].sum()
     own, other = done * share, done * (1 - share)
-    change = a * np.log1p(other / scale) - b * np.log1p(own / scale) + h * heat
+    change = a * np.log1p(other / scale) - b * np.log1p(own / scale) + h * heat[lag]
     loss = start * np.exp(change + noise * np.random.default_rng(0).standard_normal(n))
-    return [Moment(*map(float, one)) for one in zip(own, other, heat, loss, strict=True)]
+    return [Moment(*one) for one in zip(own, other, map(tuple, heat.T), loss, strict=True)]
 
 
 @given(
@@ -60,17 +61,44 @@ def test_what_the_learning_rate_does_is_told_from_what_stays():
     assert np.median(ends) == pytest.approx(last.loss, rel=0.03)
 
 
+def test_a_loss_may_follow_the_learning_rate_a_little_later():
+    """What a fall of the rate has done is then not yet seen whole."""
+    effects, n = (0.02, 0.0, 0.3), 200  # of a run with a measurement at every step
+    moments = curve(0.3, effects, 0.1, n=n, lag=1)
+    last = moments[-1]
+    assert moments[80].loss / last.loss > 1.15
+    at_once = [replace(one, heat=(one.heat[0],) * 2) for one in moments]
+    off, blind = (
+        np.median(project(2.0, seen[:80]).at(
+            np.array([last.own]), np.array([last.other]), seen[-1].heat
+        )) / last.loss - 1
+        for seen in (moments, at_once)
+    )  # fmt: skip
+    assert abs(off) < 0.02
+    assert abs(off) < 0.5 * abs(blind)  # the case is there: it cannot be told without the lag
+
+
+def test_heat_is_the_rate_and_a_mean_of_its_last():
+    rates = np.concatenate([np.linspace(0.1, 2.0, 20), np.full(60, 2.0), np.zeros(20)])
+    now, later = heats(rates)
+    assert now.tolist() == (rates / 2.0).tolist()
+    assert later[60] == pytest.approx(1.0, abs=1e-3)
+    fallen = later[80:] / later[79]
+    assert fallen == pytest.approx([0.8**n for n in range(1, 21)])  # five steps of a hundred
+    assert heats(rates[:10])[1].tolist() == heats(rates[:10])[0].tolist()  # too few to tell
+
+
 @given(st.lists(st.floats(0.5, 4.0), min_size=1, max_size=12), st.floats(0.05, 0.95))
 def test_more_of_the_other_never_helps(losses, share):
     n = len(losses)
     done = np.arange(1, n + 1) / (2 * n)
     moments = [
-        Moment(d * share, d * (1 - share), 1 - d, loss)
+        Moment(d * share, d * (1 - share), (1 - d, 1 - d / 2), loss)
         for d, loss in zip(done, losses, strict=True)
     ]  # fmt: skip
     fit = project(2.0, moments)
     more = np.linspace(0, 0.5, 9)
-    ends = fit.at(moments[-1].own + 0.5 - more, moments[-1].other + more, 0.1)
+    ends = fit.at(moments[-1].own + 0.5 - more, moments[-1].other + more, (0.1, 0.2))
     assert np.all(np.isfinite(ends))
     assert np.all(np.diff(ends, axis=1) >= -1e-12)
 

@@ -101,7 +101,7 @@ class SteerConfig(Section):
     wait_share: Annotated[
         Share, Field(description="part of the last phase that is only measured: before the "
                      "learning rate has begun to fall nothing can be projected")
-    ] = 0.4  # fmt: skip
+    ] = 0.15  # fmt: skip
     max_passes: Annotated[
         float, Field(ge=1, description="how often a language's rows may be read; it gives no more "
                      "then, and the other fills in"),

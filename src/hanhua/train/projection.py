@@ -8,17 +8,17 @@ https://arxiv.org/abs/2408.11029), brought down to what a few measurements can t
 
 Text counts as tokens times the learning rate at which they were learnt, as a part of the whole
 run's; g(x) = log(1 + x / u) rises at once and then slowly; heat is the learning rate as a part of
-the peak: what it does is gained back when it falls (the built-in model's English rises by half on
-the way and ends 2 % up). None of a, b, h is below 0: other text never helps,
-own text never harms. At one constant share own and other text are hardly told apart; which way a
-share moves the loss is right all the same, and by how much is measured again and again.
+the peak: what it does is gained back when it falls, at once or a little later (the built-in model's
+English rises by half on the way and ends 2 % up). None of a, b, h is below 0: other text never
+helps, own text never harms. At one constant share own and other text are hardly told apart; which
+way a share moves the loss is right all the same, and by how much is measured again and again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,9 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.floating[Any]]
 SCALES = (0.003, 0.01, 0.03, 0.1, 0.3)
 """The u that are tried: parts of the run's tokens at full learning rate."""
+LAGS = (0.0, 0.05)
+"""Of the loss behind the learning rate, as parts of the phase: a fall is not yet seen whole when it
+has just come about (the momentum of annealing in Tissue et al.)."""
 PULL = np.array([3e-3, 3e-4, 3e-5])
 """To no effect of other text, own text and heat: of what a few measurements cannot tell apart, the
 learning rate is blamed first, as what it did goes away again."""
@@ -43,13 +46,13 @@ class Moment:
     Args:
         own: its tokens so far, each times its learning rate, as a part of the run's whole.
         other: the other languages', in the same unit.
-        heat: the learning rate as a part of the peak.
+        heat: the learning rate as a part of the peak, with each of ``LAGS``.
         loss: held-out bits per byte.
     """
 
     own: float
     other: float
-    heat: float
+    heat: tuple[float, ...]
     loss: float
 
 
@@ -58,27 +61,42 @@ class Projection:
     """The fits that explain the moments of one language about equally well.
 
     Args:
-        fits: u of the law and its effects ``[a, b, h]``, of each.
+        fits: u of the law, which lag, and its effects ``[a, b, h]``, of each.
         last: the newest moment: the law tells how the loss goes on from there.
     """
 
-    fits: Sequence[tuple[float, Floats]]
+    fits: Sequence[tuple[float, int, Floats]]
     last: Moment
 
-    def at(self, own: Floats, other: Floats, heat: float) -> Floats:
+    def at(self, own: Floats, other: Floats, heat: Sequence[float]) -> Floats:
         """``[fits, n]`` losses at amounts of text that are to come.
 
         Args:
             own: ``[n]`` of the language, from the start, in the unit of :class:`Moment`.
             other: ``[n]`` of the others.
-            heat: then.
+            heat: then, with each lag.
         """
-        now = np.array([self.last.own]), np.array([self.last.other]), self.last.heat
+        now = np.array([self.last.own]), np.array([self.last.other])
         changes = [
-            (_terms(own, other, heat, scale) - _terms(*now, scale)) @ effects
-            for scale, effects in self.fits
+            (_terms(own, other, heat[lag], scale) - _terms(*now, self.last.heat[lag], scale))
+            @ effects
+            for scale, lag, effects in self.fits
         ]
         return np.asarray(self.last.loss * np.exp(np.stack(changes)))
+
+
+def heats(rates: Floats) -> Floats:
+    """``[lags, n]`` learning rates ``[n]`` of a phase as parts of their peak, with each lag.
+
+    A lag is an exponential mean that begins at the first rate.
+    """
+    heat = rates / rates.max()
+    found = np.tile(heat, (len(LAGS), 1))
+    for lag, row in zip(LAGS, found, strict=True):
+        takes = 1 / max(lag * len(rates), 1.0)
+        for step in range(1, len(rates)):
+            row[step] = row[step - 1] + takes * (heat[step] - row[step - 1])
+    return found
 
 
 def project(start: float, moments: Sequence[Moment]) -> Projection:
@@ -88,19 +106,20 @@ def project(start: float, moments: Sequence[Moment]) -> Projection:
         start: loss when this phase of training began.
         moments: since then, in order; at least one.
     """
-    own, other, heat, loss = np.array([(m.own, m.other, m.heat, m.loss) for m in moments]).T
+    own, other, loss = np.array([(m.own, m.other, m.loss) for m in moments]).T
+    heat = np.array([m.heat for m in moments]).T
     log_loss = np.log(loss / start)
-    found: list[tuple[float, Floats]] = []
+    found: list[tuple[float, int, Floats]] = []
     for fade in FADES:
         weights = fade ** np.arange(len(moments))[::-1]
         tried = []
-        for scale in SCALES:
-            terms = _terms(own, other, heat, scale)
+        for scale, lag in product(SCALES, range(len(LAGS))):
+            terms = _terms(own, other, heat[lag], scale)
             effects = _not_negative(terms, log_loss, weights)
             cost = weights @ (terms @ effects - log_loss) ** 2 / weights.sum()
-            tried.append((float(cost + PULL @ effects**2), scale, effects))
-        least = min(cost for cost, *_ in tried)
-        found += [(scale, effects) for cost, scale, effects in tried if cost <= AS_GOOD * least]
+            tried.append((float(cost + PULL @ effects**2), (scale, lag, effects)))
+        least = min(cost for cost, _ in tried)
+        found += [one for cost, one in tried if cost <= AS_GOOD * least]
     return Projection(found, moments[-1])
 
 

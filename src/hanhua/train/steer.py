@@ -23,10 +23,12 @@ from hanhua.tokens.loader import Batch
 from hanhua.tokens.mixed import MixedRows, MixedState
 from hanhua.tokens.rows import PackedRows
 from hanhua.train.config import OptimConfig, SteerConfig
-from hanhua.train.projection import Moment, Projection, project
+from hanhua.train.projection import Moment, Projection, heats, project
 from hanhua.train.schedule import Plan, learning_rate
 
 GRID = 201
+CAUTION = 0.8
+"""Of all projections, the part that may be more hopeful than the one that is gone by."""
 DIGITS = 6
 Exposure = Mapping[str, float]
 
@@ -40,7 +42,7 @@ class SteerState:
         mixed: where reading stands.
         exposure: tokens times learning rate, by language, in the last phase so far.
         begun: losses by language when that phase began, or measured last before.
-        seen: measurements in it, oldest first: ``heat``, ``exposure`` and ``losses`` of each.
+        seen: measurements in it, oldest first: ``step``, ``exposure`` and ``losses`` of each.
         projected: losses at the end by language, at the shares now: the middle, the least and the
             greatest of all fits.
     """
@@ -98,7 +100,7 @@ class Steering:
         taught = rates * [plan.rows_in(step) for step in range(plan.steps)]
         ahead = np.append(np.cumsum(taught[::-1])[::-1], 0.0)
         self.ahead = ahead * rows.n_tokens / len(rows)
-        self.peak = float(rates.max())
+        self.heats = heats(rates[self.last.start : self.last.stop])
 
     def _check_room(self) -> None:
         """Refuse now what would fail on the way."""
@@ -159,8 +161,7 @@ class Steering:
         if step <= self.last.start:
             return replace(state, begun=dict(losses))
         now = {
-            "heat": self._rate(step - 1) / self.peak, "exposure": dict(state.exposure),
-            "losses": dict(losses),
+            "step": step, "exposure": dict(state.exposure), "losses": dict(losses),
         }  # fmt: skip
         state = replace(state, begun=state.begun or dict(start), seen=(*state.seen, now))
         fits = {name: self._project(name, state) for name in (self.target, self.source)}
@@ -181,7 +182,9 @@ class Steering:
             parts = {name: part / self.ahead[0] for name, part in one["exposure"].items()}
             own = parts[language]
             moments.append(
-                Moment(own, sum(parts.values()) - own, one["heat"], one["losses"][language])
+                Moment(
+                    own, sum(parts.values()) - own, self._heat(one["step"]), one["losses"][language]
+                )
             )
         return project(state.begun[language], moments)
 
@@ -193,8 +196,11 @@ class Steering:
         all_new = rest * (shares if language == self.target else self.pair - shares)
         own = state.exposure[language] / self.ahead[0]
         whole = sum(state.exposure.values()) / self.ahead[0]
-        heat = self._rate(self.plan.steps - 1) / self.peak
-        return fit.at(own + all_new, whole - own + rest - all_new, heat)
+        return fit.at(own + all_new, whole - own + rest - all_new, self._heat(self.plan.steps))
+
+    def _heat(self, step: int) -> tuple[float, ...]:
+        """Behind so many steps, with each lag."""
+        return tuple(self.heats[:, step - 1 - self.last.start].tolist())
 
     def _choose(
         self, fits: Mapping[str, Projection], start: Mapping[str, float], state: SteerState,
@@ -202,14 +208,14 @@ class Steering:
     ) -> float:  # fmt: skip
         """The share nearest to the wish, within the bounds and a step from where it is.
 
-        By the greatest of all projections: what was lost is not won back as easily.
+        By a projection that most others lie below: what was lost is not won back as easily.
         """
         now, most = state.shares[self.target], self.config.max_move
         low = max(self.config.low, now - most)
         high = min(self.config.high, self.pair, now + most)
         shares = np.linspace(low, high, GRID)
         language = self.wish.language
-        ends = self._ends(language, fits[language], state, step, shares).max(0)
+        ends = np.quantile(self._ends(language, fits[language], state, step, shares), CAUTION, 0)
         met = shares[ends <= self.wish.limit(start)]
         if language == self.target:
             return float(met.min() if len(met) else shares[-1])
