@@ -77,6 +77,8 @@ def raw_prompts(
             raise ApiError(
                 400, f"Token ids must be from 0 to {served.n_tokens - 1}.", param=param
             )  # fmt: skip
+        if len(ids) > served.context_tokens:  # before anything that takes longer with its length
+            raise too_long(served, f"a text has {len(ids)}", param)
         if not isinstance(prompt, str) and policy.block:
             _check_words(policy, served.text_of(ids), param)
         found.append(ids)
@@ -171,6 +173,7 @@ def make_jobs(
                     grammar=grammar,
                     block=policy.block,
                     max_seconds=policy.max_seconds,
+                    judged=policy.moderation is not None,
                 )
             )
     return jobs
