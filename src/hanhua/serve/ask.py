@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hanhua.core.errors import InputError
+from hanhua.core.errors import InputError, ModelError
 from hanhua.serve.engine import Job
 from hanhua.serve.errors import ApiError
 from hanhua.serve.policy import Policy
@@ -39,7 +39,7 @@ def chat_prompt(served: Served, policy: Policy, messages: Sequence[Mapping[str, 
         _check_words(policy, message["content"], "messages")
     try:
         ids = served.encode_chat(messages)
-    except InputError as error:
+    except (InputError, ModelError) as error:
         found = f" ({error.found})" if error.found else ""
         raise ApiError(
             400, f"{error.what}{found}", param="messages", code="invalid_value"
