@@ -65,7 +65,7 @@ def _curves(rows: Rows, run: Run) -> Html:
         (MARGIN, _pairs(rows, run, "margins")),
     )  # fmt: skip
     drawn = [
-        curves(lines, unit.en, unit=unit)
+        curves(lines, str(unit.en), unit=unit)
         for unit, lines in shown
         if any(line.points for line in lines)
     ]
