@@ -8,6 +8,7 @@ FROM ${BUILD_IMAGE} AS build
 ARG DEVICE=cpu
 ARG TORCH_VERSION=2.13.0
 # Where torch comes from; empty: pip's usual index, whose torch for Linux on x86-64 is the CUDA one.
+# For a small CPU image: the address that PyTorch's install page names for Linux, pip, CPU.
 ARG TORCH_INDEX=""
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
@@ -16,7 +17,8 @@ ENV PATH=/opt/hanhua/bin:$PATH
 # torch alone first: the large layer stays as it is while hanhua changes
 RUN --mount=type=cache,target=/root/.cache/pip \
     if [ -n "$TORCH_INDEX" ]; then export PIP_INDEX_URL="$TORCH_INDEX"; fi \
-    && pip install "torch==${TORCH_VERSION}"
+    && pip install "torch==${TORCH_VERSION}" \
+    && python -c "import sys, torch; cuda = torch.version.cuda; sys.exit('torch is a CPU build') if '$DEVICE' == 'cuda' and not cuda else print('NOTE: this is the CUDA build of torch, gigabytes that a CPU image has no use for; set TORCH_INDEX (docs/guides/docker.md)' if '$DEVICE' == 'cpu' and cuda else '')"
 WORKDIR /build
 COPY pyproject.toml setup.py MANIFEST.in README.md LICENSE ./
 COPY src ./src
@@ -24,7 +26,6 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     case "$DEVICE" in cpu) extras=serve ;; cuda) extras=serve,gpu ;; \
     *) echo "DEVICE is cpu or cuda" >&2; exit 1 ;; esac \
     && pip install "hanhua[$extras] @ file:///build" \
-    && python -c "import sys, torch; sys.exit('torch is a CPU build' if '$DEVICE' == 'cuda' and not torch.version.cuda else 0)" \
     && hanhua --version
 
 FROM ${RUN_IMAGE}

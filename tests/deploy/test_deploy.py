@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -246,3 +247,15 @@ def test_the_build_installs_what_the_project_names() -> None:
     torch = re.search(r"TORCH \?= torch==(\S+)", (REPOSITORY / "Makefile").read_text())
     assert torch
     assert f"TORCH_VERSION={torch[1]}" in of("ARG", 0)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_build_says_when_torch_is_not_for_its_device(device: str) -> None:
+    """The line of the Dockerfile, run as it stands over the torch that is here."""
+    torch = pytest.importorskip("torch")
+    [line] = re.findall(r'python -c "(import sys, torch; [^"]+)"', " ".join(of("RUN", 0)))
+    shell = f'DEVICE={device}; "{sys.executable}" -c "{line}"'
+    done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True)
+    assert done.returncode == (device == "cuda" and not torch.version.cuda)
+    assert ("CPU build" in done.stderr) == bool(done.returncode)
+    assert ("TORCH_INDEX" in done.stdout) == (device == "cpu" and bool(torch.version.cuda))

@@ -57,7 +57,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_page_shows_shares_with_verdicts_and_no_text_of_safety(run_dir: Path) -> None:
     page = render(run_dir).read_text("utf-8")
     section = page[page.index('id="answers"') :].partition("</section>")[0]
-    for text in ("refuses a harmful request", "拒绝有害请求", "5.0 %", "85.0 %", "+80.0 %",
+    for text in ("refuses a harmful request", "拒绝有害请求", "5.0 %", "85.0 %", ">+80.0<",
                  "gained", "+32 −0", "你是谁？", "我是&lt;小汉&gt;。", "sentences"):  # fmt: skip
         assert text in section, text
     assert SECRET not in page

@@ -20,6 +20,13 @@ TAB, ENTER = ("Tab", 9), ("Enter", 13)
 TITLE = "document.querySelector('section h2').innerText"
 FITS = "document.documentElement.scrollWidth <= window.innerWidth"
 
+WHOLE_WORDS = """[...document.querySelectorAll('#origin th, #training th, #cost th, #corpus th')]
+    .filter((cell) => /^\\S+$/.test(cell.innerText.trim())).map((cell) => {
+        const range = document.createRange(); range.selectNodeContents(cell);
+        const rows = new Set([...range.getClientRects()].filter((r) => r.width).map((r) => r.top));
+        if (rows.size > 1) throw new Error(`broken: ${cell.innerText}`); }).length"""
+"""How many heads of one word there are in tables; an error where one is broken in two."""
+
 
 @pytest.fixture(scope="module")
 def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
@@ -87,10 +94,15 @@ def test_phone_scrolls_tables_not_the_page(tab: Any, shown: str) -> None:
 
 def test_print_shows_the_content_only(tab: Any) -> None:
     tab.size(794, 1123)  # A4
-    tab.call("Emulation.setEmulatedMedia", media="print")
+    tab.js("document.documentElement.removeAttribute('data-theme')")
+    tab.call("Emulation.setEmulatedMedia", media="print", features=[
+        {"name": "prefers-color-scheme", "value": "dark"}])  # fmt: skip
+    tab.js("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     assert tab.js(FITS)  # nothing scrolls on paper
+    assert tab.js("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert tab.js(WHOLE_WORDS) > 20
     hidden = "getComputedStyle(document.querySelector('.buttons')).display"
     assert tab.js(hidden) == "none"
     assert tab.js("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
     assert tab.js("document.querySelector('.forest').getBoundingClientRect().height") > 50
-    tab.call("Emulation.setEmulatedMedia", media="")
+    tab.call("Emulation.setEmulatedMedia", media="", features=[])

@@ -8,8 +8,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hanhua.report.chart import Bar, Series, bars, curves, short, thin, ticks
-from hanhua.report.html import Html, Words, interval, number, percent, tag, text
+from hanhua.report.chart import Bar, Series, bars, curves, labels, short, thin, ticks
+from hanhua.report.html import Html, Words, interval, number, percent, points, tag, text
 
 reals = st.floats(-1e12, 1e12, allow_nan=False)
 
@@ -67,3 +67,23 @@ def test_numbers_are_shown_or_dashed() -> None:
     assert [short(x) for x in (0, 0.25, 12, 300_000, 8e6, 0.001, 2.5e-4)] == [
         "0", "0.25", "12", "300k", "8M", "1e-3", "2.5e-4",
     ]  # fmt: skip
+
+
+def test_the_numbers_of_an_axis_are_written_alike() -> None:
+    assert labels([0.0, 0.002, 0.004, 0.006, 0.008]) == ["0", "2e-3", "4e-3", "6e-3", "8e-3"]
+    assert labels([0.0, 0.25, 0.5]) == ["0", "0.25", "0.5"]
+    assert labels([-0.0002, 0.0, 0.0002]) == ["-2e-4", "0", "2e-4"]
+    assert labels([0.0, 250_000.0, 1_000_000.0]) == ["0", "250k", "1M"]
+
+
+def test_shares_are_per_cent_on_the_axis_and_points_apart() -> None:
+    drawn = bars([Bar("a", 0.4, "40.0 %")], mark=0.25, share=True)
+    assert ">20 %<" in drawn
+    assert ">0.2<" not in drawn
+    assert points(-0.0094) == "−0.9"
+    assert points(None) == "–"
+
+
+def test_a_chart_says_what_it_measures() -> None:
+    drawn = curves([Series("one", [(0.0, 2.0), (9.0, 1.0)])], unit=Words("nats", "奈特"))
+    assert drawn.index("nats") < drawn.index("<svg")

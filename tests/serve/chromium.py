@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import fcntl
 import json
 import os
@@ -14,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 FLAGS = (
@@ -33,7 +35,8 @@ class Page:
     """One tab. Messages are JSON between zero bytes."""
 
     def __init__(self, read: int, write: int) -> None:
-        self.read, self.write, self.held, self.number = read, write, b"", 0
+        self.read, self.write = read, write
+        self.pipe = SimpleNamespace(held=b"", number=0)  # one for all tabs
         self.session: str | None = None
         self.requests: list[str] = []
         self.faults: list[str] = []
@@ -43,26 +46,42 @@ class Page:
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
 
+    @contextmanager
+    def tab(self, url: str) -> Iterator[Page]:
+        """Another tab of the same browser, open for a while; both are used in turn."""
+        mine, self.session = self.session, None
+        target = self.call("Target.createTarget", url=url)["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self.session = mine
+        other = copy.copy(self)
+        other.session = attached["sessionId"]
+        other.call("Runtime.enable")
+        other.wait("document.readyState === 'complete'")
+        yield other
+        self.session = None
+        self.call("Target.closeTarget", targetId=target)
+        self.session = mine
+
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        self.number += 1
-        message: dict[str, Any] = {"id": self.number, "method": method, "params": params}
+        self.pipe.number += 1
+        message: dict[str, Any] = {"id": self.pipe.number, "method": method, "params": params}
         if self.session:
             message["sessionId"] = self.session
         os.write(self.write, json.dumps(message).encode() + b"\0")
         while True:
             answer = self._message(20)
-            if answer.get("id") == self.number:
+            if answer.get("id") == self.pipe.number:
                 assert "error" not in answer, answer
                 return dict(answer["result"])
 
     def _message(self, seconds: float) -> dict[str, Any]:
-        while b"\0" not in self.held:
+        while b"\0" not in self.pipe.held:
             ready, _, _ = select.select([self.read], [], [], seconds)
             assert ready, "chromium does not answer"
             data = os.read(self.read, 1 << 20)
             assert data, "chromium has gone"
-            self.held += data
-        line, _, self.held = self.held.partition(b"\0")
+            self.pipe.held += data
+        line, _, self.pipe.held = self.pipe.held.partition(b"\0")
         message: dict[str, Any] = json.loads(line)
         self._note(message)
         return message

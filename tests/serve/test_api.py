@@ -1,11 +1,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import threading
+from dataclasses import replace
 
 import httpx
 import pytest
+
+from hanhua.chat.template import get_template
+from hanhua.serve.served import load_served
+from hanhua.vocab.tokenizer import read_tokenizer
 
 from .conftest import CONTEXT_TOKENS, read_events, running_server, wait_until
 
@@ -340,6 +346,26 @@ def test_a_base_model_completes_and_refuses_to_chat(base_folder):
         error = check_error(httpx.post(url + CHAT, json=ASK))
         assert error["code"] == "model_has_no_chat_template"
         assert httpx.post(url + TEXT, json={"prompt": "Tom"}).status_code == 200
+
+
+def test_a_template_whose_marks_are_plain_text_here_is_used_as_transformers_does(
+    base_folder, tmp_path
+):
+    """ChatML over a tokenizer without its tokens: such models are about."""
+    folder = tmp_path / "chatml"
+    shutil.copytree(base_folder, folder)
+    template = get_template("chatml")
+    replace(read_tokenizer(base_folder), chat_template=template.jinja).save(folder)
+    served = load_served(folder, name="tiny")
+    text = served.tokenizer.apply_chat_template(HELLO, tokenize=False, add_generation_prompt=True)
+    assert set(template.needs).isdisjoint(served.tokenizer.get_vocab())  # the case
+    ids = served.tokenizer(text, add_special_tokens=False)["input_ids"]
+    with running_server(served) as (url, _):
+        answer = httpx.post(url + CHAT, json=ASK, timeout=60)
+        assert answer.status_code == 200
+        assert answer.json()["usage"]["prompt_tokens"] == len(ids)
+        counted = httpx.post(url + "/tokenize", json={"messages": HELLO}).json()
+        assert counted["tokens"] == ids
 
 
 def test_keys(served):

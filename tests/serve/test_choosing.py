@@ -9,8 +9,9 @@ import httpx
 import pytest
 import torch
 
-from hanhua.serve.engine import Engine, Job
+from hanhua.serve.engine import Engine, Job, Ticket
 from hanhua.serve.policy import Policy
+from hanhua.serve.running import Run
 from hanhua.serve.sampling import Sampling
 from hanhua.serve.words import BlockWords
 
@@ -214,6 +215,23 @@ def test_blocked_words_end_an_answer_and_refuse_a_prompt(client, served):
             response = guarded.post(path, json=refused)
             assert response.status_code == 400
             assert check_error(response)["code"] == "content_filter"
+
+
+def test_log_probabilities_do_not_tell_a_blocked_word_after_broken_bytes(served):
+    """A byte that is no text is shown as three; the word behind it stays unsaid all the same."""
+    [broken], word = tokens_of(served, b"\xff")[:1], served.encode_text("Tom runs")[1:]
+    job = Job(prompt=(5, 6), max_tokens=99, chances=0, block=BlockWords(["Tom runs"]))
+    run, logits_V = Run(Ticket(job, print), served), torch.zeros(served.n_tokens)
+    events = []
+    for token in (broken, broken, broken, *word):
+        run.note(logits_V, token)
+        events.append(run.accept(token))
+    end = run.finish("length") if run.end is None else None
+    found = [event for event in (*events, end) if event]
+    assert found[-1].end == "content_filter"
+    said = b"".join(chance.data for event in found for chance in event.chances)
+    assert said.strip() == b"\xff\xff\xff"
+    assert "".join(event.text for event in found).strip() == "\ufffd" * 3
 
 
 def test_time_is_limited(served):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hanhua.serve.errors import ApiError
 from hanhua.serve.keys import Account, Key
 from hanhua.serve.policy import Policy
+from hanhua.serve.words import BlockWords
 
 from .conftest import running_server, wait_until
 from .test_api import ASK, CHAT, EMBED, TEXT, check_error
@@ -154,3 +155,30 @@ def test_who_leaves_before_the_end_has_used_the_tokens(served, path):
 
         wait_until(lambda: not used().endswith(" 0"))
         assert used() == f'hanhua_key_tokens_total{{key="k"}} {tokens}'
+
+
+@pytest.mark.parametrize("echo", [False, True])
+def test_more_answers_than_there_is_room_for_are_refused_for_good(served, echo):
+    """Not as 429: who is told to come back would be told so for ever."""
+    body = {"prompt": ["a"] * 3, "n": 2, "max_tokens": 1, "echo": echo, "logprobs": 1}
+    with running_server(served, max_running=2, max_waiting=3) as (url, engine):
+        refused = httpx.post(url + TEXT, json=body)
+        assert refused.status_code == 400
+        assert "6 answers" in check_error(refused)["message"]
+        assert check_error(refused)["param"] == "n"
+        assert engine.stats.steps == 0
+        fits = httpx.post(url + TEXT, json={**body, "prompt": ["a", "b"]}, timeout=60)
+        assert len(fits.json()["choices"]) == 4
+
+
+def test_ids_that_cannot_fit_are_refused_before_they_are_read(served):
+    """A million ids would be turned into text for the word list first, for seconds."""
+    block = BlockWords(["坏话"])
+    ids = served.encode_text("坏话") * served.context_tokens
+    with running_server(served, policy=Policy(block=block)) as (url, _):
+        for path, body in ((TEXT, {"prompt": ids}), (EMBED, {"input": [[7], ids]})):
+            refused = httpx.post(url + path, json=body, timeout=60)
+            assert refused.status_code == 400
+            error = check_error(refused)
+            assert error["code"] == "context_length_exceeded"
+            assert error["param"] in body

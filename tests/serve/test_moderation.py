@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import json
 import logging
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,11 +17,19 @@ import httpx
 import pytest
 
 from hanhua.core.errors import ServeError
-from hanhua.serve.moderation import KEY_VARIABLE, Moderation, read_moderation
+from hanhua.serve.job import Event
+from hanhua.serve.keys import Key
+from hanhua.serve.moderation import (
+    CONTEXT_CHARS,
+    KEY_VARIABLE,
+    Judge,
+    Moderation,
+    read_moderation,
+)
 from hanhua.serve.policy import Policy
 from hanhua.serve.words import BlockWords
 
-from .conftest import running_server
+from .conftest import running_server, wait_until
 from .test_api import ASK, CHAT, EMBED, TEXT, check_error
 from .test_choosing import choice, streamed
 
@@ -178,6 +188,68 @@ def test_words_and_a_judge_together(served, judge, client):
         assert cut["finish_reason"] == "content_filter"
         assert word not in cut["text"]
         assert judge.asked[-1] == [cut["text"]]
+
+
+def test_who_leaves_before_a_stream_begins_frees_its_slot(served, judge):
+    """The client goes while its prompt is judged, so no piece of the answer is ever asked for."""
+    begun, gone = threading.Event(), threading.Event()
+
+    def rule(_: str) -> bool:
+        begun.set()
+        return not gone.wait(20)
+
+    judge.rule = rule
+    policy = Policy(keys=(Key("k", "k"),), moderation=Moderation(judge.url, seconds=20.0))
+    with running_server(served, policy=policy) as (url, engine):
+        host, port = url.removeprefix("http://").split(":")
+        body = json.dumps({**ASK, "max_tokens": 3000, "stream": True}).encode()
+        head = (f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                f"Authorization: Bearer k\r\nContent-Length: {len(body)}\r\n\r\n")  # fmt: skip
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(head.encode() + body)
+            assert begun.wait(20)
+        httpx.get(url + "/health")  # answered by the loop that has then seen the other one go
+        gone.set()
+        wait_until(lambda: sum(engine.stats.ended.values()) == 1)
+        assert engine.stats.ended == {"cancelled": 1}
+        wait_until(lambda: engine.running == 0 and engine.waiting == 0)
+        assert engine.stats.completion_tokens < 3000
+        metrics = httpx.get(url + "/metrics", headers={"Authorization": "Bearer k"}).text
+        assert 'hanhua_key_tokens_total{key="k"} 0' not in metrics
+        assert len(judge.asked) == 1  # the prompt was judged, and no answer
+
+
+def ends_of(client: httpx.Client) -> dict[str, int]:
+    """Answers by how they ended, of /metrics."""
+    lines = [line for line in client.get("/metrics").text.splitlines()
+             if line.startswith("hanhua_answers_total{")]  # fmt: skip
+    return {line.split('"')[1]: int(line.rsplit(" ", 1)[1]) for line in lines}
+
+
+def test_metrics_tell_flagged_answers_from_cancelled_ones(served, judge):
+    question = ASK["messages"][0]["content"]
+    with asking(served, Moderation(judge.url, seconds=20.0)) as client:
+        choice(client, CHAT, ASK)
+        assert ends_of(client) == {"length": 1}
+        judge.rule = lambda said: said != question
+        assert choice(client, CHAT, ASK)["finish_reason"] == "content_filter"
+        assert streamed(client, CHAT, LINES)[2] == "content_filter"
+        assert ends_of(client) == {"length": 1, "content_filter": 2}
+
+        def fails(said: str) -> bool:
+            judge.fault = "" if said == question else "500"
+            return False
+
+        judge.rule = fails
+        assert client.post(CHAT, json=ASK).status_code == 503
+        assert ends_of(client) == {"length": 1, "content_filter": 2, "unjudged": 1}
+
+
+def test_nothing_goes_out_that_the_judge_did_not_see(judge):
+    """A stop string as long as a book may hold back more than is asked about with each piece."""
+    text = "x" * (CONTEXT_CHARS + 500)
+    judged = asyncio.run(Judge(Moderation(judge.url), in_pieces=True).judged(Event(text, 9)))
+    assert judge.asked == [[judged.text]] == [[text]]
 
 
 def counted(client: httpx.Client) -> dict[str, float]:

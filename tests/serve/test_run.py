@@ -6,14 +6,22 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 
 from hanhua.core.errors import ArtifactError, ModelError, ServeError
+from hanhua.serve.api import create_app
+from hanhua.serve.engine import Engine
 from hanhua.serve.keys import Key, read_keys
-from hanhua.serve.run import is_loopback, model_name, resolve_run, serve
+from hanhua.serve.models import Models
+from hanhua.serve.run import _listen, is_loopback, make_server, model_name, resolve_run, serve
+
+from .conftest import wait_until
+from .test_api import TEXT
 
 
 @pytest.fixture
@@ -141,3 +149,35 @@ def test_the_process_serves_warns_and_stops_on_a_signal(chat_folder, base_folder
             assert process.wait(30) in (0, -signal.SIGTERM)
         finally:
             process.kill()
+
+
+def test_a_stop_amid_long_answers_ends_them_with_a_word_and_without_a_traceback(served, caplog):
+    """Streams get an error and an end that clients can read; a body that never comes is cut off."""
+    engine = Engine(served)
+    models = Models([engine])
+    ask = {"prompt": "Tom", "max_tokens": 4000, "stream": True, "logit_bias": {"2": -100}}
+    with _listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        config = uvicorn.Config(create_app(models), log_config=None, access_log=False)
+        server = make_server(config, models, seconds=0.2)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        wait_until(lambda: server.started)
+        head = f"POST {TEXT} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        url = f"http://127.0.0.1:{port}{TEXT}"
+        with (
+            socket.create_connection(("127.0.0.1", port)) as slow,
+            httpx.stream("POST", url, json=ask, timeout=60) as answer,
+        ):
+            slow.sendall(f"{head}Content-Length: 99\r\n\r\n{{".encode())
+            lines = answer.iter_lines()
+            next(lines)
+            server.should_exit = True
+            rest = [line for line in lines if line]
+            thread.join(30)
+            assert not thread.is_alive()
+    assert rest[-1] == "data: [DONE]"
+    assert json.loads(rest[-2][6:])["error"]["message"] == "The server is shutting down."
+    assert engine.stats.ended == {"cancelled": 1}  # the case: it was under way
+    assert any("cut off" in record.getMessage() for record in caplog.records)  # and so was the body
+    assert not any(record.exc_info for record in caplog.records)

@@ -64,3 +64,12 @@ def test_the_same_seed_draws_the_same_and_no_seed_does_not():
     assert [one.random() for _ in range(3)] == [two.random() for _ in range(3)]
     assert isinstance(Sampling().stream(), random.Random)
     assert Sampling().stream().random() != Sampling().stream().random()
+
+
+def test_a_row_without_numbers_does_not_end_the_others():
+    """A model whose weights are broken for one text gives NaN there."""
+    logits = torch.stack([torch.full_like(LOGITS, torch.nan), LOGITS])
+    sampling = Sampling(temperature=1.0, top_p=0.01)
+    found = choose(logits, [(sampling, sampling.stream()) for _ in range(2)])
+    assert 0 <= found[0] < len(LOGITS)
+    assert found[1] == 0

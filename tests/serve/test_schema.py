@@ -310,6 +310,13 @@ def test_a_heavy_schema_is_made_or_refused_and_harms_nobody(served, name):
         assert here.take(may[-1])
 
 
+def test_a_refusal_says_what_is_wrong_and_not_how_it_is_done(served):
+    with pytest.raises(NoGrammar) as caught:
+        served.grammars.by_schema({"type": "integer", "multipleOf": 9007199254740881})
+    assert "too many digits" in str(caught.value)
+    assert "start:" not in str(caught.value)
+
+
 class Step(BaseModel):
     """A part of an answer."""
 

@@ -96,12 +96,13 @@ def encode_prompt(
         add_generation_prompt: end with what opens an answer.
 
     Raises:
-        ModelError: when the tokenizer has no chat template and none is named, or lacks a token
-            that the template needs.
+        ModelError: when the tokenizer has no chat template and none is named, lacks a token that
+            the named one needs, or has no end token.
         InputError: when roles do not take turns.
     """
     own = template_of(tokenizer) if template is None else get_template(template)
-    if own is None:
+    # Others write a template of the registry as plain text, where the tokenizer has no such tokens.
+    if own is None or (template is None and _lacking(tokenizer, own)):
         return _encode_foreign(tokenizer, messages, add_generation_prompt)
     check_template(tokenizer, own)
     bos, eos = tokenizer.bos_token, tokenizer.eos_token
@@ -131,8 +132,7 @@ def check_template(tokenizer: Any, template: Template) -> None:
     """
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError("A fast tokenizer is needed.", found=type(tokenizer).__name__)
-    known = _special_strings(tokenizer, len(tokenizer))
-    missing = [token for token in template.needs if token not in known]
+    missing = _lacking(tokenizer, template)
     if tokenizer.eos_token is None:
         missing.append("an end token")
     if template.needs_bos and tokenizer.bos_token is None:
@@ -143,6 +143,12 @@ def check_template(tokenizer: Any, template: Template) -> None:
             where=tokenizer.name_or_path, found=", ".join(missing),
             fix="use the template hanhua, which needs only an end token",
         )  # fmt: skip
+
+
+def _lacking(tokenizer: Any, template: Template) -> list[str]:
+    """The special tokens of a template that a tokenizer does not have as such."""
+    known = _special_strings(tokenizer, len(tokenizer))
+    return [token for token in template.needs if token not in known]
 
 
 def _char_marks(spans: Sequence[Span]) -> tuple[bytearray, bytearray]:

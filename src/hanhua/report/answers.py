@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hanhua.report.html import Html, Words, count, interval, join, number, percent, table, tag
+from hanhua.report.html import (
+    Html,
+    Words,
+    count,
+    interval,
+    join,
+    number,
+    percent,
+    points,
+    table,
+    tag,
+)
 from hanhua.report.page import Section, more, note, sources
 from hanhua.report.run import Run, dig, language, listing, mapping, model, models, real
 from hanhua.report.verdict import badge, judge
@@ -63,7 +74,8 @@ def _table(found: Mapping[str, Sequence[Score]], names: list[str], set_name: str
         return None
     head = (
         Words("Share of answers that", "回答占比"), Words("Language", "语言"), Words("n", "n"),
-        *map(model, names), Words("Difference from base", "与原模型之差"), Words("Verdict", "结论"),
+        *map(model, names), Words("Points from base", "与原模型之差（百分点）"),
+        Words("Verdict", "结论"),
     )  # fmt: skip
     return table(head, [_line(found, names, *key) for key in keys], numbers=2)
 
@@ -101,17 +113,17 @@ def _hundred(value: Any) -> float | None:
 def _difference(score: Score) -> Html:
     if real(score.get("value")) is None:
         return Html("–")
-    low, high = (percent(score.get(key), signed=True) for key in ("low", "high"))
+    low, high = (points(score.get(key)) for key in ("low", "high"))
     counts = f" +{count(score.get('gained'))} −{count(score.get('lost'))}"
     between = tag("span", f"[{low}, {high}]{counts}", class_="range")
-    return join((percent(score.get("value"), signed=True), between))
+    return join((points(score.get("value")), between))
 
 
 def _note() -> Html:
     return note(
         "Answers are greedy and judged by fixed rules (phrases, scripts, counts), not by people or "
         "another model: good for comparing models on the same prompts, not as a certificate of "
-        "safety. In brackets: 95 % Wilson interval, in per cent. Difference: of the last model, "
+        "safety. In brackets: 95 % Wilson interval, in per cent. Points: of the last model, "
         "paired on the same prompts; verdicts by interval and McNemar's exact test, Holm-corrected "
         "over this section. Harmful prompts are not shown.",
         "回答以贪心解码生成，由固定规则（短语、文字、计数）判定，并非由人或其他模型评判：适合在相同"

@@ -60,13 +60,22 @@ def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
     return [round(i * step, 12) for i in range(first, last + 1)]
 
 
-def bars(rows: Sequence[Bar], mark: float | None = None, title: str = "") -> Html:
-    """Bars from zero with their intervals; ``mark`` is a line across, the chance of guessing."""
+def bars(
+    rows: Sequence[Bar], mark: float | None = None, title: str = "", share: bool = False
+) -> Html:
+    """Bars from zero with their intervals.
+
+    Args:
+        rows: the bars.
+        mark: where a line goes across, the chance of guessing.
+        title: for those who cannot see it.
+        share: values are shares, and the axis says them in per cent.
+    """
     top = max([b.high or b.value for b in rows] + [mark or 0.0])
     marks = ticks(0.0, top)
     height = 26 * len(rows) + 26
     scale = (WIDTH - _LABEL - _VALUE) / marks[-1]
-    parts = [_grid(marks, scale, height)]
+    parts = [_grid(marks, scale, height, share)]
     parts += [_bar(row, index, scale) for index, row in enumerate(rows)]
     if mark is not None:
         parts.append(_line(_LABEL + mark * scale, 2, height - 20, "mark"))
@@ -97,18 +106,19 @@ def _bar(row: Bar, index: int, scale: float) -> Html:
     )  # fmt: skip
 
 
-def _grid(marks: Sequence[float], scale: float, height: float) -> Html:
+def _grid(marks: Sequence[float], scale: float, height: float, share: bool) -> Html:
     lines = []
-    for mark in marks:
+    names = labels([100 * mark for mark in marks] if share else marks)
+    for mark, name in zip(marks, names, strict=True):
         x = _LABEL + mark * scale
         lines.append(_line(x, 0, height - 22, "grid"))
-        lines.append(text_at(x, height - 8, short(mark), "middle small"))
+        lines.append(text_at(x, height - 8, f"{name} %" if share else name, "middle small"))
     return join(lines)
 
 
 def curves(
     series: Sequence[Series], title: str = "", height: float = 190, *, dots: Sequence[Series] = (),
-    axis: Words | str = TOKENS, zero: bool = True, doubling: bool = False,
+    axis: Words | str = TOKENS, zero: bool = True, doubling: bool = False, unit: Words | str = "",
 ) -> Html:  # fmt: skip
     """Lines over tokens, or over another quantity.
 
@@ -120,6 +130,7 @@ def curves(
         axis: what runs along the x axis.
         zero: whether that begins at zero.
         doubling: whether it is by logarithm, from 1 on, marked where it has doubled twice.
+        unit: what runs along the y axis.
     """
     points = [p for line in (*series, *dots) for p in line.points]
     furthest = max(x for x, _ in points)
@@ -136,11 +147,14 @@ def curves(
         return left + across * (right - left), bottom - up * (bottom - top)
 
     parts = []
-    for y in ys:
+    for y, name in zip(ys, labels(ys), strict=True):
         at = place(xs[0], y)[1]
         parts.append(tag("line", x1=left, x2=right, y1=n_(at), y2=n_(at), class_="grid"))
-        parts.append(text_at(left - 6, at + 4, short(y), "end small"))
-    parts += [text_at(place(x, ys[0])[0], height - 8, short(x), "middle small") for x in xs]
+        parts.append(text_at(left - 6, at + 4, name, "end small"))
+    parts += [
+        text_at(place(x, ys[0])[0], height - 8, name, "middle small")
+        for x, name in zip(xs, labels(xs), strict=True)
+    ]
     for line in series:
         path = " ".join(f"{n_(a)},{n_(b)}" for a, b in (place(*p) for p in thin(line.points)))
         parts.append(tag("polyline", points=path, class_=f"{line.colour} stroke"))
@@ -148,7 +162,8 @@ def curves(
         places = [place(*p) for p in many.points]
         parts += [tag("circle", cx=n_(x), cy=n_(y), r=3, class_=many.colour) for x, y in places]
     names = legend([(s.label, s.colour) for s in series], axis)
-    return join((canvas(height, parts, title), names))
+    head = tag("p", unit, class_="unit") if unit else Html("")
+    return join((head, canvas(height, parts, title), names))
 
 
 def thin(points: Sequence[tuple[float, float]], most: int = 160) -> list[tuple[float, float]]:
@@ -196,6 +211,15 @@ def short(value: float) -> str:
         digits, _, exponent = f"{value:.1e}".partition("e")
         return f"{float(digits):g}e{int(exponent)}"
     return f"{value:.4g}"
+
+
+def labels(marks: Sequence[float]) -> list[str]:
+    """The numbers of an axis, written alike: all with the power of ten that the largest needs."""
+    found = [short(mark) for mark in marks]
+    if not any("e" in name for name in found):
+        return found
+    power = math.floor(math.log10(max(abs(mark) for mark in marks)))
+    return [f"{mark / 10**power:.4g}e{power}" if mark else "0" for mark in marks]
 
 
 def canvas(height: float, parts: Sequence[Html], title: str) -> Html:

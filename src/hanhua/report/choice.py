@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hanhua.report.chart import Bar, bars
-from hanhua.report.html import Html, Words, count, join, percent, table, tag
+from hanhua.report.html import Html, Words, count, join, percent, points, table, tag
 from hanhua.report.page import Section, beside, more, note, sources
 from hanhua.report.run import Run, dig, listing, mapping, model, models, real
 from hanhua.report.verdict import badge, judge_choice
@@ -27,7 +27,7 @@ def tasks(run: Run) -> Section:
             *(_task_table(name, rows) for name in names),
             note(
                 "± is one standard error; whiskers are 95 % intervals; the dashed line is chance. "
-                "Difference: accuracy minus that of the untouched base on the same questions, with "
+                "Points: accuracy minus that of the untouched base on the same questions, with "
                 "the 95 % interval of the paired difference and the questions gained and lost. No "
                 "evidence: the interval includes zero, or p > 0.05 after Holm's correction over "
                 "all that is claimed of the model (McNemar's exact test; subjects drawn whole). "
@@ -65,7 +65,7 @@ def _untouched(rows: Rows) -> list[Html]:
         Words("Task", "任务"), Words("Model", "模型"), Words("Questions found", "发现的题"),
         Words("in", "出处"), Words("Accuracy with them", "含这些题"),
         Words("without them", "不含这些题"), Words("n without", "不含时 n"),
-        Words("Difference, without", "与原模型之差，不含"),
+        Words("Points from base, without", "与原模型之差（百分点），不含"),
     )  # fmt: skip
     title = tag("h3", Words("Questions found in training texts", "训练文本中出现的题目"))
     return [title, table(head, lines, numbers=2)]
@@ -120,13 +120,13 @@ def _task_chart(run: Run, task: str, rows: Rows) -> Html:
         drawn.append(Bar(model(name), value, percent(value), low, high, run.colour(code)))
     if not drawn:
         return Html("")
-    return join((tag("h3", task), bars(drawn, mark=chance, title=task)))
+    return join((tag("h3", task), bars(drawn, mark=chance, title=task, share=True)))
 
 
 def _task_table(task: str, rows: Rows) -> Html:
     head = (
         task, Words("n", "n"), Words("Accuracy", "准确率"), Words("Chance", "随机"),
-        Words("Difference from base", "与原模型之差"), Words("Verdict", "结论"),
+        Words("Points from base", "与原模型之差（百分点）"), Words("Verdict", "结论"),
     )  # fmt: skip
     lines = []
     for name, score in rows:
@@ -144,7 +144,7 @@ def _difference(score: Mapping[str, Any]) -> Html:
     value, low, high = (real(score.get(key)) for key in ("value", "low", "high"))
     if value is None:
         return Html("–")
-    between = f"[{percent(low, signed=True)}, {percent(high, signed=True)}]"
+    between = f"[{points(low)}, {points(high)}]"
     moved = [count(score.get(key)) for key in ("gained", "lost")]
     counts = "" if "–" in moved else f" +{moved[0]} −{moved[1]}"
-    return join((percent(value, signed=True), tag("span", between + counts, class_="range")))
+    return join((points(value), tag("span", between + counts, class_="range")))

@@ -130,6 +130,11 @@ def percent(value: object, digits: int = 1, signed: bool = False) -> str:
     return f"{value * 100:{sign}.{digits}f} %".replace("-", "−")
 
 
+def points(value: object) -> str:
+    """A difference of two shares in percentage points, with its sign, or a dash."""
+    return percent(value, signed=True).removesuffix(" %")
+
+
 def interval(low: object, high: object, digits: int = 3) -> str:
     """``[low, high]``, or nothing where there is no interval."""
     shown = [number(low, digits), number(high, digits)]

@@ -29,9 +29,10 @@ def bits_per_byte(run: Run) -> Section:
             *(_bits_table(found, code) for code in codes),
             more("By source", "按来源", *(_by_source(run, code) for code in codes)),
             note(
-                "n: documents and bytes measured. In brackets: 95 % interval. Difference: from the "
-                "untouched base, paired on the same documents.",
-                "n：所测文档数与字节数。方括号：95 % 区间。差值：在同一批文档上与原模型成对比较。",
+                "n: documents and bytes measured. In brackets and as whiskers: 95 % interval. "
+                "Difference: from the untouched base, paired on the same documents.",
+                "n：所测文档数与字节数。方括号与须线：95 % 区间。差值：在同一批文档上与原模型"
+                "成对比较。",
             ),
             sources(*(run.link(f"eval-{name}", "scores.json") for name in models(found))),
         ]

@@ -93,10 +93,11 @@ def _reading() -> Html:
         "Bits per byte on held-out text, both axes turned so that up and right are better; "
         "whiskers are 95 % intervals. The arrow follows the walk. Ringed models (◎) are the "
         "frontier: no other model is as good in both languages and better in one. It goes by the "
-        "values; where whiskers overlap, the order of two models is open.",
+        "values; where whiskers overlap, the order of two models is open. An axis that spans more "
+        f"than a factor of {SPREAD:g} is drawn by logarithm.",
         "留出文本上的比特/字节，两轴均已翻转：越靠上、越靠右越好；须线为 95 % 区间。"
         "箭头按流程顺序。带圈者（◎）在前沿上：没有别的模型两种语言都不差且至少一种更好。按数值判定；"
-        "须线重叠时两者先后未定。",
+        f"须线重叠时两者先后未定。跨度超过 {SPREAD:g} 倍的轴按对数绘制。",
     )
 
 

@@ -16,6 +16,13 @@ STAGES = {
     "prefer": Words("Preference tuning", "偏好微调"),
 }
 TOTAL = Words("all", "全部")
+LOSS = Words("Loss, nats per token", "损失，nat/词元")
+ANSWERS = Words("Loss on held-out answers, nats per token", "留出回答的损失，nat/词元")
+BITS = Words("Bits per byte of held-out text", "留出文本的比特/字节")
+RATE = Words("Learning rate", "学习率")
+SHARES = Words("Share of tokens", "词元占比")
+RIGHT = Words("Share of pairs told right", "判断正确的对所占比例")
+MARGIN = Words("Margin, nats", "差距，nat")
 COLOURS = 6
 """Of the page's style sheet, c1 to c6."""
 Rows = Sequence[Mapping[str, Any]]
@@ -52,11 +59,16 @@ def _curves(rows: Rows, run: Run) -> Html:
     ]
     rate = [Series(Words("learning rate", "学习率"), _points(rows, "lr"), "c4")]
     shown = (
-        losses, _answers(rows, run, "languages"), _answers(rows, run, "domains"), bits, rate,
-        _steered(rows, run), _pairs(rows, run, "accuracies"),
-        _pairs(rows, run, "margins"),
+        (LOSS, losses), (ANSWERS, _answers(rows, run, "languages")),
+        (ANSWERS, _answers(rows, run, "domains")), (BITS, bits), (RATE, rate),
+        (SHARES, _steered(rows, run)), (RIGHT, _pairs(rows, run, "accuracies")),
+        (MARGIN, _pairs(rows, run, "margins")),
     )  # fmt: skip
-    drawn = [curves(lines, "") for lines in shown if any(line.points for line in lines)]
+    drawn = [
+        curves(lines, str(unit.en), unit=unit)
+        for unit, lines in shown
+        if any(line.points for line in lines)
+    ]
     return beside(*drawn)
 
 

@@ -26,6 +26,20 @@ def full(engine: Engine) -> ApiError:
     )  # fmt: skip
 
 
+def check_number(engine: Engine, answers: int) -> None:
+    """Refuse what would never be let in, however few others there are.
+
+    Raises:
+        ApiError: 400.
+    """
+    most = engine.max_running + engine.max_waiting
+    if answers > most:
+        raise ApiError(
+            400, f"This request asks for {answers} answers (prompts times 'n'); this server takes "
+            f"at most {most} at once.", param="n", code="invalid_value",
+        )  # fmt: skip
+
+
 def late() -> ApiError:
     """The refusal when a request's time was over before there was anything to answer."""
     return ApiError(
@@ -81,6 +95,9 @@ class Exchange:
     _queue: asyncio.Queue[tuple[int, Event]] = field(default_factory=asyncio.Queue)
     _tokens: dict[int, int] = field(default_factory=dict)
     _offsets: dict[int, int] = field(default_factory=dict)
+    _open: set[int] = field(default_factory=set)
+    _ends: dict[int, str] = field(default_factory=dict)
+    _closed: bool = False
 
     def start(self) -> None:
         """Hand the jobs to the engine.
@@ -95,15 +112,30 @@ class Exchange:
 
         try:
             self._tickets = self.engine.submit(self.jobs, [sink(i) for i in range(len(self.jobs))])
+            self._open.update(range(len(self.jobs)))
         except QueueFull:
             raise full(self.engine) from None
         except EngineClosed:
             raise stopping() from None
 
-    def cancel(self) -> None:
-        """Give up every choice."""
+    def close(self) -> None:
+        """Give up what is under way, and take account once of what was used."""
         for ticket in self._tickets:
             ticket.cancel()
+        if self._closed:
+            return
+        self._closed = True
+        while not self._queue.empty():  # made, and not yet sent to a slow client
+            index, event = self._queue.get_nowait()
+            if index in self._open:
+                self._tokens[index] = event.tokens
+        if self.account:
+            self.account.charge(self.usage["total_tokens"])
+        now = time.monotonic()
+        for index, ticket in enumerate(self._tickets):
+            if ticket.job.judged:
+                end = self._ends.get(index, "cancelled")
+                self.engine.stats.note_end(end, now - ticket.arrived)
 
     async def events(self, in_pieces: bool = False) -> AsyncIterator[tuple[int, Event]]:
         """(choice, event) until every choice has ended; leaving early cancels them.
@@ -112,30 +144,37 @@ class Exchange:
             in_pieces: judge an answer by the sentence and not at its end, where it is judged.
         """
         judges = [Judge(self.moderation, in_pieces) for _ in self.jobs if self.moderation]
-        open_ = set(range(len(self.jobs)))
         try:
             for index, echo in enumerate(self.echoes):
                 yield index, Event(echo.text, 0, None, echo.chances)
-            while open_:
+            while self._open:
                 index, event = await self._queue.get()
-                if index not in open_:
+                if index not in self._open:
                     continue  # what came of an answer after it was flagged
                 self._tokens[index] = event.tokens
-                self._check(event)
-                judged = await judges[index].judged(event) if judges else event
+                self._check(index, event)
+                judged = await self._judged(judges[index], index, event) if judges else event
                 if judged is None:
                     continue
                 if judged.end:
-                    open_.remove(index)
+                    self._ends[index] = judged.end
+                    self._open.remove(index)
                     self._tickets[index].cancel()
                 yield index, judged
         finally:
-            self.cancel()
-            if self.account:
-                self.account.charge(self.usage["total_tokens"])
+            self.close()
 
-    def _check(self, event: Event) -> None:
+    async def _judged(self, judge: Judge, index: int, event: Event) -> Event | None:
+        try:
+            return await judge.judged(event)
+        except ApiError:
+            self._ends[index] = "unjudged"
+            raise
+
+    def _check(self, index: int, event: Event) -> None:
         """Raise where an event means that there is no answer, by none of the choices."""
+        if event.end in ("error", "timeout"):
+            self._ends[index] = event.end
         if event.end == "error":
             raise ApiError(500, "The server made a mistake.")
         if event.end == "cancelled":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hanhua.core.errors import InputError
+from hanhua.core.errors import InputError, ModelError
 from hanhua.serve.engine import Job
 from hanhua.serve.errors import ApiError
 from hanhua.serve.policy import Policy
@@ -39,7 +39,7 @@ def chat_prompt(served: Served, policy: Policy, messages: Sequence[Mapping[str, 
         _check_words(policy, message["content"], "messages")
     try:
         ids = served.encode_chat(messages)
-    except InputError as error:
+    except (InputError, ModelError) as error:
         found = f" ({error.found})" if error.found else ""
         raise ApiError(
             400, f"{error.what}{found}", param="messages", code="invalid_value"
@@ -77,6 +77,8 @@ def raw_prompts(
             raise ApiError(
                 400, f"Token ids must be from 0 to {served.n_tokens - 1}.", param=param
             )  # fmt: skip
+        if len(ids) > served.context_tokens:  # before anything that takes longer with its length
+            raise too_long(served, f"a text has {len(ids)}", param)
         if not isinstance(prompt, str) and policy.block:
             _check_words(policy, served.text_of(ids), param)
         found.append(ids)
@@ -171,6 +173,7 @@ def make_jobs(
                     grammar=grammar,
                     block=policy.block,
                     max_seconds=policy.max_seconds,
+                    judged=policy.moderation is not None,
                 )
             )
     return jobs

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from fastapi import Request
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from hanhua.serve.errors import ApiError
 from hanhua.serve.parse import RequestT, parse
@@ -72,6 +74,31 @@ async def unless_left(
         give_up()
         answer.cancel()
         left.cancel()
+
+
+class Streamed(StreamingResponse):
+    """A stream that is given up at its end, however that comes.
+
+    A client may be gone before the generator has reached the ``try`` whose ``finally`` would do it.
+
+    Args:
+        pieces: of the body.
+        give_up: called at the end.
+        **more: see :class:`StreamingResponse`.
+    """
+
+    def __init__(
+        self, pieces: AsyncIterator[bytes], give_up: Callable[[], Any], **more: Any
+    ) -> None:
+        super().__init__(pieces, **more)
+        self.give_up = give_up
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.give_up()
 
 
 async def _left(request: Request) -> None:

@@ -19,13 +19,13 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from hanhua.serve.answers import Exchange
 from hanhua.serve.ask import chat_prompt, raw_prompts, too_long
-from hanhua.serve.body import documented, read, unless_left
+from hanhua.serve.body import Streamed, documented, read, unless_left
 from hanhua.serve.engine import Engine
 from hanhua.serve.errors import ApiError
 from hanhua.serve.policy import Policy
@@ -106,7 +106,7 @@ def add_old_endpoints(app: FastAPI, engine: Engine, policy: Policy) -> None:
             raise too_long(engine.served, f"max_length is {asked.max_length} and the prompt has "
                            f"{len(ids)}", "max_length")  # fmt: skip
         exchange = _chat(engine, policy, request, messages, ids, longest, asked)
-        [(text, _)] = await unless_left(request, exchange.texts(), exchange.cancel)
+        [(text, _)] = await unless_left(request, exchange.texts(), exchange.close)
         told = [*history, [asked.prompt, text]]
         return JSONResponse({"response": text, "history": told, **_stamp()})
 
@@ -124,7 +124,7 @@ def add_old_endpoints(app: FastAPI, engine: Engine, policy: Policy) -> None:
             messages.insert(0, {"role": "system", "content": asked.system_prompt})
         ids = await run_in_threadpool(chat_prompt, engine.served, policy, messages)
         exchange = _chat(engine, policy, request, messages, ids, asked.max_new_tokens, asked)
-        [(text, _)] = await unless_left(request, exchange.texts(), exchange.cancel)
+        [(text, _)] = await unless_left(request, exchange.texts(), exchange.close)
         return JSONResponse({"response": text, **_stamp()})
 
     @app.post("/chat", openapi_extra=documented(QuestionRequest))
@@ -135,7 +135,7 @@ def add_old_endpoints(app: FastAPI, engine: Engine, policy: Policy) -> None:
         ids = await run_in_threadpool(raw_prompts, engine.served, policy, given, "question")
         body = CompletionRequest(prompt=given, max_tokens=_room(engine, ids, LINLY_TOKENS))
         exchange = begin(engine, policy, request, body, ids)
-        texts = await unless_left(request, exchange.texts(), exchange.cancel)
+        texts = await unless_left(request, exchange.texts(), exchange.close)
         told = [question + text for question, (text, _) in zip(given, texts, strict=True)]
         return JSONResponse({"answer": told, "status": "success"})
 
@@ -200,9 +200,10 @@ async def _raw(
     body = CompletionRequest(prompt=asked.prompt, n=asked.n, max_tokens=tokens, **_drawing(asked))
     exchange = begin(engine, policy, request, body, ids)
     if not asked.stream:
-        texts = await unless_left(request, exchange.texts(), exchange.cancel)
+        texts = await unless_left(request, exchange.texts(), exchange.close)
         return JSONResponse({"text": [asked.prompt + text for text, _ in texts]})
-    return StreamingResponse(_growing(exchange, asked.prompt), media_type="application/json")
+    growing = _growing(exchange, asked.prompt)
+    return Streamed(growing, exchange.close, media_type="application/json")
 
 
 async def _growing(exchange: Exchange, prompt: str) -> AsyncIterator[bytes]:

@@ -221,9 +221,8 @@ class Engine:
             self._report(run.ticket, event)
 
     def _report(self, ticket: Ticket, event: Event) -> None:
-        if event.end:
-            self.stats.ended[event.end] += 1
-            self.stats.answer_seconds += time.monotonic() - ticket.arrived
+        if event.end and not ticket.job.judged:
+            self.stats.note_end(event.end, time.monotonic() - ticket.arrived)
         try:
             ticket.sink(event)
         except Exception:  # the owner is gone; its request must not take the others along

@@ -10,6 +10,7 @@ Shape legend: V vocabulary.
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -31,6 +32,9 @@ _SPACES = r"[ \n\r\t]{1,64}"
 _KEPT = 32
 """Compiled grammars that are kept: clients send one schema many times."""
 
+
+_ECHO = re.compile(r"\n *\d+ \|")
+"""How the library's numbered echo of the grammar begins."""
 
 _ROW = 10_000
 """Ways on at one place of an answer; no schema that is let in has more."""
@@ -171,4 +175,4 @@ def _any_object() -> dict[str, Any]:
 def _reason(message: str) -> str:
     """The library's own words without its echo of the grammar."""
     text = message.partition("failed to compile JSON schema: ")[2] or message
-    return " ".join(text.partition("\n   1 |")[0].split())[:300]
+    return " ".join(_ECHO.split(text)[0].split())[:300]

@@ -75,6 +75,9 @@ class Guard:
             await self.app(scope, receive, counted)
         except ApiError as error:
             await _refuse(counted, error)
+        except asyncio.CancelledError:
+            # The server stops and waits no longer; raised on, it would be logged with a traceback.
+            logger.warning("a request was cut off by the stop: %.200r", scope["path"])
         except Exception:
             logger.exception("a request failed")
             if not started:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -40,6 +41,8 @@ class Job:
         grammar: of the answer, which ends when nothing can follow; None: free text.
         block: words that end the answer; None: none.
         max_seconds: end after so long, waiting included; 0: never.
+        judged: the owner may end the answer otherwise than the engine did, so it is the owner
+            who notes the end in the counts.
     """
 
     prompt: tuple[int, ...]
@@ -51,6 +54,7 @@ class Job:
     grammar: Grammar | None = None
     block: BlockWords | None = None
     max_seconds: float = 0.0
+    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +110,15 @@ class Stats:
     first_token_seconds: float = 0.0
     first_tokens: int = 0
     answer_seconds: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def note_end(self, end: str, seconds: float) -> None:
+        """Count an answer that ended, from any thread.
+
+        Args:
+            end: how.
+            seconds: since it was asked for.
+        """
+        with self._lock:
+            self.ended[end] += 1
+            self.answer_seconds += seconds

@@ -206,9 +206,9 @@ class Judge:
         if event.end is None and not (self.in_pieces and _is_piece(self.held)):
             return None
         text = self.said + self.held
-        if self.held.strip() and await self.moderation.flags_soon(
-            "answer", [text[-CONTEXT_CHARS:] if self.in_pieces else text]
-        ):
+        # never less than what goes out: a long stop string may have held back more
+        start = max(0, len(text) - max(CONTEXT_CHARS, len(self.held))) if self.in_pieces else 0
+        if self.held.strip() and await self.moderation.flags_soon("answer", [text[start:]]):
             return Event("", event.tokens, "content_filter")
         found = Event(self.held, event.tokens, event.end, self.chances)
         self.said, self.held, self.chances = text, "", ()

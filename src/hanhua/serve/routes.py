@@ -11,12 +11,12 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from hanhua.serve.answers import Echo, Exchange, full, late, stopping
+from hanhua.serve.answers import Echo, Exchange, check_number, full, late, stopping
 from hanhua.serve.ask import answer_grammar, chat_prompt, make_jobs, raw_prompts
-from hanhua.serve.body import documented, read, unless_left
+from hanhua.serve.body import Streamed, documented, read, unless_left
 from hanhua.serve.engine import Engine, EngineClosed, QueueFull
 from hanhua.serve.errand import Errand, embed, score
 from hanhua.serve.errors import ApiError
@@ -56,7 +56,8 @@ def add_completions(app: FastAPI, models: Models, policy: Policy) -> None:
         engine = models.get(asked.model)
         given = asked.prompts()
         prompts = await run_in_threadpool(raw_prompts, engine.served, policy, given)
-        make_jobs(engine.served, policy, asked, prompts, "prompt")  # refused before any work
+        jobs = make_jobs(engine.served, policy, asked, prompts, "prompt")
+        check_number(engine, len(jobs))  # refused before any work
         echoes = await _echoes(engine, policy, request, asked, prompts) if asked.echo else []
         exchange = begin(engine, policy, request, asked, prompts, echoes)
         return await _answer(exchange, request, asked)
@@ -77,12 +78,6 @@ def add_embeddings(app: FastAPI, models: Models, policy: Policy) -> None:
         texts = await run_in_threadpool(
             raw_prompts, served, policy, asked.inputs(), "input", MAX_INPUTS
         )
-        for ids in texts:
-            if len(ids) > served.context_tokens:
-                raise ApiError(
-                    400, f"A text has {len(ids)} tokens, more than this model's "
-                    f"{served.context_tokens}.", param="input", code="context_length_exceeded",
-                )  # fmt: skip
         tokens = sum(map(len, texts))
         found: list[list[float]] = await run_errand(engine, policy, request, embed(texts), tokens)
         charge(request.scope, tokens)
@@ -181,11 +176,13 @@ def begin(
     """
     chat = isinstance(asked, ChatRequest)
     param = "messages" if chat else "prompt"
+    jobs = make_jobs(engine.served, policy, asked, prompts, param, grammar)
+    check_number(engine, len(jobs))
     exchange = Exchange(
         engine=engine,
         model=engine.served.name,
         kind="chat" if chat else "text",
-        jobs=make_jobs(engine.served, policy, asked, prompts, param, grammar),
+        jobs=jobs,
         prompt_tokens=sum(map(len, prompts)),
         account=request.scope.get(ACCOUNT),
         echoes=echoes,
@@ -200,5 +197,5 @@ async def _answer(exchange: Exchange, request: Request, asked: Options) -> Respo
         options = asked.stream_options
         stream = exchange.stream(bool(options and options.include_usage))
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
-    return JSONResponse(await unless_left(request, exchange.whole(), exchange.cancel))
+        return Streamed(stream, exchange.close, media_type="text/event-stream", headers=headers)
+    return JSONResponse(await unless_left(request, exchange.whole(), exchange.close))

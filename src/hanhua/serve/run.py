@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import ipaddress
+import math
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +16,17 @@ from hanhua.core.files import read_json
 from hanhua.core.progress import Progress, default_progress
 
 if TYPE_CHECKING:
+    import uvicorn
+
+    from hanhua.serve.models import Models
     from hanhua.serve.moderation import Moderation
 
 RUNS = Path("runs")
 _PREFERRED = ("export", "prefer", "finetune", "pretrain", "expand", "base")
 """Stages of a run that hold a model, the one to serve first."""
 
-_STOP_SECONDS = 10
+_STOP_SECONDS = 10.0
+_CUT_SECONDS = 3
 
 
 def resolve_run(path: Path) -> Path:
@@ -137,23 +143,25 @@ def serve(
         UsageError: when one is named twice.
     """
     _check_extra()
+    from hanhua.serve.keys import read_keys
+    from hanhua.serve.words import read_words
+
+    # What needs no torch comes first: a mistake in a small file is told at once.
+    resolve_run(model)
+    keys, block = read_keys(api_key_file), read_words(block_words)
     import uvicorn
 
     from hanhua.serve.api import create_app
     from hanhua.serve.beside import base_tokenizers, find_places, load_all
     from hanhua.serve.engine import Engine
-    from hanhua.serve.keys import read_keys
     from hanhua.serve.models import Models
     from hanhua.serve.policy import Policy
-    from hanhua.serve.words import read_words
 
     say = (progress or default_progress()).say
     places = find_places(model, beside, name)
-    keys = read_keys(api_key_file)
     policy = Policy(
-        keys=keys, max_seconds=max_seconds, block=read_words(block_words), moderation=moderation,
-        compat=compat,
-    )  # fmt: skip
+        keys=keys, max_seconds=max_seconds, block=block, moderation=moderation, compat=compat
+    )
     with _listen(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listener.getsockname()[1]}"
@@ -175,12 +183,37 @@ def serve(
         say(f"{page}: {url}/   API: {url}/v1   stop: Ctrl-C")
         config = uvicorn.Config(
             create_app(models, policy), log_level="warning", access_log=False, server_header=False,
-            timeout_graceful_shutdown=_STOP_SECONDS,
         )  # fmt: skip
         try:
-            uvicorn.Server(config).run(sockets=[listener])
+            make_server(config, models).run(sockets=[listener])
         finally:
             models.close()
+
+
+def make_server(
+    config: uvicorn.Config, models: Models, seconds: float = _STOP_SECONDS
+) -> uvicorn.Server:
+    """A server that ends answers in order when it is told to stop.
+
+    Args:
+        config: of the application.
+        models: that it serves.
+        seconds: how long answers under way may go on. Then they end with an error that clients
+            can read, and what is still open after a few seconds more is cut off.
+    """
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            loop = asyncio.get_running_loop()
+            late = loop.call_later(seconds, loop.run_in_executor, None, models.close)
+            try:
+                await super().shutdown(sockets)
+            finally:
+                late.cancel()
+
+    config.timeout_graceful_shutdown = math.ceil(seconds) + _CUT_SECONDS
+    return Server(config)
 
 
 def _check_extra() -> None:

@@ -61,9 +61,9 @@ class Run:
             job.sampling.shape(logits_V, self._counts)
         if self._grammar:
             mask_V = self._grammar.allowed()
-            if not mask_V.any():  # any choice will do: `accept` ends an answer that cannot go on
-                mask_V[0] = True
             logits_V[~mask_V] = -torch.inf
+            if not mask_V.any():  # any choice will do: `accept` ends an answer that cannot go on
+                logits_V[0] = 0.0
 
     def note(self, logits_V: torch.Tensor, token: int) -> None:
         """Remember the chance of the token about to be accepted, where the job wants it."""
@@ -135,9 +135,12 @@ class Run:
             end = min(stops)[1] if stops else end
         if self.blocked:
             assert self._filter
-            whole = self._bytes.decode("utf-8", errors="replace")
+            # escaped, not replaced: a byte that is no text must count as one here, or what comes
+            # after it would be let through
+            whole = self._bytes.decode("utf-8", errors="surrogateescape")
             found = self._filter.words.find(whole)
-            end = min(end, len(whole[:found].encode())) if found is not None else end
+            before = whole[:found].encode("utf-8", errors="surrogateescape")
+            end = min(end, len(before)) if found is not None else end
         return self._take(end)
 
     def _take(self, end: int) -> tuple[TokenChance, ...]:

@@ -92,7 +92,8 @@ def _draw(share_V: torch.Tensor, top_p: float, uniform: float) -> int:
     if ordered.sum() < top_p:  # a flat distribution: the head isn't enough, sort it all
         ordered, ids = torch.sort(share_V, descending=True, stable=True)
     # A token stays while the mass before it is below top_p, so the first always stays.
-    kept = ordered[: int((ordered.cumsum(0) - ordered < top_p).sum())]
+    # One stays at least where a broken model gave no numbers: its row must not end the others.
+    kept = ordered[: max(1, int((ordered.cumsum(0) - ordered < top_p).sum()))]
     return int(ids[_invert(kept, uniform)])
 
 

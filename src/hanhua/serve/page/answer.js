@@ -11,6 +11,11 @@ const BASE_TOKENS = 128; // a base model does not end by itself
 
 export const isLive = (message) => live.has(message);
 
+/** The page goes away: what has come so far of the answers under way is all that there will be. */
+export function cutShort() {
+  for (const message of live) message.facts = { end: "stopped" };
+}
+
 /** The element with a message's text; what comes later is drawn into it too. */
 export function drawBody(message) {
   const body = element("div", { className: "body" });

@@ -1,11 +1,11 @@
 // The chat page: drawing and events. No library, no build, nothing from other hosts.
 
-import { answerInto, describe, drawBody, explain, isLive, request } from "./answer.js";
+import { answerInto, cutShort, describe, drawBody, explain, isLive, request } from "./answer.js";
 import { models } from "./api.js";
 import { askAll, chosen, drawAnswers, drawChoice } from "./compare.js";
 import { $, button, copy, copyButton, element } from "./dom.js";
 import { find, option, say, served, set, several, state } from "./state.js";
-import { saveChats, saveKey, saveSettings } from "./store.js";
+import { loadChats, loadOpen, onChats, saveChats, saveKey, saveOpen, saveSettings } from "./store.js";
 import { tokensButton, tokensPanel } from "./tokens.js";
 
 // Language, theme, settings
@@ -69,6 +69,7 @@ function newChat(compare = comparing()) {
   const id = crypto.randomUUID?.() ?? String(Date.now());
   state.chat = { id, system: state.chat?.system ?? "", messages: [], ...(compare ? { compare } : {}) };
   state.editing = null;
+  saveOpen(id);
   closeDrawer();
   draw();
   $("input").focus();
@@ -77,6 +78,7 @@ function newChat(compare = comparing()) {
 function openChat(found) {
   stop();
   state.chat = found;
+  saveOpen(found.id);
   state.editing = null;
   state.follow = true;
   closeDrawer();
@@ -96,6 +98,19 @@ function removeChat(found) {
   saveChats(state.chats);
   if (found === state.chat) newChat();
   else drawList();
+}
+
+/** Take over what another tab has written, or the next save from here would undo it. */
+function adopt() {
+  const mine = new Map(state.chats.map((chat) => [chat.id, chat]));
+  const busy = state.running ? state.chat : null;
+  state.chats = loadChats().map((kept) => {
+    const chat = mine.get(kept.id);
+    return !chat ? kept : chat === busy ? chat : Object.assign(chat, kept);
+  });
+  if (busy && !state.chats.includes(busy)) state.chats.unshift(busy);
+  if (state.running || state.editing !== null) drawList();
+  else draw();
 }
 
 function closeDrawer() {
@@ -328,6 +343,15 @@ $("messages").onclick = (event) => {
   if (event.target.className === "copy-code") copy(event.target.closest(".code").querySelector("code").textContent, event.target);
 };
 
+onChats(adopt);
+addEventListener("pagehide", () => {
+  if (!state.running) return;
+  cutShort();
+  saveChats(state.chats);
+});
+
 applyTheme();
-newChat();
+const last = state.chats.find(({ id }) => id === loadOpen());
+if (last) openChat(last);
+else newChat();
 connect();

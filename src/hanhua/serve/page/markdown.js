@@ -9,7 +9,12 @@ const make = (tag, ...children) => {
 /** Render Markdown as a fragment; copyLabel makes the button of a code block. */
 export function render(text, copyLabel) {
   const out = document.createDocumentFragment();
-  out.append(...blocks(text.replace(/\r\n?/g, "\n").split("\n"), copyLabel));
+  try {
+    out.append(...blocks(text.replace(/\r\n?/g, "\n").split("\n"), copyLabel));
+  } catch (error) { // nested deeper than the browser can follow: as plain text
+    if (!(error instanceof RangeError)) throw error;
+    out.append(make("p", ...lineBreaks(text)));
+  }
   return out;
 }
 
@@ -42,12 +47,13 @@ function blocks(lines, copyLabel) {
       const body = take((l) => /^ {0,3}>/.test(l)).map((l) => l.replace(/^ {0,3}> ?/, ""));
       found.push(make("blockquote", ...blocks(body, copyLabel)));
     } else if (LIST.test(line)) {
-      const body = take((l, i) => LIST.test(l) || (/^\s{2,}\S/.test(l)) || (!l.trim() && LIST.test(lines[i + 1] ?? "")));
+      const body = take((l, i) => LIST.test(l) || (/^\s{2,}\S/.test(l)) || (!l.trim() && IN_LIST.test(lines[i + 1] ?? "")));
       found.push(list(body, copyLabel));
-    } else if (line.includes("|") && /^[\s|:-]*-[\s|:-]*$/.test(lines[at + 1] ?? "") && lines[at + 1].includes("|")) {
+    } else if (startsTable(lines, at)) {
       found.push(table(take((l) => l.includes("|"))));
     } else {
-      const body = take((l, i) => l.trim() && (l === line || !startsBlock(l)));
+      const first = at;
+      const body = take((l, i) => i === first || (l.trim() && !startsBlock(l) && !startsTable(lines, i)));
       found.push(make("p", ...inline(body.join("\n"))));
     }
   }
@@ -55,6 +61,9 @@ function blocks(lines, copyLabel) {
 }
 
 const LIST = /^(\s*)([-*+]|\d{1,9}[.)])\s+(.*)$/;
+const IN_LIST = /^\s*([-*+]|\d{1,9}[.)])\s+|^\s{2,}\S/; // an item, or what belongs to the one before
+const startsTable = (lines, at) =>
+  lines[at].includes("|") && /^[\s|:-]*-[\s|:-]*$/.test(lines[at + 1] ?? "") && lines[at + 1].includes("|");
 const startsBlock = (l) => /^ {0,3}(`{3,}|~{3,}|>|#{1,6}\s)/.test(l) || LIST.test(l);
 
 function codeBlock(text, language, copyLabel) {
@@ -92,16 +101,25 @@ function list(lines, copyLabel) {
   return root;
 }
 
+/** About how wide a text is: a Han character takes one em, a Latin letter half of one. */
+const ems = (text) => [...text].reduce((sum, letter) => sum + (letter > "\u2e7f" ? 1 : 0.55), 0).toFixed(1);
+
 function table(lines) {
-  const cells = (line) => line.trim().replace(/^\||\|$/g, "").split("|").map((cell) => cell.trim());
-  const row = (tag, line) => make("tr", ...cells(line).map((cell) => make(tag, ...inline(cell))));
+  // \| is a bar in a cell and no border.
+  const cells = (line) =>
+    line.trim().replace(/^\||(?<!\\)\|$/g, "").split(/(?<!\\)\|/).map((cell) => cell.replaceAll("\\|", "|").trim());
+  const row = (tag, line) => make("tr", ...cells(line).map((cell) => {
+    const node = make(tag, ...inline(cell));
+    node.style.setProperty("--wide", `${ems(cell)}em`);
+    return node;
+  }));
   const body = make("tbody", ...lines.slice(2).map((line) => row("td", line)));
   const holder = make("div", make("table", make("thead", row("th", lines[0])), body));
   holder.className = "table";
   return holder;
 }
 
-const INLINE = /(`+)([\s\S]+?)\1(?!`)|\*\*([^\s*][\s\S]*?)\*\*|~~([^~]+)~~|\*([^\s*](?:[^*]*[^\s*])?)\*|(?<![\w])_([^\s_](?:[^_]*[^\s_])?)_(?![\w])|\[([^\]\n]+)\]\((https?:\/\/[^\s)]+)\)|(https?:\/\/[^\s<>"'`，。！？；：、）】》]+[^\s<>"'`，。！？；：、）】》.,!?;:)])/g;
+const INLINE = /(`+)([\s\S]+?)\1(?!`)|\*\*([^\s*][\s\S]*?)\*\*|~~([^~]+)~~|\*([^\s*](?:[^*]*[^\s*])?)\*|(?<![\w])_([^\s_](?:[^_]*[^\s_])?)_(?![\w])|\[([^\]\n]+)\]\((https?:\/\/(?:[^\s()]|\([^\s()]*\))+)\)|(https?:\/\/[^\s<>"'`，。！？；：、）】》]+[^\s<>"'`，。！？；：、）】》.,!?;:)])/g;
 
 function inline(text) {
   const found = [];

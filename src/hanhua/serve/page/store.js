@@ -3,6 +3,7 @@
 const CHATS = "hanhua.chats";
 const SETTINGS = "hanhua.settings";
 const KEY = "hanhua.key";
+const OPEN = "hanhua.open";
 const MOST_CHATS = 100;
 
 function read(storage, name, otherwise) {
@@ -26,6 +27,11 @@ export const saveChats = (chats) =>
   write(localStorage, CHATS, chats.filter((chat) => chat.messages.length).slice(0, MOST_CHATS));
 export const loadSettings = () => read(localStorage, SETTINGS, {});
 export const saveSettings = (settings) => write(localStorage, SETTINGS, settings);
-// A key is kept for the tab only.
+/** Call when another tab has written conversations. */
+export const onChats = (act) =>
+  addEventListener("storage", ({ key }) => { if (key === CHATS || key === null) act(); });
+// A key is kept for the tab only, and so is which conversation is open.
 export const loadKey = () => read(sessionStorage, KEY, "");
 export const saveKey = (key) => write(sessionStorage, KEY, key);
+export const loadOpen = () => read(sessionStorage, OPEN, null);
+export const saveOpen = (id) => write(sessionStorage, OPEN, id);
