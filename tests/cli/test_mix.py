@@ -125,10 +125,16 @@ def test_a_second_call_runs_only_what_is_missing(mixed, tmp_path):
     assert measured == done.json["measured"]  # the one made again is the one that was
     assert again.json["wish"] == "en+900%"
     # the corpus cannot fill the budget that was asked for now: said, and lowered in the recipe
-    assert "too few for this share of 600,000" in again.json["notes"][0]
+    assert "in 600,000 and 8 epochs" in again.json["notes"][0]
     assert "note: the corpus holds about" in again.err
     tokens = load_recipe(folder(copy) / "recipe.yaml").tokens
     assert 6000 < tokens.budget_tokens < 600_000
+    assert again.json["tokens"] == tokens.budget_tokens  # and the answer is for that run
+    assert tokens.shares == again.json["shares"]
+    lower = ("--set", f"tokens.budget_tokens={tokens.budget_tokens}")
+    same = call(copy, "recipe.yaml", *SHARES, "--wish", "en+900%", "--json", *lower).json
+    assert not same["notes"]
+    assert {**same, "notes": again.json["notes"]} == again.json
     assert not done.json["notes"]
     # what a kill left of another run is there still after finished runs were read
     left = folder(copy) / ".building/pretrain-killed/work"

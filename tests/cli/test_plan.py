@@ -124,6 +124,13 @@ def test_an_unknown_base_is_said(tmp_path):
     found = planned(str(path), "--cost")
     assert "memory" not in found["stages"][0]["estimate"]
     assert found["notes"][0].startswith("the shapes of nobody/knows are not known")
+    config = {"model_type": "mixtral", "hidden_size": 64, "num_local_experts": 8}
+    (tmp_path / "mixtral").mkdir()
+    (tmp_path / "mixtral" / "config.json").write_text(json.dumps(config))
+    found = planned(str(path), "--cost", "--set", f"base.model={tmp_path / 'mixtral'}")
+    assert "memory" not in found["stages"][0]["estimate"]
+    assert "mixtral is a mixture of experts (mixtral): it can be trained" in found["notes"][0]
+    assert "folder with its config.json" not in found["notes"][0]
 
 
 def test_what_is_planned_for_changes_no_fingerprint(tmp_path):

@@ -14,8 +14,11 @@ from hanhua.cli import app, study
 from hanhua.core.artifact import Artifact
 from hanhua.core.errors import HanhuaError, RecipeError, UsageError
 from hanhua.core.walk import plan
+from hanhua.eval.bits_per_byte import choose
+from hanhua.mix.domain_corpus import domain_losses
 from hanhua.recipe import load_recipe
 from hanhua.stages.study import arm_walk
+from hanhua.text.shards import read_language
 
 from .conftest import Done, make_project
 
@@ -110,6 +113,36 @@ def test_scratch_learns_all_weights_from_its_first_step(studied):
         else:
             assert [phase["train"] for phase in phases] == ["new_rows", "all"]
     assert any("phases that train new_rows only" in note for note in done.json["notes"])
+
+
+@pytest.mark.parametrize("average", ["{last_share: 0.6}", "{half_life_steps: 30}"])
+def test_what_is_compared_is_what_was_saved(studied, tmp_path, average):
+    copy = type(studied[0])(tmp_path / "copy")
+    shutil.copytree(studied[0].folder, copy.folder)
+    for gone in folder(copy).glob("pretrain-*"):
+        shutil.rmtree(gone)
+    given = ("--seeds", "1", "--set", f"pretrain.average={average}", "--json")
+    done = call(copy, "recipe.yaml", *ASKED, *given)
+    corpus = next(folder(copy).glob("corpus-*"))
+    texts = {
+        name: choose(list(read_language(corpus, name, "held_out")), 2, 1000)
+        for name in ("zh", "en")
+    }
+    half_lives, apart = set(), 0.0
+    for one in artifacts(copy, "pretrain"):
+        saved = domain_losses(one.path / "model", texts)
+        last = json.loads((one.path / "log.jsonl").read_text("utf-8").splitlines()[-1])
+        arm = "scratch" if one.record["inputs"]["model"]["stage"] == "anew" else "localised"
+        for name in texts:
+            points = done.json["languages"][name]["points"]
+            (point,) = (p for p in points if p["tokens"] == last["tokens"])
+            assert point[arm] == pytest.approx(saved[name], abs=1e-6)
+            apart = max(apart, abs(saved[name] - last["held_out"][name]))
+        half_lives.add((one.record["identity"].get("average") or {}).get("half_life_steps"))
+    assert apart > 0.01  # the mean is another model than the last step's
+    assert any("models that are saved" in note for note in done.json["notes"])
+    if "half_life" in average:  # of a recipe that reads 6000 tokens
+        assert half_lives == {None, *(round(30 * tokens / 6000, 3) for tokens in (640, 1280))}
 
 
 def test_what_both_arms_share_is_made_once(studied):

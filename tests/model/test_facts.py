@@ -18,7 +18,7 @@ from transformers import (
 
 from hanhua.core.config import AcceleratorName
 from hanhua.model.config import BaseConfig
-from hanhua.model.facts import base_facts
+from hanhua.model.facts import base_facts, why_unknown
 from hanhua.model.known import KNOWN, known_facts
 from hanhua.model.shapes import Shapes
 from hanhua.train.cost.accelerators import TABLE, accelerator, this_gpu
@@ -79,10 +79,28 @@ def test_one_matrix_for_both_ends_goes_without_saying_in_some_families(tmp_path,
     assert found["n_params"] == pytest.approx(sum(p.numel() for p in model.parameters()), rel=0.12)
 
 
-@pytest.mark.parametrize("kind", ["mixtral", "qwen3_moe", "gpt_oss"])
+EXPERTS = ["mixtral", "qwen2_moe", "qwen3_moe", "gpt_oss", "olmoe", "deepseek_v3"]
+ODD = [{"model_type": "hunyuan", "num_experts": [1, 8, 8]},
+       {"model_type": "dbrx", "ffn_config": {"moe_num_experts": 16}}]  # fmt: skip
+
+
+@pytest.mark.parametrize("config", ODD, ids=lambda config: config["model_type"])
+def test_experts_are_seen_however_they_are_counted(tmp_path, config):
+    known = LlamaConfig(**SMALL).to_dict()
+    (tmp_path / "config.json").write_text(json.dumps({**known, **config}))
+    base = BaseConfig(model=str(tmp_path))
+    assert base_facts(base) == {}
+    assert "mixture of experts" in why_unknown(base)
+
+
+@pytest.mark.parametrize("kind", EXPERTS)
 def test_a_mixture_of_experts_is_not_taken_for_one(tmp_path, kind):
     AutoConfig.for_model(kind, **SMALL).save_pretrained(tmp_path)
-    assert base_facts(BaseConfig(model=str(tmp_path))) == {}
+    base = BaseConfig(model=str(tmp_path))
+    assert base_facts(base) == {}
+    assert f"is a mixture of experts ({kind})" in why_unknown(base)
+    (tmp_path / "config.json").write_text(json.dumps(LlamaConfig(**SMALL).to_dict()))
+    assert "are not known here" in why_unknown(base)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"vocab_size": 3}', "nothing"])

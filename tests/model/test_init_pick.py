@@ -20,7 +20,7 @@ from hanhua.model.config import BaseConfig, ExpandConfig
 from hanhua.model.load import load_model
 from hanhua.model.rows import expand_model
 from hanhua.stages import expand
-from hanhua.train.pick_init import candidates
+from hanhua.train.pick_init import candidates, is_better
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +118,13 @@ def test_what_english_keeps_is_measured_in_the_stage(inputs, tmp_path: Path):
     assert {k: v for k, v in plain.items() if k != "method"} == {
         k: v for k, v in same.items() if k != "method"
     }
+
+
+def test_a_start_that_ran_away_is_never_the_best():
+    lost, found = float("nan"), [2.0, 1.5, float("nan"), 1.7]
+    for values in (found, [lost, *found], [lost, lost, *found]):
+        best = values[0]
+        for value in values[1:]:
+            best = value if is_better(value, best) else best
+        assert best == 1.5
+    assert not is_better(lost, lost)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from counted import product_flops
+from pairs_run import make_pair_rows, section
 from tiny_models import VOCAB, make_llama, make_rows
 
 from hanhua.core.config import Machine
@@ -15,10 +16,17 @@ from hanhua.train import attention, causal
 from hanhua.train.attention import enable
 from hanhua.train.blocks import prepare_blocks
 from hanhua.train.config import TrainConfig
-from hanhua.train.cost.flops import again_flops, attention_flops, flops, model_flops
+from hanhua.train.cost.flops import (
+    again_flops,
+    attention_flops,
+    flops,
+    forward_flops,
+    model_flops,
+)
 from hanhua.train.cost.job import Job
 from hanhua.train.objective import check_head, flatten, next_token_loss
 from hanhua.train.optim import Masters
+from hanhua.train.preference import answer_sums, lay_out, pair_loss
 
 
 def shapes_of(model) -> Shapes:
@@ -79,6 +87,30 @@ def test_products_with_weights_are_those_that_ran(tmp_path, name, tied, again):
     assert counted == pytest.approx(tokens * expected)
     assert flat.n_targets < 0.7 * tokens
     assert (again_weights > 0) == (again == "full")
+
+
+@pytest.mark.parametrize("lora", [None, {"rank": 4}], ids=["all", "lora"])
+def test_of_pairs_the_head_runs_twice_and_the_reference_is_a_forward_pass(tmp_path, lora):
+    config = section(precision="fp32", lora=lora)
+    model = ready(config)
+    rows = make_pair_rows(tmp_path / "rows", 6)
+    pairs = lay_out(Batch(tuple(rows.row(i) for i in range(6))), rows.languages)
+    tokens = pairs.flat.ids.shape[1]
+    job = Job(
+        shapes=shapes_of(model), section=config, precision="fp32", row_tokens=32,
+        target_share=pairs.flat.n_targets / tokens,
+    )  # fmt: skip
+    attention = job.shapes.layers * attention_flops(job)
+    measured, _ = product_flops(lambda: answer_sums(model, pairs))
+    assert measured == pytest.approx(tokens * (forward_flops(job) - attention))
+
+    def step():
+        torch.autograd.backward(pair_loss(model, pairs, config, 1.0)[0])
+
+    learnt, _ = product_flops(step)
+    assert learnt == pytest.approx(tokens * (flops(job).computed - 3 * attention))
+    assert learnt > tokens * (flops(job).model - 3 * attention)
+    assert pairs.flat.n_targets < 0.8 * tokens
 
 
 def test_attention_is_of_what_a_token_sees(monkeypatch):

@@ -15,6 +15,7 @@ from hanhua.core.progress import Silent
 from hanhua.model import checkpoint
 from hanhua.model.native import NATIVE
 from hanhua.model.shapes import Shapes
+from hanhua.tokens.pairs import PairRows
 from hanhua.tokens.rows import PackedRows, Row, RowsWriter
 from hanhua.train.attention import enable
 from hanhua.train.blocks import prepare_blocks
@@ -24,6 +25,8 @@ from hanhua.train.cost.activations import kept_by_block
 from hanhua.train.cost.job import Job
 from hanhua.train.cost.memory import moments
 from hanhua.train.loop import train
+from hanhua.train.prefer_config import PreferConfig
+from hanhua.train.preference import Preference
 
 VOCAB, ROW = 2048, 256
 COMPILES = [
@@ -93,6 +96,47 @@ def test_predicted_is_counted(tmp_path, name):
     counted, predicted = compare(tmp_path, **CASES[name])
     assert predicted.total == pytest.approx(counted, rel=0.1), predicted
     assert predicted.total > 3e6
+
+
+def make_full_pairs(path, n, vocab):
+    """Pairs of answers alone, each half a row."""
+    rng = np.random.default_rng(0)
+    writer = RowsWriter(path, ROW, vocab, ["en"], has_targets=True)
+    halves = np.array([ROW // 2] * 2, np.int32)
+    for _ in range(n):
+        writer.add(Row(rng.integers(0, vocab, ROW), np.ones(ROW, np.bool_), halves, "en"))
+    writer.close(longest_document=ROW // 2)
+    return PairRows.open(path)
+
+
+def test_of_pairs_the_answers_are_the_fullest_moment_where_the_ends_are_frozen(tmp_path):
+    from test_cost_flops import shapes_of
+
+    torch.set_num_threads(1)
+    vocab = 8192
+    packed = make_full_pairs(tmp_path / "rows", 8, vocab)
+    config = PreferConfig(
+        sources=[{"path": __file__}], seq_len_tokens=ROW // 2, batch_tokens=4 * ROW, steps=2,
+        precision="fp32", lora={"rank": 8, "targets": ["q_proj", "v_proj"]},
+    )  # fmt: skip
+    machine = Machine(device="cpu", threads=1, micro_batch_tokens=4 * ROW)
+    found = {}
+
+    def work():
+        model = make_llama(vocab_size=vocab, hidden_size=96, max_position_embeddings=ROW)
+        found["shapes"] = shapes_of(model)
+        train(model, packed, config, work=tmp_path / "w", seed=0, machine=machine,
+              progress=Silent(), objective=Preference(config, Silent(), None))  # fmt: skip
+
+    counted = peak_bytes(work)
+    job = Job(
+        shapes=found["shapes"].with_rows(vocab), section=config, precision="fp32", row_tokens=ROW,
+        micro_batch_tokens=4 * ROW,
+    )  # fmt: skip
+    predicted = {m.moment: m for m in moments(job, "all")}
+    assert max(predicted, key=lambda name: predicted[name].total) == "answers"
+    assert predicted["answers"].total == pytest.approx(counted, rel=0.1)
+    assert predicted["loss"].total < 0.8 * counted
 
 
 def kept_by_a_block(model, tokens):

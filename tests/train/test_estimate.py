@@ -20,6 +20,7 @@ from hanhua.train.cost.job import Job
 from hanhua.train.cost.memory import peak
 from hanhua.train.estimate import CHAT_TARGETS, estimate
 from hanhua.train.finetune_config import FinetuneConfig
+from hanhua.train.prefer_config import PreferConfig
 
 FACTS = {
     "vocab_size": 32_000, "hidden_size": 288, "intermediate_size": 768, "layers": 6, "heads": 6,
@@ -77,6 +78,23 @@ def test_conversations_count_by_their_answers_and_rehearse_text():
     assert alone["tokens"] == 1_000_000
     assert both["tokens"] == 1_000_000 * (1 + CHAT_TARGETS)  # as much text as is predicted
     assert alone["flops"] / alone["tokens"] < both["flops"] / both["tokens"]
+
+
+def test_the_start_is_run_over_the_pairs_once_for_dpo_alone():
+    sources = [{"path": "pairs.jsonl"}]
+    dpo, simpo, twice = (
+        estimate(PreferConfig(sources=sources, **more), FACTS)
+        for more in ({}, {"method": "simpo"}, {"epochs": 2.0})
+    )
+    assert dpo["reference_flops"] == pytest.approx(simpo["flops"] / 3, rel=0.01)
+    for key in ("flops", "computed_flops"):
+        assert dpo[key] == pytest.approx(simpo[key] + dpo["reference_flops"])
+        assert twice[key] == pytest.approx(2 * simpo[key] + dpo["reference_flops"])
+    rate = simpo["computed_flops"] / simpo["seconds"]
+    assert dpo["seconds"] == pytest.approx(dpo["computed_flops"] / rate)
+    assert "reference_flops" not in simpo
+    head = 2 * 32_000 * 288 * FACTS["tokens"]  # for the losses alone, before the gradients
+    assert simpo["computed_flops"] == pytest.approx(simpo["flops"] + head)
 
 
 def test_an_accelerator_gives_time_money_and_share_of_peak():

@@ -14,25 +14,27 @@ from tiny_models import VOCAB, make_llama, make_text_rows
 
 from hanhua.core.config import Machine
 from hanhua.core.errors import TrainingError
+from hanhua.core.files import read_json
 from hanhua.core.progress import Silent
-from hanhua.train.checkpoint import checkpoints
+from hanhua.train.checkpoint import checkpoints, load_checkpoint
 from hanhua.train.config import GuardConfig, TrainConfig
 from hanhua.train.guard import GuardState, find_fault, gone_back, learnt, refused
 from hanhua.train.loop import train
+from hanhua.train.optim import Masters
 
 GUARD = GuardConfig(window_steps=16, max_in_a_row=3, keep_every_steps=15, max_rollbacks=2)
 ROWS, A_STEP = 120, 2
 
 
-def run(rows, work, guard=GUARD, model=None):
+def run(rows, work, guard=GUARD, model=None, old_rows=None, **more):
     """A constant learning rate: then a step depends on the weights and its rows alone."""
     section = TrainConfig(
         precision="fp32", learning_rate=1e-2, batch_tokens=64, schedule="constant",
-        warmup_share=0.0, guard=guard,
+        warmup_share=0.0, guard=guard, **more,
     )  # fmt: skip
     return train(
         model or make_llama(), rows, section, work=work, seed=3, progress=Silent(),
-        machine=Machine(device="cpu", threads=1),
+        machine=Machine(device="cpu", threads=1), old_rows=old_rows,
     )  # fmt: skip
 
 
@@ -128,6 +130,23 @@ def test_after_some_in_a_row_the_run_goes_back_and_leaves_the_rows_behind(tmp_pa
     assert same(spoilt.weights, behind.weights)
     assert spoilt.tokens == behind.tokens == (ROWS - 6 * A_STEP) * 32
     assert [path.name for path in checkpoints(tmp_path / "wa")] == ["checkpoint-000000060"]
+
+
+def test_on_the_way_back_old_rows_stay_where_new_ones_learn(tmp_path):
+    """The kept step lies in a phase that moved them, and its momentum would move them on."""
+    phases = [{"train": "all", "share": 46.5 / 60}, {"train": "new_rows"}]
+    rows = make_text_rows(tmp_path / "rows", rows_of(49, 50, 51))
+    old = VOCAB - 8
+    found = run(rows, tmp_path / "w", phases=phases, old_rows=old)
+    assert log(found)[50]["went_back_to_step"] == 45
+    (kept,) = checkpoints(tmp_path / "w" / "anchor")
+    masters = Masters(make_llama(), TrainConfig(precision="fp32"))
+    identity = read_json(kept / "state.json")["identity"]
+    load_checkpoint(kept.parent, masters, identity)
+    ends = masters.embeddings
+    assert ends
+    assert all(torch.equal(masters.weights[n][:old], found.weights[n][:old]) for n in ends)
+    assert not any(torch.equal(masters.weights[n][old:], found.weights[n][old:]) for n in ends)
 
 
 def test_it_stops_when_going_back_does_not_help(tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import resource
+import signal
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from hanhua.core.errors import StorageError, TrainingError
 from hanhua.train.checkpoint import checkpoints, load_checkpoint
 from hanhua.train.config import TrainConfig
 from hanhua.train.keep import Keeper, State, run_identity
+from hanhua.train.log import TrainLog
 from hanhua.train.optim import Masters
 
 
@@ -66,6 +69,25 @@ def written(keeper, step):
 
 
 @pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+def test_a_log_that_is_taken_up_on_a_full_disk_keeps_its_lines(tmp_path):
+    """Lines behind the checkpoint go; those before it are never written again."""
+    path = tmp_path / "log.jsonl"
+    lines = [json.dumps({"step": step, "loss": 1.0}) + "\n" for step in range(1, 201)]
+    path.write_text("".join(lines))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        log = TrainLog(path, 150, None, None, None, None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    with log:
+        assert log.text() == "".join(lines[:150])
+    with TrainLog(path, 0, None, None, None, None) as log:
+        assert log.text() == ""
+
+
 @pytest.mark.parametrize("background", [False, True])
 def test_no_room_for_a_checkpoint_is_said_and_leaves_the_one_before(tmp_path, background):
     masters = Masters(make_llama(), TrainConfig(precision="fp32"))

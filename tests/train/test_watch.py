@@ -140,6 +140,8 @@ def test_the_last_model_within_the_gate_goes_on(run, held_out):
         assert [x["held_out"] for x in lines] == [x["held_out"] for x in log(free)[: kept + 2]]
         assert (stopped.steps, stopped.tokens) == (kept, lines[kept - 1]["tokens"])
         assert measured(model, held_out, "en") == pytest.approx(bits[kept], rel=1e-5)
+        ends = stopped.facts["held_out"]["end"]  # of the model that goes on, not of the last step
+        assert ends["en"] == bits[kept] != bits[kept + 2]
     assert kept + 2 < free.steps
 
 
@@ -151,6 +153,7 @@ def test_a_gate_that_is_never_passed_leaves_the_start(run, held_out):
     assert len(log(result)) == 1
     start = log(result)[0]["held_out_start"]["zh"]
     assert measured(model, held_out, "zh") == pytest.approx(start, rel=1e-5)
+    assert result.facts["held_out"]["end"]["zh"] == start
 
 
 class Interrupted(Silent):

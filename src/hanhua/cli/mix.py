@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,17 +83,14 @@ def _yaml(value: object) -> str:
 
 def _mix(recipe: Recipe, runs: Path, quiet: bool) -> dict[str, Any]:
     """Measure, fit, recommend, and write all of it."""
-    from hanhua.cli.mix_answer import write_answer
+    from hanhua.cli.mix_answer import held_by_corpus, write_answer
+    from hanhua.cli.mix_budget import answer_within
     from hanhua.cli.mix_domains import mix_domains, refuse_domains
     from hanhua.cli.mix_join import mix_joined
     from hanhua.core.progress import default_progress
     from hanhua.core.wish import parse_wish
-    from hanhua.mix.answer import as_result
     from hanhua.mix.config import MixConfig
-    from hanhua.mix.proxy import shares_at
     from hanhua.mix.rates import by_learning_rate
-    from hanhua.mix.recommend import recommend
-    from hanhua.train.schedule import run_tokens
 
     _check(recipe)
     assert recipe.tokens is not None
@@ -108,17 +106,35 @@ def _mix(recipe: Recipe, runs: Path, quiet: bool) -> dict[str, Any]:
     if config.join:
         return mix_joined(recipe, config, wish, runs, default_progress(quiet))
     found, fits = _fitted(recipe, config, wish, runs, default_progress(quiet))
-    study, tokens = found.study, run_tokens(recipe.pretrain, recipe.tokens.budget_tokens)
-    answer = recommend(study, fits, wish, tokens, level=config.level)
+    own_rate = recipe.pretrain.learning_rate
+    at_rates = by_learning_rate(found.study, fits, wish, own_rate, found.at_rates)
+    recipe, result, notes = answer_within(
+        recipe, held_by_corpus(recipe, found),
+        lambda asked: _answer(asked, config, wish, found, fits, at_rates),
+    )  # fmt: skip
+    return write_answer(recipe, found, result, runs, notes)
+
+
+def _answer(
+    recipe: Recipe, config: MixConfig, wish: Wish, found: Found, fits: Mapping[str, Fitted],
+    at_rates: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """What the laws say of a run with the recipe's budget."""
+    from hanhua.mix.answer import as_result
+    from hanhua.mix.proxy import shares_at
+    from hanhua.mix.recommend import recommend
+    from hanhua.train.schedule import run_tokens
+
+    assert recipe.tokens is not None
+    assert recipe.pretrain is not None
+    tokens = run_tokens(recipe.pretrain, recipe.tokens.budget_tokens)
+    answer = recommend(found.study, fits, wish, tokens, level=config.level)
     share = round(answer.share, 3)
-    result = as_result(
-        study, fits, answer, wish=wish.text, tokens=tokens, level=config.level,
-        compute=found.compute(recipe), at_rates=by_learning_rate(
-            study, fits, wish, recipe.pretrain.learning_rate, found.at_rates
-        ),
+    return as_result(
+        found.study, fits, answer, wish=wish.text, tokens=tokens, level=config.level,
+        compute=found.compute(recipe), at_rates=at_rates,
         shares=shares_at(recipe.tokens.shares, recipe.target, recipe.source, share),
     )  # fmt: skip
-    return write_answer(recipe, found, result, runs)
 
 
 def _fitted(

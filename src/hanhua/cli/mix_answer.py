@@ -12,47 +12,49 @@ if TYPE_CHECKING:
 
 
 def write_answer(
-    recipe: Recipe, found: Found, result: dict[str, Any], runs: Path
+    recipe: Recipe, found: Found, result: dict[str, Any], runs: Path, notes: Sequence[str]
 ) -> dict[str, Any]:
     """Write study, answer, page and recipe; the answer with their paths and notes."""
-    from hanhua.mix.collect import in_corpus
-
     path = runs / f"{recipe.name}-mix" / "study.json"
     found.study.write(path)
-    held = {
+    return write_result(recipe, result, runs, notes, files={"study": str(path)})
+
+
+def held_by_corpus(recipe: Recipe, found: Found) -> dict[str, float]:
+    """About how many tokens of each language the corpus of small runs holds."""
+    from hanhua.mix.collect import in_corpus
+
+    assert recipe.tokens is not None
+    return {
         language: max(in_corpus(made.tokens, found.corpus, language) for made in found.made)
-        for language in result["shares"]
+        for language in recipe.tokens.shares
     }
-    return write_result(recipe, result, runs, held, files={"study": str(path)})
 
 
 def write_result(
-    recipe: Recipe, result: dict[str, Any], runs: Path, held: Mapping[str, float],
-    notes: Sequence[str] = (), files: Mapping[str, str] | None = None,
+    recipe: Recipe, result: dict[str, Any], runs: Path, notes: Sequence[str],
+    files: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Write answer, page and recipe; the answer with their paths and notes.
 
     Args:
-        recipe: as it was loaded.
+        recipe: as it was loaded, with the budget that was answered for.
         result: the answer.
         runs: folder that holds the runs.
-        held: about how many tokens of each language the corpus holds; 0 if not known.
-        notes: besides those on the corpus.
+        notes: for people.
         files: name -> path of what was written before.
     """
     from hanhua.core.files import write_json, write_text
     from hanhua.report.mixture import draw_mixture
 
     folder = runs / f"{recipe.name}-mix"
-    budget, more = _affordable(recipe, result, held)
     names = {"answer": "answer.json", "page": "mixture.html", "recipe": "recipe.yaml"}
     paths = {name: str(folder / file) for name, file in names.items()}
-    notes = [*notes, *more, *only_large(recipe)]
-    result |= {"notes": notes, "files": {**(files or {}), **paths}}
+    result |= {"notes": [*notes, *only_large(recipe)], "files": {**(files or {}), **paths}}
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "answer.json", result, sort_keys=False)
     draw_mixture(result, folder, recipe.name)
-    write_text(folder / "recipe.yaml", recipe_text(recipe, result, budget))
+    write_text(folder / "recipe.yaml", recipe_text(recipe, result))
     return result
 
 
@@ -72,37 +74,17 @@ def only_large(recipe: Recipe) -> list[str]:
     return found
 
 
-def _affordable(
-    recipe: Recipe, result: Mapping[str, Any], corpus: Mapping[str, float]
-) -> tuple[int, list[str]]:
-    """The budget that the corpus can fill at these shares, and a note where that is less."""
-    assert recipe.tokens is not None
-    budget, notes = recipe.tokens.budget_tokens, []
-    for language, share in result["shares"].items():
-        held = corpus.get(language, 0.0)
-        most = int(0.98 * recipe.tokens.max_epochs * held / share) if share and held else budget
-        if most < budget:
-            budget = most
-            notes.append(
-                f"the corpus holds about {held:,.0f} tokens of {language}, too few for this share "
-                f"of {recipe.tokens.budget_tokens:,} in {recipe.tokens.max_epochs:g} epochs: the "
-                f"recipe written asks for {budget:,} tokens; add {language} text for more"
-            )
-    return budget, notes
-
-
-def recipe_text(recipe: Recipe, result: Mapping[str, Any], budget: int) -> str:
+def recipe_text(recipe: Recipe, result: Mapping[str, Any]) -> str:
     """The user's recipe with the recommended shares, as YAML; its paths are absolute.
 
     Args:
-        recipe: as it was loaded, with what --set changed.
+        recipe: as it was loaded, with what --set changed and the budget that was answered for.
         result: the answer.
-        budget: tokens that the corpus can fill.
     """
     import yaml
 
     data = recipe.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    data["tokens"] |= {"shares": dict(result["shares"]), "budget_tokens": budget}
+    data["tokens"]["shares"] = dict(result["shares"])
     low, high = result["interval"]
     target = result["target"]
     head = (

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hanhua.cli.mix_answer import only_large
+from hanhua.cli.mix_budget import PART_HELD, answer_within
 from hanhua.cli.mix_domains_answer import write_domains
 from hanhua.cli.mix_study import make_one, share_artifacts, small_recipe
 from hanhua.cli.runs import quiet_libraries
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 FEWEST_RUNS = 5
 """A law needs four, and one is left out in turn."""
-PART_HELD = 0.98  # of the tokens reckoned, to be on the safe side
 TOLERANCE = 0.1
 """Each of many sources misses its share by a part of a document; laws know the counted shares."""
 
@@ -75,14 +75,20 @@ def mix_domains(
     study = measure_domains(recipe, config, mixtures, start, runs, progress)
     share_artifacts(start.walk, recipe.walk(runs).run_dir)
     answer = recommend_shares(study, wish, level=config.level, seed=recipe.seed)
-    large = run_tokens(recipe.pretrain, recipe.tokens.budget_tokens)
-    tokens = round(sum(run.tokens for run in study.runs))
-    compute = {"runs": len(study.runs), "tokens": tokens, "of_large_run": tokens / large}
-    result = domain_result(
-        study, answer, wish=wish.text, tokens=large, level=config.level, compute=compute
-    )
-    result["notes"] += [*_left_aside(config), *only_large(recipe)]
-    return write_domains(recipe, study, result, start.held, runs)
+
+    def ask(recipe: Recipe) -> dict[str, Any]:  # this law has one answer for any budget
+        assert recipe.tokens is not None
+        assert recipe.pretrain is not None
+        large = run_tokens(recipe.pretrain, recipe.tokens.budget_tokens)
+        tokens = round(sum(run.tokens for run in study.runs))
+        compute = {"runs": len(study.runs), "tokens": tokens, "of_large_run": tokens / large}
+        return domain_result(
+            study, answer, wish=wish.text, tokens=large, level=config.level, compute=compute
+        )
+
+    recipe, result, notes = answer_within(recipe, start.held, ask)
+    result["notes"] += [*_left_aside(config), *only_large(recipe), *notes]
+    return write_domains(recipe, study, result, runs)
 
 
 OF_TWO = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,19 +11,14 @@ if TYPE_CHECKING:
 
 
 def write_domains(
-    recipe: Recipe,
-    study: DomainStudy,
-    result: dict[str, Any],
-    held: Mapping[str, float],
-    runs: Path,
+    recipe: Recipe, study: DomainStudy, result: dict[str, Any], runs: Path
 ) -> dict[str, Any]:
     """Write study, answer and recipe; the answer with their paths and notes.
 
     Args:
-        recipe: the user's.
+        recipe: the user's, with the budget that was answered for.
         study: what was measured.
         result: the answer as JSON values.
-        held: about how many tokens of each share the corpus holds.
         runs: folder that holds the runs.
     """
     import yaml
@@ -33,21 +27,12 @@ def write_domains(
     from hanhua.mix.domain_result import domain_head
 
     assert recipe.tokens is not None
-    folder, budget = runs / f"{recipe.name}-mix", recipe.tokens.budget_tokens
-    for key, share in result["shares"].items():
-        most = int(0.98 * recipe.tokens.max_epochs * held[key] / share) if share else budget
-        if most < budget:
-            budget = most
-            result["notes"].append(
-                f"the corpus holds about {held[key]:,.0f} tokens of {key}, too few for this share "
-                f"of {recipe.tokens.budget_tokens:,} in {recipe.tokens.max_epochs:g} epochs: the "
-                f"recipe written asks for {budget:,} tokens; add {key} text for more"
-            )
+    folder = runs / f"{recipe.name}-mix"
     files = {"study": "domains.json", "answer": "answer.json", "recipe": "recipe.yaml"}
     result |= {"files": {name: str(folder / file) for name, file in files.items()}}
     zeros = dict.fromkeys(recipe.tokens.shares, 0.0)
     data = recipe.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    data["tokens"] |= {"shares": zeros | result["shares"], "budget_tokens": budget}
+    data["tokens"]["shares"] = zeros | result["shares"]
     study.write(folder / files["study"])
     write_json(folder / files["answer"], result, sort_keys=False)
     text = yaml.safe_dump(data, allow_unicode=True, sort_keys=False)

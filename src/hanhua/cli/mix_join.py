@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from hanhua.core.wish import Wish
     from hanhua.mix.config import MixConfig
     from hanhua.mix.join import Joined
-    from hanhua.mix.size_answer import OfSize
     from hanhua.recipe import Recipe
 
 
@@ -34,12 +33,11 @@ def mix_joined(
         HanhuaError: when studies do not go together, or not with the recipe.
     """
     from hanhua.cli.mix_answer import write_result
+    from hanhua.cli.mix_budget import answer_within
     from hanhua.mix.fit_size import fit_sizes
     from hanhua.mix.join import check_same, differences, read_studies
     from hanhua.mix.plain import short
     from hanhua.mix.setting import trained_by
-    from hanhua.mix.size_answer import recommend_at
-    from hanhua.train.schedule import run_tokens
 
     assert recipe.tokens is not None
     assert recipe.pretrain is not None
@@ -52,12 +50,15 @@ def mix_joined(
         name: fit_sizes(joined.studies, name, seed=recipe.seed)
         for name in (recipe.target, recipe.source)
     }  # fmt: skip
-    tokens = run_tokens(recipe.pretrain, recipe.tokens.budget_tokens)
-    answer, rows = recommend_at(joined.studies, fits, wish, tokens, size, level=config.level)
-    result = _result(recipe, config, wish, joined, size, tokens, fits, answer, rows)
+    recipe, result, notes = answer_within(
+        recipe, _held(joined, recipe),
+        lambda asked: _answer(asked, config, wish, joined, size, fits),
+    )  # fmt: skip
+    assert recipe.tokens is not None
+    assert recipe.pretrain is not None
     training = trained_by(recipe.tokens, recipe.pretrain)
-    notes = [*differences(joined, size, training), *_left_aside(config)]
-    return write_result(recipe, result, runs, _held(joined, recipe), notes)
+    notes = [*differences(joined, size, training), *_left_aside(config), *notes]
+    return write_result(recipe, result, runs, notes)
 
 
 OF_RUNS = (
@@ -98,26 +99,34 @@ def asked(recipe: Recipe, config: MixConfig, runs: Path) -> dict[str, Any]:
 
 def _size(recipe: Recipe, joined: Joined) -> float:
     from hanhua.mix.setting import size_of
+    from hanhua.model.facts import why_unknown
 
     size = size_of(recipe.base, joined.setting)
     if size is None:
         raise RecipeError(
             "The size of the recipe's model is not known.", where="base.model",
-            found=recipe.base.model, fix="name a local folder with its config.json",
+            found=why_unknown(recipe.base), fix="ask for a base whose config.json tells its size",
         )  # fmt: skip
     return size
 
 
-def _result(
-    recipe: Recipe, config: MixConfig, wish: Wish, joined: Joined, size: float, tokens: int,
-    fits: Mapping[str, Any], answer: Any, rows: Sequence[OfSize],
+def _answer(
+    recipe: Recipe, config: MixConfig, wish: Wish, joined: Joined, size: float,
+    fits: Mapping[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
-    """As for one model, with the sizes besides; the points are those of the size itself."""
+    """What the law says of a run with the recipe's budget.
+
+    As for one model, with the sizes besides; the points are those of the size itself.
+    """
     from hanhua.mix.answer import as_result, sizes_result
     from hanhua.mix.proxy import shares_at
-    from hanhua.mix.size_answer import study_at
+    from hanhua.mix.size_answer import recommend_at, study_at
+    from hanhua.train.schedule import run_tokens
 
     assert recipe.tokens is not None
+    assert recipe.pretrain is not None
+    tokens = run_tokens(recipe.pretrain, recipe.tokens.budget_tokens)
+    answer, rows = recommend_at(joined.studies, fits, wish, tokens, size, level=config.level)
     study = study_at(joined.studies, fits, size)
     result = as_result(
         study, {name: fit.at(size) for name, fit in fits.items()}, answer, wish=wish.text,

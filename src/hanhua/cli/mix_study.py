@@ -226,17 +226,14 @@ def small_recipe(recipe: Recipe, one: Small) -> Recipe:
 
 
 def _scaled(recipe: Recipe, one: Small) -> TrainConfig:
-    """The training of a small run; a half-life in steps is as long a part of it as of the large."""
+    """The training of a small run."""
+    from hanhua.mix.proxy import scaled_average
     from hanhua.train.schedule import run_tokens
 
     assert recipe.tokens is not None
     assert recipe.pretrain is not None
-    average = one.training.average
-    if average is None or average.half_life_steps is None:
-        return one.training
-    part = one.budget / run_tokens(recipe.pretrain, recipe.tokens.budget_tokens)
-    scaled = {"half_life_steps": max(round(average.half_life_steps * part, 3), 1e-3)}
-    return one.training.model_copy(update={"average": average.model_copy(update=scaled)})
+    large = run_tokens(recipe.pretrain, recipe.tokens.budget_tokens)
+    return scaled_average(one.training, one.budget / large)
 
 
 def _prepare(recipe: Recipe, walk: Walk, runs: Path, progress: Progress) -> Path:

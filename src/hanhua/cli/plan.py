@@ -14,7 +14,7 @@ from hanhua.core.stage import Node
 from hanhua.core.walk import Step
 from hanhua.core.walk import plan as plan_walk
 from hanhua.model.config import BaseConfig, ExpandConfig
-from hanhua.model.facts import base_facts, parameters
+from hanhua.model.facts import base_facts, parameters, why_unknown
 from hanhua.recipe import Recipe
 from hanhua.train.cost.accelerators import MFU
 
@@ -95,10 +95,7 @@ def plan_notes(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     training = {row["stage"]: row for row in rows if row["stage"] in TRAINING}
     costs = [row["estimate"] for row in training.values() if row["status"] == "run"]
     if any("memory" not in cost for cost in costs):
-        notes.append(
-            f"the shapes of {recipe.base.model} are not known here: for memory and time name a "
-            "folder with its config.json as base.model (of one MLP a block: experts aren't counted)"
-        )
+        notes.append(why_unknown(recipe.base))
     if any("memory" in cost and "tokens" not in cost for cost in costs):
         notes.append("the tokens of a stage are not known, so neither is its time")
     made = any(row["stage"] == "expand" and row["status"] == "done" for row in rows)

@@ -58,6 +58,11 @@ def notes(recipe: Recipe, rate: float | None) -> list[str]:
         said[0] += ", the recipe's: another may suit it better (--scratch-learning-rate)"
     if without:
         said.append(f"left out for scratch: {', '.join(without)}")
+    if recipe.pretrain.average is not None:
+        said.append(
+            "what is compared are the models that are saved (pretrain.average); moments on the way "
+            "are of the weights in training"
+        )
     keys = ("guard", "stop", "steer")
     off = [f"pretrain.{key}" for key in keys if getattr(recipe.pretrain, key, None) is not None]
     if off:

@@ -171,6 +171,7 @@ def _make(recipe: Recipe, jobs: Sequence[Job], runs: Path, progress: Progress) -
     ledger = run_walk(first, progress, until="corpus")
     check_corpus(first.run_dir / ledger["stages"]["corpus"]["path"], recipe.target, recipe.source)
     found, spent, read = [], 0.0, 0
+    averaged = any(job.training.average is not None for job in jobs)
     for number, job in enumerate(jobs):
         left = sum(other.budget for other in jobs[number:])
         about = f", about {duration(spent / read * left)} left" if read else ""
@@ -186,7 +187,7 @@ def _make(recipe: Recipe, jobs: Sequence[Job], runs: Path, progress: Progress) -
             spent, read = spent + time.monotonic() - began, read + job.budget
         found.append(read_arm(
             steps[-1].path, job.training, (recipe.target, recipe.source), arm=job.arm,
-            draw=job.draw, length=job.length,
+            draw=job.draw, length=job.length, averaged=averaged,
         ))  # fmt: skip
     share_artifacts(first, recipe.walk(runs).run_dir)
     return found

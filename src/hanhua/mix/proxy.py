@@ -217,6 +217,20 @@ def run_ahead(
                    budget=budget)  # fmt: skip
 
 
+def scaled_average(training: TrainConfig, part: float) -> TrainConfig:
+    """The section for a run of another length: a half-life in steps is as long a part of it.
+
+    Args:
+        training: of the recipe's run.
+        part: length of the other run over that of the recipe's.
+    """
+    average = training.average
+    if average is None or average.half_life_steps is None:
+        return training
+    scaled = {"half_life_steps": max(round(average.half_life_steps * part, 3), 1e-3)}
+    return training.model_copy(update={"average": average.model_copy(update=scaled)})
+
+
 def _steady(training: TrainConfig) -> TrainConfig:
     """The section with a last phase at one learning rate: the mean of its own."""
     *before, last = training.phases

@@ -16,10 +16,11 @@ from typing import Any
 from hanhua.core.artifact import Artifact
 from hanhua.core.errors import ArtifactError, RecipeError, UsageError
 from hanhua.mix.config import MixConfig
-from hanhua.mix.proxy import SHORTEST_STEPS, TOLERANCE
+from hanhua.mix.proxy import SHORTEST_STEPS, TOLERANCE, scaled_average
+from hanhua.mix.saved import saved_losses
 from hanhua.tokens.config import TokensConfig
 from hanhua.train.config import OptimConfig, PhaseConfig, TrainConfig, WatchConfig
-from hanhua.train.schedule import lay_out
+from hanhua.train.schedule import lay_out, run_tokens
 
 LOCALISED, SCRATCH = "localised", "scratch"
 ARMS = (LOCALISED, SCRATCH)
@@ -34,9 +35,10 @@ class Run:
         draw: which order of the rows, and which random weights.
         length: number of its length, the shortest 0.
         tokens: that it was trained on.
-        losses: language -> held-out bits per byte at its end.
+        losses: language -> held-out bits per byte at its end, of the model that is saved.
         start: the same before its first step.
-        moments: tokens and the same within it, behind the last warm-up.
+        moments: tokens and the same within it, of the weights in training, behind the last
+            warm-up.
         seconds: that training took.
     """
 
@@ -94,11 +96,12 @@ def lengths(
         "budget_tokens": longest, "tolerance": max(tokens.tolerance, TOLERANCE)
     })  # fmt: skip
     off = dict.fromkeys(("steps", "stop", "guard", "steer"))
-    return [
-        Length(rows, training.model_copy(update={**off, "epochs": part, "watch": watch}),
-               round(part * longest))
-        for part in (0.5**i for i in reversed(range(count)))
-    ]  # fmt: skip
+    found, large = [], run_tokens(training, tokens.budget_tokens)
+    for part in (0.5**i for i in reversed(range(count))):
+        own = scaled_average(training, part * longest / large)
+        update = {**off, "epochs": part, "watch": watch}
+        found.append(Length(rows, own.model_copy(update=update), round(part * longest)))
+    return found
 
 
 def scratch_training(training: TrainConfig, rate: float | None) -> TrainConfig:
@@ -133,8 +136,8 @@ def left_out(training: TrainConfig) -> list[str]:
 
 
 def read_arm(
-    pretrain: Path, training: OptimConfig, languages: Iterable[str], *, arm: str, draw: int,
-    length: int,
+    pretrain: Path, training: OptimConfig, languages: Sequence[str], *, arm: str, draw: int,
+    length: int, averaged: bool = False,
 ) -> Run:  # fmt: skip
     """Read one run.
 
@@ -145,6 +148,8 @@ def read_arm(
         arm: which.
         draw: which.
         length: which.
+        averaged: whether an arm of the study saves an average; then the ends of both are measured
+            again, on the models that were saved and both by the evaluation.
 
     Raises:
         ArtifactError: when the log cannot be read or lacks the end.
@@ -165,8 +170,11 @@ def read_arm(
         (float(line["tokens"]), _of(line["held_out"], languages))
         for line in lines if "held_out" in line and line["step"] > begin
     ]  # fmt: skip
+    start, end = _of(start, languages), _of(end, languages)
+    if averaged and training.watch:
+        start, end = saved_losses(pretrain, training.watch, languages)
     return Run(
-        arm, draw, length, float(lines[-1]["tokens"]), _of(end, languages), _of(start, languages),
+        arm, draw, length, float(lines[-1]["tokens"]), end, start,
         moments, float(record["seconds"]),
     )  # fmt: skip
 

@@ -29,14 +29,54 @@ def base_facts(config: BaseConfig) -> dict[str, Any]:
     return raw
 
 
+def why_unknown(config: BaseConfig) -> str:
+    """Why :func:`base_facts` knows nothing of a base, and what to do if anything can be done."""
+    data = _read(str(config.model)) or {}
+    if _has_experts(data):
+        return (
+            f"{config.model} is a mixture of experts ({data.get('model_type')}): it can be "
+            "trained, but its parameters, memory and time are not counted beforehand"
+        )
+    return (
+        f"the shapes of {config.model} are not known here: for parameters, memory and time name a "
+        "folder with its config.json as base.model"
+    )
+
+
 def _from_model(reference: str) -> dict[str, Any]:
-    path = Path(reference) / "config.json"
-    if not path.is_file():
+    data = _read(reference)
+    if data is None:
         return known_facts(reference) if is_hub_id(reference) else {}
     try:
-        return _from_file(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return _from_file(data)
+    except (KeyError, TypeError, AttributeError):
         return {}
+
+
+def _read(reference: str) -> dict[str, Any] | None:
+    """A folder's config.json; empty where it cannot be read, None where there is none."""
+    path = Path(reference) / "config.json"
+    if not path.is_file():
+        return None
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _has_experts(data: dict[str, Any]) -> bool:
+    """Whether blocks have several MLPs: each family names and sizes them in a way of its own.
+
+    Some say how many for each block (Hunyuan), some of a part of the config (DBRX).
+    """
+    for key, value in data.items():
+        if isinstance(value, dict) and _has_experts(value):
+            return True
+        counts = value if isinstance(value, list) else [value]
+        if "experts" in key and any(isinstance(n, int) and n > 1 for n in counts):
+            return True
+    return False
 
 
 def rows_cost(folder: Path) -> Cost:
@@ -60,8 +100,8 @@ def _from_scratch(config: BaseConfig) -> dict[str, Any]:
 
 
 def _from_file(data: dict[str, Any]) -> dict[str, Any]:
-    if any("experts" in key and isinstance(n, int) and n > 1 for key, n in data.items()):
-        return {}  # several MLPs a block, named and sized in every family's own way
+    if _has_experts(data):
+        return {}
     heads = data.get("num_attention_heads") or data["n_head"]
     hidden = data.get("hidden_size") or data["n_embd"]
     kind = str(data.get("model_type"))

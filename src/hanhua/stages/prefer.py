@@ -170,7 +170,7 @@ def _result(
 def estimate(config: PreferConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
     """As for pretraining, with tokens guessed from the sizes of the files.
 
-    The reference and the second product with the head are left out.
+    Measuring the held-out pairs before and after, a small part of them all, is left out.
     """
     from hanhua.core.artifact import outside_files
 

@@ -12,7 +12,7 @@ from hanhua.train.config import OptimConfig
 from hanhua.train.cost.accelerators import MFU, Accelerator, accelerator
 from hanhua.train.cost.disk import disk
 from hanhua.train.cost.fit import Proposal, device_bytes, propose, reserve_bytes
-from hanhua.train.cost.flops import flops
+from hanhua.train.cost.flops import flops, forward_flops
 from hanhua.train.cost.job import Job
 from hanhua.train.cost.memory import Memory, host_bytes, peak
 from hanhua.train.finetune_config import FinetuneConfig
@@ -77,7 +77,14 @@ def job_of(
         micro_batch_tokens=machine.micro_tokens(device.cuda), devices=machine.devices,
         again=machine.activation_checkpointing, compiled=machine.compile, cuda=device.cuda,
         document_tokens=facts.get("document_tokens"), target_share=target_share,
+        reference_tokens=_reference_tokens(config, facts),
     )  # fmt: skip
+
+
+def _reference_tokens(config: OptimConfig, facts: Mapping[str, Any]) -> int:
+    """Tokens of the pairs, once each whatever the epochs, where the start measures them first."""
+    measured = isinstance(config, PreferConfig) and config.method == "dpo"
+    return int(facts.get("tokens") or 0) if measured else 0
 
 
 def _precision(config: OptimConfig, device: Accelerator) -> Precision:
@@ -120,10 +127,14 @@ def _work(
         rate = facts.get("flops_per_s") or core
     if not tokens:
         return found
+    reference = forward_flops(job) * job.reference_tokens
     found |= {
-        "flops": tokens * cost.model, "computed_flops": tokens * cost.computed,
-        "seconds": tokens * cost.computed / rate,
+        "flops": tokens * cost.model + reference,
+        "computed_flops": tokens * cost.computed + reference,
+        "seconds": (tokens * cost.computed + reference) / rate,
     }  # fmt: skip
+    if reference:
+        found["reference_flops"] = reference
     if machine.price_per_device_hour is not None:
         amount = found["seconds"] / 3600 * job.devices * machine.price_per_device_hour
         found["money"] = {"amount": amount, "currency": machine.currency}

@@ -24,6 +24,7 @@ class GateState:
         last: the newest measurement.
         strikes: measurements above the limit since the last one within it.
         good_step: the last step within the limit.
+        good: measured then; the start's where no step was.
         stopped_at: the step at which the gate ended the run; None: it did not.
     """
 
@@ -31,6 +32,7 @@ class GateState:
     last: dict[str, float] = field(default_factory=dict)
     strikes: int = 0
     good_step: int = 0
+    good: dict[str, float] = field(default_factory=dict)
     stopped_at: int | None = None
 
 
@@ -57,7 +59,7 @@ def see(
         return state
     rise = measured[config.language] - state.start[config.language]
     if rise <= config.max_rise_bits:  # a number that is none is not within it
-        return replace(state, strikes=0, good_step=step)
+        return replace(state, strikes=0, good_step=step, good=dict(measured))
     strikes = state.strikes + 1
     return replace(state, strikes=strikes, stopped_at=step if strikes >= config.patience else None)
 
@@ -66,7 +68,8 @@ def facts(config: StopConfig | None, state: GateState) -> dict[str, Any]:
     """What the record says of it; empty where nothing was measured."""
     if not state.start:
         return {}
-    found: dict[str, Any] = {"held_out": {"start": state.start, "end": state.last}}
+    kept = state.last if state.stopped_at is None else state.good or state.start
+    found: dict[str, Any] = {"held_out": {"start": state.start, "end": kept}}
     if config is not None and state.stopped_at is not None:
         found["stopped"] = {
             "at_step": state.stopped_at, "kept_step": state.good_step,

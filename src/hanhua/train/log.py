@@ -37,9 +37,9 @@ class TrainLog:
     ) -> None:  # fmt: skip
         self.path, self.bar, self.trackers, self.say = path, bar, trackers, say
         self.speed = speed
-        kept = path.read_text(encoding="utf-8").splitlines(keepends=True)[:steps] if steps else []
-        path.write_text("".join(kept), encoding="utf-8")
+        kept = path.read_bytes().splitlines(keepends=True)[:steps] if steps else []
         self.file = path.open("a", encoding="utf-8")
+        self.file.truncate(sum(map(len, kept)))  # what stays is not written again: a full disk
 
     def write(self, line: Line, tokens: int) -> None:
         """Append a line.

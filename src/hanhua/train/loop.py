@@ -206,6 +206,8 @@ class _Run:
         else:
             passed = replace(state.steer, mixed=steer.mixed)
             new, line = self._refuse(state, replace(state, data=data, steer=passed), line, fault)
+            if "went_back_to_step" in line:  # its momentum may be of another phase
+                self.masters.begin(phase.config)
         line |= {"step": new.step, "tokens": new.tokens}
         if self.answers:
             line |= self.answers.told(new.step, self.plan.steps)

@@ -171,7 +171,7 @@ def _pick(task: Expansion, padding: torch.Tensor | None) -> dict[str, Any]:
         tried.append({"input": config.input, "output": config.output, **found})
         task.progress.say(f"  new rows by {config.input}/{config.output}: {found['bits_per_byte']}")
         value = found["bits_per_byte"][str(len(steps))][task.texts.target]
-        if best is None or value < best[0]:
+        if best is None or is_better(value, best[0]):
             best = (value, rows)
             shutil.rmtree(task.out, ignore_errors=True)
             shutil.move(folder, task.out)
@@ -187,6 +187,11 @@ def _pick(task: Expansion, padding: torch.Tensor | None) -> dict[str, Any]:
         "learning_rate": task.config.auto_learning_rate,
     }  # fmt: skip
     return best[1]
+
+
+def is_better(value: float, best: float) -> bool:
+    """Whether bits per byte are lower; those of a model that ran away are no number."""
+    return value < best or (math.isnan(best) and not math.isnan(value))
 
 
 def trial_batches(task: Expansion) -> list[Batch]:

@@ -9,5 +9,10 @@ from typing import Any
 
 from hanhua.core.compiled import compiled
 
-NATIVE: Any = compiled("hanhua.model._native")
+USED = (
+    "attend", "gate", "gate_back", "meet", "norm", "norm_back", "place", "rotate",
+    "surprise", "tiles", "within", "within_grad",
+)  # fmt: skip
+"""What this version calls: a library without one of them is an older one."""
+NATIVE: Any = compiled("hanhua.model._native", USED)
 """The module ``hanhua.model._native``, or None."""

@@ -9,5 +9,10 @@ from typing import Any
 
 from hanhua.core.compiled import compiled
 
-NATIVE: Any = compiled("hanhua.text._native")
+USED = (
+    "band_row", "begins", "canonical", "grams", "line_keys", "marks", "measure", "profile",
+    "reword", "scan", "sign", "winnow",
+)  # fmt: skip
+"""What this version calls: a library without one of them is an older one."""
+NATIVE: Any = compiled("hanhua.text._native", USED)
 """The module ``hanhua.text._native``, or None."""

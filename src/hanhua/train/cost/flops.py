@@ -19,7 +19,7 @@ class Flops:
 
     Args:
         model: what the model needs.
-        again: of activation checkpointing.
+        again: of activation checkpointing; of pairs, of the head too, which runs twice.
     """
 
     model: float
@@ -35,7 +35,17 @@ def flops(job: Job) -> Flops:
     """FLOPs of a token of a job, its phases weighted by their shares of the steps."""
     shares = _shares(job)
     model = sum(share * model_flops(job, phase) for phase, share in shares)
-    return Flops(model, again_flops(job))
+    again = 2.0 * job.shapes.head_parameters * job.target_share if job.of_pairs else 0.0
+    return Flops(model, again_flops(job) + again)
+
+
+def forward_flops(job: Job) -> float:
+    """FLOPs of a token in a forward pass alone, as a reference is measured."""
+    shapes, lora = job.shapes, job.section.lora
+    block = 2.0 * shapes.block_matrices + attention_flops(job)
+    if lora is not None:
+        block += sum(2.0 * lora.rank * sum(shapes.linears[name]) for name in job.adapted)
+    return shapes.layers * block + 2.0 * shapes.head_parameters * job.target_share
 
 
 def _shares(job: Job) -> list[tuple[TrainKind, float]]:

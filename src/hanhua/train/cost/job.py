@@ -11,6 +11,7 @@ from hanhua.model.native import NATIVE
 from hanhua.model.shapes import Shapes
 from hanhua.train.config import OptimConfig
 from hanhua.train.precision import Precision
+from hanhua.train.prefer_config import PreferConfig
 
 Again = Literal["none", "selective", "full"]
 TrainKind = Literal["new_rows", "embeddings", "all"]
@@ -33,6 +34,8 @@ class Job:
         cuda: whether a device is a GPU.
         document_tokens: length of a document as attention meets it, sum of squares by sum.
         target_share: predicted part of the tokens.
+        reference_tokens: of the rows that the start is run over once, before the first step
+            (DPO's reference).
     """
 
     shapes: Shapes
@@ -46,6 +49,12 @@ class Job:
     cuda: bool = False
     document_tokens: float | None = None
     target_share: float = 1.0
+    reference_tokens: int = 0
+
+    @property
+    def of_pairs(self) -> bool:
+        """Whether it learns from pairs: the head then runs twice (``train/preference.py``)."""
+        return isinstance(self.section, PreferConfig)
 
     @property
     def width(self) -> int:

@@ -21,6 +21,18 @@ def loss_bytes(job: Job) -> tuple[int, int]:
     return buffer + copies, (4 if width == 4 else 6) * shapes.head_parameters
 
 
+def answers_bytes(job: Job) -> int:
+    """Buffers of the pass over pairs' answers that comes first (``token_losses``).
+
+    A tile's logits, the same in fp32 and their logarithms; the hidden states are copied once.
+    """
+    shapes, width = job.shapes, job.width
+    tile = chunk_and_tile(job.targets, shapes.vocab_size, 4, cuda=job.cuda)[1]
+    each = 4 + width + (0 if width == 4 else 4)
+    buffers = min(tile, job.targets) * shapes.vocab_size * each
+    return buffers + width * job.targets * shapes.hidden_size
+
+
 def chunk_tokens(job: Job) -> int:
     """Tokens whose logits are held at a time."""
     return chunk_and_tile(job.targets, job.shapes.vocab_size, job.width, cuda=job.cuda)[0]

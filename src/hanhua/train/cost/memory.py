@@ -5,6 +5,7 @@ What comes and goes: gradients, what blocks keep for the backward pass, the loss
 moment is the fullest depends on the shapes, so all are counted and the fullest is told:
 
 - ``loss``: all blocks have run; a chunk of logits and the head's gradient are there;
+- ``answers``: of pairs, the head runs a first time for the losses alone;
 - ``backward``: the last block's backward pass begins;
 - ``gradients``: the first block's ends, and every gradient is there, in fp32 (each is added to
   its master's as soon as it is made);
@@ -29,7 +30,7 @@ from hanhua.train.cost.activations import (
 )
 from hanhua.train.cost.disk import saved_width
 from hanhua.train.cost.job import Job, TrainKind
-from hanhua.train.cost.loss import loss_bytes
+from hanhua.train.cost.loss import answers_bytes, loss_bytes
 
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Of a weight in 4 bits: NF4, a scale a block of 64 in 8 bits, a scale of 256 of those in 32
@@ -87,8 +88,8 @@ def moments(job: Job, phase: TrainKind) -> list[Memory]:
             gradients=part.gradients, activations=part.activations, loss=part.loss,
         )
         for part in (
-            _at_loss(job, phase), _at_backward(job, phase), _at_gradients(job, phase),
-            _at_sum(job, phase),
+            _at_loss(job, phase), *([_at_answers(job, phase)] if job.of_pairs else []),
+            _at_backward(job, phase), _at_gradients(job, phase), _at_sum(job, phase),
         )
     ]  # fmt: skip
     return found if job.cuda else [*found, _at_save(job)]
@@ -129,6 +130,13 @@ def _at_loss(job: Job, phase: TrainKind) -> Memory:
     return Memory(
         "loss", weights=_gathered(job, blocks=0), gradients=_so_far(job, phase) + head,
         activations=_kept(job, phase, job.shapes.layers, last_norm=True), loss=loss,
+    )  # fmt: skip
+
+
+def _at_answers(job: Job, phase: TrainKind) -> Memory:
+    return Memory(
+        "answers", weights=_gathered(job, blocks=0), gradients=_so_far(job, phase),
+        activations=_kept(job, phase, job.shapes.layers, last_norm=True), loss=answers_bytes(job),
     )  # fmt: skip
 
 

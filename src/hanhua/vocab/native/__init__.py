@@ -9,5 +9,7 @@ from typing import Any
 
 from hanhua.core.compiled import compiled
 
-NATIVE: Any = compiled("hanhua.vocab._native")
+USED = ("Counter", "Learner")
+"""What this version calls: a library without one of them is an older one."""
+NATIVE: Any = compiled("hanhua.vocab._native", USED)
 """The module ``hanhua.vocab._native``, or None."""
