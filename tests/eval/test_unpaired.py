@@ -49,6 +49,20 @@ def test_a_few_answers_prove_nothing(right: int, n: int) -> None:
     assert found["n"] == n
 
 
+def test_a_few_texts_have_no_interval() -> None:
+    def bits(value: float, n: int, stderr: float) -> Measured:
+        return Measured(name="bits_per_byte/zh", language="zh", unit="bits per byte", value=value,
+                        n=n, stderr=stderr)  # fmt: skip
+
+    for n, stderr in ((1, 0.0), (2, 0.01), (9, 0.01)):
+        found = unpaired_change(bits(4.0, n, stderr), bits(38.0, 50, 0.2))
+        assert found is not None
+        assert (found["value"], found["low"], found["p"]) == (-34, None, None)
+    enough = unpaired_change(bits(4.0, 10, 0.1), bits(38.0, 50, 0.2))
+    assert enough is not None
+    assert enough["p"] < 0.001
+
+
 def test_many_answers_prove_what_they_prove() -> None:
     found = unpaired_change(measured(420, 600), measured(300, 600))
     assert found is not None

@@ -16,6 +16,8 @@ from hanhua.eval.compare import proportion, standard_error, tidy
 from hanhua.eval.published import Measured
 
 Z = 1.959963984540054
+FEW_TEXTS = 10
+"""Of fewer texts the bootstrap that the standard errors come from knows too little: of one, 0."""
 NEAR = 0.02
 """How far, as a share, a standard error may be from that of a share of right answers."""
 
@@ -28,13 +30,15 @@ def unpaired_change(new: Measured, old: Measured) -> dict[str, Any] | None:
         old: the same.
 
     Returns:
-        as JSON: value, and where both errors are known low, high, p, stderr and n (the smaller);
-        None where a score is missing.
+        as JSON: value, and where both errors are known low, high, p, stderr and n (the smaller),
+        but of bits per byte only from ten texts on; None where a score is missing.
     """
     if new.value is None or old.value is None:
         return None
     value = new.value - old.value
     if new.stderr is None or old.stderr is None:
+        return {"value": tidy(value), "low": None, "high": None, "p": None}
+    if "bits per byte" in (new.unit, old.unit) and min(new.n or 0, old.n or 0) < FEW_TEXTS:
         return {"value": tidy(value), "low": None, "high": None, "p": None}
     counted = (_counted(new), _counted(old))
     if counted[0] and counted[1]:
