@@ -153,6 +153,17 @@ def test_a_reason_is_named_once_for_two_roles(tmp_path: Path, text: Path):
     assert plan(twice(2))[1].why == ("its input count is another",)
 
 
+def test_a_plan_needs_no_right_to_write(tmp_path: Path, text: Path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    cache = folder / ".digests.json"
+    cache.mkdir()  # what cannot be replaced by a file, for root too
+    (cache / "held").touch()
+    steps = plan(walk(tmp_path, text))
+    assert [step.done for step in steps] == [False, False]
+    assert cache.is_dir()
+
+
 def test_changed_artifact_is_noticed(tmp_path: Path, text: Path):
     ledger = run(walk(tmp_path, text), Silent())
     (tmp_path / "run" / ledger["stages"]["count"]["path"] / "text.txt").write_text("short")

@@ -10,7 +10,6 @@ from typing import Any
 from hanhua.core.artifact import RECORD, Artifact, Digests, fingerprint, identity
 from hanhua.core.config import Machine
 from hanhua.core.errors import UsageError
-from hanhua.core.files import storage_errors
 from hanhua.core.stage import Node
 
 FOLDER_DIGITS = 12
@@ -82,8 +81,7 @@ def plan(walk: Walk, until: str | None = None) -> list[Step]:
         if node.stage.name == until:
             break
     if walk.run_dir.exists():
-        with storage_errors(walk.run_dir):
-            digests.save()
+        digests.save()
     return list(steps.values())
 
 
