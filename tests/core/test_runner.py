@@ -153,6 +153,18 @@ def test_a_reason_is_named_once_for_two_roles(tmp_path: Path, text: Path):
     assert plan(twice(2))[1].why == ("its input count is another",)
 
 
+def test_a_walk_that_ends_early_leaves_later_stages_in_the_ledger(tmp_path: Path, text: Path):
+    whole = run(walk(tmp_path, text), Silent())
+    part = run(walk(tmp_path, text), Silent(), until="count")
+    assert list(part["stages"]) == list(whole["stages"]) == ["count", "shout"]
+    assert part["complete"]
+    other = run(walk(tmp_path, text, times=2), Silent(), until="count")
+    assert list(other["stages"]) == [
+        "count"
+    ]  # what was made from another input is not of this walk
+    assert not other["complete"]
+
+
 def test_a_plan_needs_no_right_to_write(tmp_path: Path, text: Path):
     folder = tmp_path / "run"
     folder.mkdir()

@@ -28,8 +28,8 @@ def storage_errors(path: Path) -> Iterator[None]:
         if _no_room(error):
             raise StorageError(
                 "The disk is full.", where=path, found=error,
-                fix="free space (or choose another disk with --runs or --out) and run the same command again; "
-                "finished stages are kept",
+                fix="free space (or choose another disk with --runs or --out) and run the same "
+                "command again; finished stages are kept",
             ) from error  # fmt: skip
         if not isinstance(error, OSError):
             raise
