@@ -105,6 +105,12 @@ def test_scores_that_are_not_asked_again_are_not_lost(
     assert (two[0] / "scores.json").read_bytes() == before
 
 
+def test_a_text_that_is_not_there_is_said_to_be_missing(tiny_llama: Path, tmp_path: Path) -> None:
+    for name in ("nowhere", "nowhere.jsonl"):
+        with pytest.raises(InputError, match="No such file"):
+            call("eval", tiny_llama, "--text", f"zh={tmp_path / name}", "--out", tmp_path / "out")
+
+
 def test_one_text_has_no_interval(tiny_llama: Path, tmp_path: Path) -> None:
     (tmp_path / "zh.txt").write_text("小明在学校。", encoding="utf-8")
     done = CliRunner().invoke(app, ["eval", str(tiny_llama), "--text", f"zh={tmp_path / 'zh.txt'}",
