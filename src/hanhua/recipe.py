@@ -267,7 +267,9 @@ def _explain(
     dotted = ".".join(str(part) for part in where_parts)
     line = _line(root, where_parts)
     from_set = any(
-        dotted == key or dotted.startswith(key + ".") or (line is None and key.startswith(dotted))
+        dotted == key
+        or dotted.startswith(key + ".")
+        or (line is None and key.startswith(f"{dotted}."))
         for key in given
     )
     where = f"--set {dotted}" if from_set else f"{path}:{line}" if line else str(path)
