@@ -275,7 +275,12 @@ def _explain(
     where_parts = [part for part in first["loc"] if not _is_union_tag(part, first["loc"], data)]
     dotted = ".".join(str(part) for part in where_parts)
     line = _line(root, where_parts)
-    from_set = any(dotted == key or dotted.startswith(key + ".") for key in given)
+    from_set = any(
+        dotted == key
+        or dotted.startswith(key + ".")
+        or (line is None and key.startswith(f"{dotted}."))
+        for key in given
+    )
     where = f"--set {dotted}" if from_set else f"{path}:{line}" if line else str(path)
     more = f" ({error.error_count() - 1} more after it)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":

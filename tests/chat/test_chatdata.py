@@ -238,6 +238,26 @@ def test_a_file_of_which_nothing_can_be_used_is_an_error(tmp_path: Path, sets: l
         run(tmp_path / "out", config(sets[0], each={"schema": "sharegpt"}))
 
 
+@pytest.mark.parametrize("content", ["", "[]"])
+def test_a_file_without_records_is_told_from_an_unknown_format(tmp_path: Path, content) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match="There is no record in this file") as caught:
+        run(tmp_path / "out", config(path))
+    assert "alpaca" not in caught.value.message
+
+
+def test_a_file_of_other_models_only_asks_for_a_name(tmp_path: Path) -> None:
+    said = [alpaca(f"Who are you, {i}?", "I am ChatGPT, made by OpenAI.") for i in range(3)]
+    path = write(tmp_path / "a.json", said)
+    with pytest.raises(InputError, match=r"identity: 3[\s\S]*model_name"):
+        run(tmp_path / "out", config(path))
+    run(tmp_path / "named", config(path, model_name="小汉", model_maker="汉工", held_out=0))
+    found = list(read_conversations(tmp_path / "named" / "train.parquet"))
+    assert len(found) == 3
+    assert all("小汉" in c.turns[1].text for c in found)
+
+
 def test_a_malformed_file_is_an_error_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "a.json.gz").write_bytes(gzip.compress(b"\n\n{not JSON"))
     with pytest.raises(InputError, match=r"a\.json\.gz:3"):

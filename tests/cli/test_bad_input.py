@@ -50,6 +50,11 @@ COMMANDS = [
     (["run", "recipe.yaml", "--set", "seed"], RECIPE, ["section.key=value"]),
     (["run", "recipe.yaml", "--set", "pretrain.lerning_rate=1"], RECIPE, ["learning_rate"]),
     (["plan", "recipe.yaml", "--set", "seed=often"], RECIPE, ["often"]),
+    (
+        ["plan", "recipe.yaml", "--set", "finetun.epochs=1"],
+        RECIPE,
+        ["where: --set finetun", "'finetune'"],
+    ),
 ]
 
 
@@ -168,7 +173,17 @@ def test_nothing_left_after_cleaning(project):
 
 def test_unknown_licence(project):
     project.edit("language: zh, licence: CC0", "language: zh")
+    refused(project.call("plan", "recipe.yaml"), INPUT, "corpus.sources[0].licence")
     refused(project.call("run", "recipe.yaml", "--until", "corpus"), INPUT, "licence")
+    assert not list((project.folder / "runs").glob("*/base-*"))  # before anything was fetched
+    project.edit("corpus:", "corpus:\n  allow_unknown_licence: true")
+    done = project.call("plan", "recipe.yaml")
+    assert done.code == 0, done.err
+
+
+def test_missing_questions_name_the_key_that_the_recipe_has(project):
+    tasks = "--set=eval.tasks=[{name: cmmlu, path: nowhere}]"
+    refused(project.call("plan", "recipe.yaml", tasks), INPUT, "where: eval.tasks[0].path")
 
 
 # --- the base model -------------------------------------------------------------------------

@@ -130,6 +130,52 @@ def test_missing_input_names_the_key(tmp_path: Path):
         plan(walk(tmp_path, tmp_path / "absent.txt"))
 
 
+def test_a_section_that_a_later_stage_refuses_ends_the_run_before_the_first(tmp_path, text):
+    def refuse(config: ShoutConfig) -> None:
+        raise InputError("Too loud.", found=config.mark)
+
+    whole = walk(tmp_path, text)
+    strict = replace(whole.nodes[1], stage=replace(SHOUT, refuse=refuse))
+    with pytest.raises(InputError, match="Too loud"):
+        run(replace(whole, nodes=[whole.nodes[0], strict]), Silent())
+    assert not list((tmp_path / "run").glob("count-*"))
+    run(whole, Silent())
+    assert list((tmp_path / "run").glob("count-*"))
+
+
+def test_a_reason_is_named_once_for_two_roles(tmp_path: Path, text: Path):
+    def twice(times: int) -> Walk:
+        found = walk(tmp_path, text, times)
+        both = replace(found.nodes[1], inputs={"text": "count", "again": "count"})
+        return replace(found, nodes=[found.nodes[0], both])
+
+    run(twice(1), Silent())
+    assert plan(twice(2))[1].why == ("its input count is another",)
+
+
+def test_a_walk_that_ends_early_leaves_later_stages_in_the_ledger(tmp_path: Path, text: Path):
+    whole = run(walk(tmp_path, text), Silent())
+    part = run(walk(tmp_path, text), Silent(), until="count")
+    assert list(part["stages"]) == list(whole["stages"]) == ["count", "shout"]
+    assert part["complete"]
+    other = run(walk(tmp_path, text, times=2), Silent(), until="count")
+    assert list(other["stages"]) == [
+        "count"
+    ]  # what was made from another input is not of this walk
+    assert not other["complete"]
+
+
+def test_a_plan_needs_no_right_to_write(tmp_path: Path, text: Path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    cache = folder / ".digests.json"
+    cache.mkdir()  # what cannot be replaced by a file, for root too
+    (cache / "held").touch()
+    steps = plan(walk(tmp_path, text))
+    assert [step.done for step in steps] == [False, False]
+    assert cache.is_dir()
+
+
 def test_changed_artifact_is_noticed(tmp_path: Path, text: Path):
     ledger = run(walk(tmp_path, text), Silent())
     (tmp_path / "run" / ledger["stages"]["count"]["path"] / "text.txt").write_text("short")

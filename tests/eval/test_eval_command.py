@@ -95,6 +95,32 @@ def test_called_again_nothing_is_computed_and_the_bytes_stay(
         call("eval", expanded, "--data", data, "--out", out)
 
 
+def test_scores_that_are_not_asked_again_are_not_lost(
+    two: tuple[Path, Path], data: Path, tiny_llama: Path
+) -> None:
+    before = (two[0] / "scores.json").read_bytes()
+    with pytest.raises(StorageError, match=r"would be lost[\s\S]*drift, worlds\n") as caught:
+        call("eval", tiny_llama, "--tasks", "bpb", "--data", data, "--out", two[0])
+    assert "--tasks" in str(caught.value.fix)
+    assert (two[0] / "scores.json").read_bytes() == before
+
+
+def test_a_text_that_is_not_there_is_said_to_be_missing(tiny_llama: Path, tmp_path: Path) -> None:
+    for name in ("nowhere", "nowhere.jsonl"):
+        with pytest.raises(InputError, match="No such file"):
+            call("eval", tiny_llama, "--text", f"zh={tmp_path / name}", "--out", tmp_path / "out")
+
+
+def test_one_text_has_no_interval(tiny_llama: Path, tmp_path: Path) -> None:
+    (tmp_path / "zh.txt").write_text("小明在学校。", encoding="utf-8")
+    done = CliRunner().invoke(app, ["eval", str(tiny_llama), "--text", f"zh={tmp_path / 'zh.txt'}",
+                                    "--out", str(tmp_path / "out"), "--quiet"])  # fmt: skip
+    assert done.exit_code == 0, done.output
+    row = next(line for line in done.output.splitlines() if line.startswith("zh, bits"))
+    assert "not known" in row
+    assert "[" not in row
+
+
 def test_what_cannot_be_measured_is_said_at_once(
     data: Path, tiny_llama: Path, tmp_path: Path
 ) -> None:

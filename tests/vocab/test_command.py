@@ -185,6 +185,24 @@ def test_prune_drops_what_the_text_never_uses(made, files, tmp_path):
         assert new(line)["input_ids"] == [ids[i] for i in before]
 
 
+def test_prune_tells_people_what_became_of_the_text(tiny_llama, files, tmp_path):
+    done = hanhua("vocab", "prune", "--base", tiny_llama, "--text", files / "english.txt",
+                  "--out", tmp_path / "pruned")  # fmt: skip
+    assert done.code == 0, done.err
+    report = json.loads((tmp_path / "pruned" / "report.json").read_text("utf-8"))
+    lines = report["kept_text"]["lines_checked"]
+    assert lines > 0
+    assert f"0 of {lines} lines of the text changed" in done.out
+    assert f"{report['pieces']['after']} after" in done.out
+
+
+def test_a_text_among_the_tokenizers_is_sent_behind_text(made, files):
+    done = hanhua("vocab", "report", made[0], "--text", files / "book.txt", files / "news.jsonl")
+    assert done.code == 5
+    assert "put --text before it" in done.err
+    assert "news.jsonl:1" in done.err
+
+
 def test_rows_make_a_model_of_the_tokenizer(made, tiny_llama, tmp_path):
     from transformers import AutoModelForCausalLM
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 
-from hanhua.chat.clean import clean
+from hanhua.chat.clean import IDENTITY, NAME_BLANK, clean
 from hanhua.chat.config import ChatDataConfig, ChatSourceConfig
 from hanhua.chat.conversation import Conversation
 from hanhua.chat.dataset_info import FILE, SetInfo, read_dataset_info
 from hanhua.chat.ledger import Account
 from hanhua.chat.load import Loaded, load_records
-from hanhua.chat.schemas.fields import split_of
+from hanhua.chat.schemas.fields import Fields, split_of
 from hanhua.chat.schemas.registry import SCHEMAS, Schema, detect, schema_of
 from hanhua.chat.schemas.tasks import WITH_LABELS
 from hanhua.chat.select import common_language, language_of
@@ -146,9 +147,16 @@ def _read_file(
         raise InputError(
             "Nothing in this file can be used.", where=path,
             found=", ".join(f"{r}: {n}" for r, n in account.dropped.most_common(5)),
-            fix=f"name the right `schema` (read as {schema.name}), or take the file out",
+            fix=_remedy(account.dropped, schema),
         )  # fmt: skip
     return found
+
+
+def _remedy(dropped: Counter[str], schema: Schema) -> str:
+    """What helps where a whole file went: not the schema, where its records were understood."""
+    if not set(dropped) - {IDENTITY, NAME_BLANK}:
+        return "say who the model is with `model_name` (--model-name), or take the file out"
+    return f"name the right `schema` (read as {schema.name}), or take the file out"
 
 
 def _standard(records: Iterator[Loaded], info: SetInfo) -> Iterator[Loaded]:
@@ -174,15 +182,26 @@ def _schema(
     if info is not None:
         return SCHEMAS[info.schema]
     fields = [record.value for record in head if not isinstance(record.value, Drop)]
+    if not head:
+        raise InputError(
+            "There is no record in this file.", where=path, found=f"{path.stat().st_size} bytes",
+            fix="fill it, or take it out",
+        )  # fmt: skip
     found = detect(fields, source.labels)
     if found is None:
         raise InputError(
             "These records are in no format that is known.", where=path,
-            found="fields: " + ", ".join(map(str, fields[0])) if fields else "no records",
+            found=_first_fields(fields),
             fix=f"bring them into alpaca ({SCHEMAS['alpaca'].description}) or messages "
             f"({SCHEMAS['messages'].description}); known: {', '.join(SCHEMAS)}",
         )  # fmt: skip
     return schema_of(found.name, seed, source.labels)
+
+
+def _first_fields(records: Sequence[Fields]) -> str:
+    if not records:
+        return f"none of the first {_LOOK_AT_RECORDS} records can be read"
+    return "fields: " + (", ".join(map(str, records[0])) or "none")
 
 
 def _take(

@@ -146,6 +146,7 @@ class _Where:
     ) -> None:  # fmt: skip
         self.model, self.base, self.adapter_on = model, base, adapter_on
         self.served, self.out = served, out
+        self.names: list[str] = []
         self.engine_command, self.engine_args = engine_command, engine_args
 
     def measure(self, names: list[str], options: dict[str, Any]) -> dict[str, Any]:
@@ -155,6 +156,7 @@ class _Where:
         from hanhua.eval.evaluate import evaluate
         from hanhua.eval.target import is_endpoint
 
+        self.names = names
         if is_endpoint(self.model):
             from hanhua.eval.endpoint import Endpoint
             from hanhua.eval.evaluate_endpoint import evaluate_endpoint
@@ -203,7 +205,27 @@ class _Where:
         elif self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise StorageError("This folder holds something else.", where=self.out,
                                fix="choose another --out")  # fmt: skip
+        if lost := _measured(self.out) - set(self.names):
+            raise StorageError(
+                "This folder holds scores of tasks that are not asked now; they would be lost.",
+                where=self.out, found=", ".join(sorted(lost)),
+                fix="name them in --tasks too (what was measured is kept), or choose another --out",
+            )  # fmt: skip
         write_json(path, {"model": _name(self.model), "identity": identity})
+
+
+def _measured(out: Path) -> set[str]:
+    """What the scores in a folder are of, as --tasks names it."""
+    from hanhua.core.files import read_json
+    from hanhua.eval.find import known_tasks
+
+    path, known = out / "scores.json", known_tasks()
+    scores = read_json(path) if path.is_file() else {}
+    # a set of one's own goes by its file's name
+    found = {t["name"] if t["name"] in known else "worlds" for t in scores.get("tasks") or ()}
+    found |= {one["set"] for one in (scores.get("answers") or {}).get("metrics") or ()}
+    named = {"bpb": "bits_per_byte", "drift": "drift"}
+    return found | {name for name, key in named.items() if scores.get(key)}
 
 
 def find_target(ref: str, adapter_on: str | None = None) -> Target:

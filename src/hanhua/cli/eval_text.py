@@ -53,7 +53,9 @@ def standing(clean: Mapping[str, Any]) -> str:
 
 
 def between(part: Mapping[str, Any], scale: float, digits: int, sign: str = "") -> str:
-    """An interval in brackets."""
+    """An interval in brackets; of one text or question there is none."""
+    if (part.get("n_docs") or part.get("n")) == 1 and part["low"] == part["high"]:
+        return "not known"
     low, high = (float(part[key]) * scale for key in ("low", "high"))
     return f"[{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
 

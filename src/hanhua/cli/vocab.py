@@ -22,6 +22,16 @@ Text = Annotated[
     typer.Option("--text", help="text of the target language: files, folders, globs (repeatable; "
                  "more may follow one --text)"),
 ]  # fmt: skip
+Kept = Annotated[
+    list[str] | None,
+    typer.Option("--text", help="all text whose tokens must stay: files, folders, globs "
+                 "(repeatable; more may follow one --text)"),
+]  # fmt: skip
+Measured = Annotated[
+    list[str] | None,
+    typer.Option("--text", help="text to measure on: files, folders, globs; once for each, as "
+                 "what follows one is a tokenizer (repeatable)"),
+]  # fmt: skip
 More = Annotated[list[str] | None, typer.Argument(help="more files for --text", show_default=False)]
 Check = Annotated[
     list[str] | None,
@@ -119,7 +129,7 @@ def report(
     tokenizers: Annotated[
         list[str], typer.Argument(help="tokenizers to compare: folders, files or hub ids")
     ],
-    text: Text = None, target: Target = "zh",
+    text: Measured = None, target: Target = "zh",
     max_chars: Annotated[int, typer.Option(min=1, help="characters of each file")] = 400_000,
     json_: Json = False,
 ) -> None:  # fmt: skip
@@ -135,7 +145,7 @@ def report(
 
 @vocab.command()
 def prune(
-    base: Base, out: Out, more: More = None, text: Text = None,
+    base: Base, out: Out, more: More = None, text: Kept = None,
     others: Annotated[
         list[str] | None, typer.Option("--others", help="text whose loss is to be reported")
     ] = None,
@@ -194,7 +204,7 @@ def _pruned_text(found: dict[str, Any], out: Path) -> str:
     pieces, kept = found["pieces"], found["kept_text"]
     return (
         f"{pieces['before']} pieces before, {pieces['after']} after; "
-        f"{kept['changed_lines']} of {kept['lines']} lines of the text changed\n"
+        f"{kept['changed_lines']} of {kept['lines_checked']} lines of the text changed\n"
         f"wrote {out} (report.json has everything)"
     )
 

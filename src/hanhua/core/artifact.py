@@ -10,6 +10,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
@@ -81,9 +82,10 @@ class Digests:
         return self.known[key]
 
     def save(self) -> None:
-        """Remember for the next command; losing this costs only time."""
+        """Remember for the next command; losing this costs only time, so a no stops nothing."""
         if self.cache and len(self.known) != self.before:
-            write_json(self.cache, self.known)
+            with suppress(OSError):
+                write_json(self.cache, self.known)
             self.before = len(self.known)
 
 

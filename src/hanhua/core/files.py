@@ -28,20 +28,20 @@ def storage_errors(path: Path) -> Iterator[None]:
         if _no_room(error):
             raise StorageError(
                 "The disk is full.", where=path, found=error,
-                fix="free space (or set --runs to another disk) and run the same command again; "
-                "finished stages are kept",
+                fix="free space (or choose another disk with --runs or --out) and run the same "
+                "command again; finished stages are kept",
             ) from error  # fmt: skip
         if not isinstance(error, OSError):
             raise
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise StorageError(
                 "No permission to write.", where=error.filename or path, found=error.strerror,
-                fix="change the folder's rights or choose another with --runs",
+                fix="change the folder's rights, or choose another with --runs or --out",
             ) from error  # fmt: skip
         if error.errno in (errno.ENOTDIR, errno.EEXIST) and error.filename:
             raise StorageError(
                 "A file stands where a folder should be.", where=error.filename,
-                fix="choose another folder with --runs",
+                fix="choose another folder with --runs or --out",
             ) from error  # fmt: skip
         raise
 

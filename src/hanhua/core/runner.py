@@ -10,12 +10,12 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from hanhua.core.artifact import RECORD, Artifact, check_whole
-from hanhua.core.errors import StorageError
+from hanhua.core.errors import ArtifactError, HanhuaError, StorageError
 from hanhua.core.files import storage_errors, write_json
 from hanhua.core.progress import Progress, Silent, duration
 from hanhua.core.ranks import Alone, Ranks
@@ -56,6 +56,7 @@ def run(
         walk.run_dir.mkdir(parents=True, exist_ok=True)
     with alone(walk.run_dir):
         steps = plan(walk, until)
+        every = _every(walk, steps)
         finished: dict[str, Artifact] = {}
         for number, step in enumerate(steps, start=1):
             title = f"[{number}/{len(steps)}] {step.name}: {step.node.stage.title}"
@@ -67,8 +68,9 @@ def run(
                 progress.say(title)
                 finished[step.name] = _carry_out(walk, step, finished, progress, ranks)
                 progress.say(f"      {_facts(finished[step.name])}")
-            complete = len(finished) == len(walk.nodes)
-            ledger = make_ledger(walk, steps, finished, complete)
+            there = _there(every, finished)
+            complete = len(there) == len(walk.nodes)
+            ledger = make_ledger(walk, every, there, complete)
             ledger["command"] = command
             ledger["summary"] = dict(summarise(walk.run_dir, ledger["stages"])) if summarise else {}
             # not sorted: stages stay in walk order
@@ -79,6 +81,28 @@ def run(
             shutil.rmtree(walk.run_dir / BUILDING, ignore_errors=True)
     ranks.announce(None)
     return ledger
+
+
+def _every(walk: Walk, steps: list[Step]) -> list[Step]:
+    """The steps to take and those behind ``until``, which may be done from before."""
+    if len(steps) == len(walk.nodes):
+        return steps
+    try:
+        return plan(walk)
+    except HanhuaError:  # e.g. a file of a later stage, which nobody asked for
+        return steps
+
+
+def _there(every: Sequence[Step], finished: Mapping[str, Artifact]) -> dict[str, Artifact]:
+    """What the ledger names: a walk that ends early takes no finished model out of it."""
+    found: dict[str, Artifact] = {}
+    for step in every:
+        if step.name in finished:
+            found[step.name] = finished[step.name]
+        elif step.done and all(name in found for name in step.node.inputs.values()):
+            with suppress(ArtifactError):
+                found[step.name] = Artifact.load(step.path)
+    return found
 
 
 def _facts(artifact: Artifact) -> str:

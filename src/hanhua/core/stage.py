@@ -67,6 +67,8 @@ class Stage:
             on the first counts.
         check: looks at the finished artifact, in every run anew, and may end the run with an
             error; the artifact stays.
+        refuse: looks at the section while the run is planned, before any stage has run, and
+            raises what the stage itself would raise much later.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Stage:
     estimate: Callable[[Any, Mapping[str, Any]], Mapping[str, Any]] | None = None
     together: bool = False
     check: Callable[[Any, Artifact], None] | None = None
+    refuse: Callable[[Any], None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

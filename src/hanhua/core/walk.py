@@ -10,7 +10,6 @@ from typing import Any
 from hanhua.core.artifact import RECORD, Artifact, Digests, fingerprint, identity
 from hanhua.core.config import Machine
 from hanhua.core.errors import UsageError
-from hanhua.core.files import storage_errors
 from hanhua.core.stage import Node
 
 FOLDER_DIGITS = 12
@@ -66,7 +65,8 @@ def plan(walk: Walk, until: str | None = None) -> list[Step]:
 
     Raises:
         UsageError: when ``until`` is no stage of this walk.
-        InputError: when a file that the recipe names is missing.
+        InputError: when a file that the recipe names is missing, or what else a stage refuses
+            beforehand.
     """
     names = [node.stage.name for node in walk.nodes]
     if until is not None and until not in names:
@@ -81,19 +81,22 @@ def plan(walk: Walk, until: str | None = None) -> list[Step]:
         if node.stage.name == until:
             break
     if walk.run_dir.exists():
-        with storage_errors(walk.run_dir):
-            digests.save()
+        digests.save()
     return list(steps.values())
 
 
 def _step(walk: Walk, node: Node, before: Mapping[str, Step], digests: Digests) -> Step:
     stage = node.stage
-    means = identity(node.config, digests, stage.name)
+    # eval-base, eval-expand … share one section: messages name a key that the recipe has
+    means = identity(node.config, digests, stage.name.partition("-")[0])
     inputs = {role: before[name].fingerprint for role, name in node.inputs.items()}
     print_ = fingerprint(stage.name, stage.version, means, inputs, walk.context)
     path = walk.run_dir / f"{stage.name}-{print_[:FOLDER_DIGITS]}"
     done = (path / RECORD).is_file()
-    why = () if done else tuple(_why(walk, node, means, before))
+    if not done and stage.refuse is not None:
+        stage.refuse(node.config)
+    # one artifact may fill two roles
+    why = () if done else tuple(dict.fromkeys(_why(walk, node, means, before)))
     return Step(node=node, fingerprint=print_, identity=means, path=path, done=done, why=why)
 
 

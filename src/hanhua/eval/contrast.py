@@ -151,7 +151,9 @@ def _unlike_items(a: Measured, b: Measured) -> Iterator[str]:
     old = {str(row["id"]): row for row in a.items or ()}
     new = {str(row["id"]): row for row in b.items or ()}
     shared = old.keys() & new.keys()
-    if len(shared) < FEW * max(len(old), len(new)):
+    if not shared:
+        yield "no item is in both, so they are compared as two independent samples"
+    elif len(shared) < FEW * max(len(old), len(new)):
         yield f"only {len(shared):,} items are in both"
     other = sum(_prompt(old[k]) != _prompt(new[k]) for k in shared
                 if _prompt(old[k]) and _prompt(new[k]))  # fmt: skip

@@ -146,6 +146,9 @@ def _named(text: str) -> tuple[str, Path]:
     if not is_ or not language.strip().isalpha() or not file:
         raise UsageError("This names no text.", where="--text", found=text,
                          fix="write language=FILE, e.g. --text zh=novel.txt")  # fmt: skip
+    if not Path(file).is_file():
+        raise InputError("No such file.", where=f"--text {text}", found=file,
+                         fix="mend the path; a folder of texts is found by --data")  # fmt: skip
     return language.strip(), Path(file)
 
 

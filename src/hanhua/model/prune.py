@@ -145,12 +145,12 @@ def _check_reloaded(folder: Path, files: TokenizerFiles, texts: Iterable[Documen
     expected = [e.ids for e in files.backend.encode_batch_fast(lines, add_special_tokens=False)]
     with quiet_transformers():
         auto = AutoTokenizer.from_pretrained(folder)
-    for name, reread in (("AutoTokenizer", auto), ("hanhua", read_tokenizer(folder).fast())):
-        if lines and reread(lines, add_special_tokens=False)["input_ids"] != expected:
-            raise ModelError(
-                "The tokenizer that was written reads differently.", where=name, found=folder,
-                fix="report this as a bug, with the tokenizer; nothing was written",
-            )  # fmt: skip
+        for name, reread in (("AutoTokenizer", auto), ("hanhua", read_tokenizer(folder).fast())):
+            if lines and reread(lines, add_special_tokens=False)["input_ids"] != expected:
+                raise ModelError(
+                    "The tokenizer that was written reads differently.", where=name, found=folder,
+                    fix="report this as a bug, with the tokenizer; nothing was written",
+                )  # fmt: skip
 
 
 def _report(

@@ -27,6 +27,17 @@ def run(context: Context[CorpusConfig]) -> Result:
     return build_corpus(context)
 
 
+def refuse(config: CorpusConfig) -> None:
+    """Sources without a licence, before a base is fetched for them.
+
+    Raises:
+        InputError: naming the first one.
+    """
+    from hanhua.text.readers.intake import check_licences
+
+    check_licences(config)
+
+
 def estimate(config: CorpusConfig, facts: Mapping[str, Any]) -> Mapping[str, Any]:
     """Seconds and disk from the sizes of the files."""
     files = [path for n, source in enumerate(config.sources) if source.path
@@ -45,7 +56,7 @@ def estimate(config: CorpusConfig, facts: Mapping[str, Any]) -> Mapping[str, Any
 
 STAGE = Stage(
     name="corpus", version=3, title="clean, deduplicate and split the text", run=run,
-    estimate=estimate,
+    estimate=estimate, refuse=refuse,
 )  # fmt: skip
 
 

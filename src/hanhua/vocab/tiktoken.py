@@ -98,7 +98,8 @@ def read_ranks(path: Path) -> list[bytes]:
         except (ValueError, binascii.Error) as error:
             raise ModelError(
                 "This line of a rank file is not a token and its rank.", where=f"{path}:{number}",
-                found=line[:60].decode("latin-1"), fix="fetch the file again",
+                found=line[:60].decode("utf-8", "replace"),
+                fix="fetch the file again; where it is a text, put --text before it",
             ) from error  # fmt: skip
     if sorted(found) != list(range(len(found))):
         raise ModelError(

@@ -199,7 +199,10 @@ def _rows(path: Path, header: bool) -> Iterator[tuple[int, list[str]]]:
     except FileNotFoundError as error:
         raise InputError("No such file.", where=path, fix="fetch the data set again") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError("This file does not read.", where=path, found=error) from error
+        raise InputError(
+            "This file does not read.", where=path, found=error,
+            fix="it must be UTF-8, as published: fetch it again, or convert it",
+        ) from error  # fmt: skip
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         for row in reader:
