@@ -1,7 +1,7 @@
 """A law of one language that was fitted: what it says of losses, set right by what was measured.
 
 What it leaves over shares at the longest length of all mixtures is set right by a smooth deviation
-(:mod:`hanhua.mix.misfit`), what it misses of a run that is ahead of the others at all shares alike.
+(:mod:`hanhua.mix.misfit`), and so is what it misses of runs that are ahead of the others.
 """
 
 from __future__ import annotations

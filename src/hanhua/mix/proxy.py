@@ -12,7 +12,7 @@ and then stays at the mean of the recipe's learning rates, as the trunk of warmu
 both languages: they tell how mixtures differ, and less well whether a limit will be kept.
 
 *Ahead.* A law of a few short lengths does not know what comes later: a model on its way into a new
-language passes a bend. So one share is also run for longer (``mix.ahead``); what the law misses
+language passes a bend. So two shares are also run for longer (``mix.ahead``); what the law misses
 there is set right for all shares.
 
 *Order.* Rows are drawn from documents of several times as many tokens as a small run reads, in one
