@@ -15,7 +15,7 @@ from hanhua.core.errors import UsageError
 from hanhua.core.wish import parse_wish
 from hanhua.mix.design import GRID, _surest, plan_more, plan_runs
 from hanhua.mix.fit import fit
-from hanhua.mix.laws import named
+from hanhua.mix.laws import LAWS, named
 from hanhua.mix.recommend import recommend
 from hanhua.mix.trust import rank_correlation
 
@@ -80,6 +80,27 @@ def test_best_is_the_least_sum(known):
     sums = [zh / BASE["zh"] + en / BASE["en"] for _, zh, en in answer.pareto]
     at = sum(answer.predicted[name] / BASE[name] for name in BASE)
     assert at <= min(sums) + 1e-9
+
+
+def test_a_law_that_falls_below_nothing_foretells_no_negative_loss():
+    """A power of tokens is lost from the base's loss: far beyond what was run nothing is left."""
+    study = made()
+    points = tuple(
+        replace(p, losses={**p.losses, "zh": 2.0 * (1 - 0.4 * (p.tokens / LONGEST) ** 0.8)})
+        for p in study.points
+    )
+    study = replace(study, points=points)
+    fits = {
+        name: fit(study, name, draws=40, laws=[law for law in LAWS if law.name == "anchored"])
+        for name in BASE
+    }
+    near, far = (recommend(study, fits, parse_wish("en+2%"), n * LONGEST) for n in (2, 6))
+    assert fits["zh"].form("anchored")(fits["zh"].parameters, 0.5, 6.0) < 0  # the case is there
+    assert "does not reach so far" in far.why
+    assert "does not reach so far" not in near.why
+    assert 0 < near.predicted["zh"] < BASE["zh"]
+    assert far.predicted_low["zh"] >= 0
+    assert far.predicted["zh"] >= 0
 
 
 @pytest.mark.parametrize(

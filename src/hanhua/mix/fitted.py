@@ -83,6 +83,12 @@ class Fitted:
             reached = self.ahead.tokens
         return found * drifts(self.drift, times, len(found), own, reached)
 
+    def ended(self, share: float | Floats, tokens: float) -> bool:
+        """Whether the law leaves no loss at one of the shares: it does not reach so far."""
+        part, share = np.asarray(tokens / self._table.unit), np.asarray(share, float)
+        own = share if self.is_target else 1 - share
+        return bool((self.form(self.law)(self.parameters, own, part) <= LEAST).any())
+
     def off_ahead(self) -> list[float]:
         """By how much the law misses the runs that are ahead, as parts of their losses."""
         heights = self._heights(self.law, self.parameters, ())
@@ -119,7 +125,7 @@ class Fitted:
     ) -> Floats:
         """As parts of the base's loss. What long runs tell fades towards half their length."""
         found = self.form(law)(parameters, share if self.is_target else 1 - share, part)
-        doublings = np.log2(part)
+        found, doublings = np.maximum(found, LEAST), np.log2(part)  # some fall below 0 far beyond
         for own, times in zip(
             heights, (np.clip(1 + doublings, 0, 1), np.maximum(doublings, 0)), strict=False
         ):

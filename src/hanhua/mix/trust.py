@@ -51,6 +51,12 @@ def doubts(
         end = "least" if share - shares[0] < SAME else "greatest"
         found.append(f"The answer is the {end} share that was run; the best may lie beyond.")
     longest = max(point.tokens for point in study.points)
+    found += [
+        f"The law of {language}, {fits[language].law}, leaves no loss at {tokens:,.0f} tokens: it "
+        "does not reach so far."
+        for language in (study.target, study.source)
+        if fits[language].ended(np.array(shares), tokens)
+    ]  # fmt: skip
     if tokens > FARTHEST * longest:
         found.append(f"The run is {tokens / longest:.0f} times as long as the longest measured.")
     return found
