@@ -278,6 +278,8 @@ def test_runs_that_go_further_set_the_law_right(mixed, tmp_path, runs):
             assert own == pytest.approx(point["losses"][language], rel=0.01)
     page = (folder(copy) / "mixture.html").read_text(encoding="utf-8")
     assert f"one run{' each' * (runs - 1)} went on to" in page
+    dots = page[page.index('id="pareto"') : page.index('id="laws"')]
+    assert dots.count("<circle") == len(SHARES[1].split(",")) + 1  # of all shares, and the answer
     assert "所有配比都按此校正" in page
 
 

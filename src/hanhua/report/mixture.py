@@ -131,12 +131,13 @@ def pareto(result: Result) -> Section:
 
 
 def _longest(result: Result) -> list[tuple[float, float]]:
-    """Of the longest runs that more than one mixture had."""
+    """Of the longest runs that three mixtures had, or all; the few that are longer say little."""
     points = result["measured"]["points"]
     shares: dict[float, set[float]] = {}
     for point in points:
         shares.setdefault(point["tokens"], set()).add(point["share"])
-    most = max((tokens for tokens, found in shares.items() if len(found) > 1), default=0)
+    enough = min(3, len({point["share"] for point in points}))
+    most = max((tokens for tokens, found in shares.items() if len(found) >= enough), default=0)
     codes = result["target"], result["source"]
     return [
         (point["losses"][codes[0]], point["losses"][codes[1]])
