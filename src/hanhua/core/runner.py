@@ -94,12 +94,16 @@ def _every(walk: Walk, steps: list[Step]) -> list[Step]:
 
 
 def _there(every: Sequence[Step], finished: Mapping[str, Artifact]) -> dict[str, Artifact]:
-    """What the ledger names: a walk that ends early takes no finished model out of it."""
+    """What the ledger names: a walk that ends early takes no finished model out of it.
+
+    A later artifact holds even where one before it is damaged or gone: its fingerprint covers
+    everything that it was made from.
+    """
     found: dict[str, Artifact] = {}
     for step in every:
         if step.name in finished:
             found[step.name] = finished[step.name]
-        elif step.done and all(name in found for name in step.node.inputs.values()):
+        elif step.done:
             with suppress(ArtifactError):
                 found[step.name] = Artifact.load(step.path)
     return found
