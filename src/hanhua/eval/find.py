@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from hanhua.core.errors import InputError, UsageError
 from hanhua.core.files import sha256_text
+from hanhua.core.plain import plain_words
 from hanhua.eval.answers_config import SetName
 from hanhua.eval.config import TaskConfig, TaskName
 from hanhua.text.document import Document
@@ -106,7 +107,7 @@ def find_task(data: Path, name: str, settings: Mapping[str, Any]) -> TaskConfig:
             except ValidationError as error:
                 raise UsageError(
                     "This task cannot be asked so.", where=f"--tasks {name}",
-                    found=error.errors()[0]["msg"], fix="measure it by itself, with another --out",
+                    found=plain_words(error.errors()[0])[0], fix="measure it by itself, with another --out",
                 ) from error  # fmt: skip
     raise InputError(
         "The data of this task are not there.", where=data, found=f"no {name}/ and no {name}.jsonl",
