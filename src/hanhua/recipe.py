@@ -202,10 +202,10 @@ def section_from(kind: type[SectionT], name: str, overrides: Sequence[str]) -> S
             near = difflib.get_close_matches(key, kind.model_fields, n=1, cutoff=0.5)
             fix = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(kind.model_fields)}"
             raise RecipeError("Unknown key.", where=f"--set {key}", found=key, fix=fix) from error
-        message, fix = plain_words(first)
+        message, mend = plain_words(first)
         raise RecipeError(
             f"The setting does not hold: {message}.", where=f"{name}.{key}",
-            found=repr(first.get("input")), fix=fix or "see its meaning with `hanhua schema`",
+            found=repr(first.get("input")), fix=mend or "see its meaning with `hanhua schema`",
         ) from error  # fmt: skip
 
 
@@ -291,12 +291,12 @@ def _explain(
         return RecipeError(f"Unknown key{more}.", where=where, found=dotted, fix=fix)
     if first["type"] == "missing":
         return RecipeError(f"A key is missing{more}.", where=where, found=dotted, fix="add it")
-    message, fix = plain_words(first)
+    message, mend = plain_words(first)
     shown = first.get("input")
     found = f"{dotted}: {shown!r}" if not isinstance(shown, dict) else dotted or None
     return RecipeError(
         f"The recipe does not hold{more}: {message}.", where=where, found=found,
-        fix=fix or "see the key's meaning with `hanhua schema`",
+        fix=mend or "see the key's meaning with `hanhua schema`",
     )  # fmt: skip
 
 
@@ -306,7 +306,8 @@ def _is_union_tag(part: Any, loc: tuple[Any, ...], data: Any) -> bool:
 
 
 _TYPES = frozenset({
-    "int", "float", "str", "bool", "none", "constrained-int", "constrained-float", "constrained-str",
+    "int", "float", "str", "bool", "none",
+    "constrained-int", "constrained-float", "constrained-str",
 })  # fmt: skip
 
 

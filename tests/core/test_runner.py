@@ -196,11 +196,15 @@ def test_a_run_that_fails_early_takes_nothing_out_of_the_ledger(tmp_path: Path, 
 
     ledger = run(three(), Silent())
     assert list(ledger["stages"]) == ["first", "count", "shout"]
-    folder, path = tmp_path / "run" / ledger["stages"]["count"]["path"], tmp_path / "run/ledger.json"
+    folder, path = (
+        tmp_path / "run" / ledger["stages"]["count"]["path"],
+        tmp_path / "run/ledger.json",
+    )
     for damage in ("text.txt", "record.json", ""):
         (folder / damage).unlink() if damage else folder.rmdir()
-        with pytest.raises((ArtifactError, InputError)):
+        with pytest.raises((ArtifactError, InputError)) as caught:
             run(three(refuses=True), Silent())
+        assert isinstance(caught.value, ArtifactError) == bool(damage)
         assert "shout" in json.loads(path.read_text())["stages"], damage
     assert not json.loads(path.read_text())["complete"]
     assert run(three(), Silent())["complete"]

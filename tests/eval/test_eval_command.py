@@ -183,7 +183,9 @@ def test_a_task_is_found_by_the_first_part_of_its_name(tmp_path: Path) -> None:
     assert found.path == str(tmp_path / "deeper" / "agieval")
 
 
-def test_a_file_of_another_split_is_asked_when_it_is_named(tiny_llama: Path, tmp_path: Path) -> None:
+def test_a_file_of_another_split_is_asked_when_it_is_named(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "gsm8k"
     folder.mkdir()
     rows = [{"question": f"What is {i} and 1?", "answer": f"One more.\n#### {i + 1}"}
@@ -200,7 +202,17 @@ def test_a_file_of_another_split_is_asked_when_it_is_named(tiny_llama: Path, tmp
     with pytest.raises(UsageError, match="One file"):
         find_tasks(file, ["gsm8k", "mmlu"], {})
     with pytest.raises(InputError, match="no mmlu folder"):
-        call("eval", tiny_llama, "--quiet", "--out", tmp_path / "m", "--tasks", "mmlu", "--data", file)
+        call(
+            "eval",
+            tiny_llama,
+            "--quiet",
+            "--out",
+            tmp_path / "m",
+            "--tasks",
+            "mmlu",
+            "--data",
+            file,
+        )
 
 
 def test_an_adapter_is_the_model_that_was_trained(tiny_llama: Path, tmp_path: Path) -> None:

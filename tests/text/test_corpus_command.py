@@ -153,7 +153,9 @@ def test_what_the_message_says_to_set_can_be_set(tmp_path):
     path = tmp_path / "raw.jsonl"
     path.write_bytes(
         "".join(
-            json.dumps({"story": f"第{i}天早上小明和朋友一起去河边的市场买了白菜。"}, ensure_ascii=False)
+            json.dumps(
+                {"story": f"第{i}天早上小明和朋友一起去河边的市场买了白菜。"}, ensure_ascii=False
+            )
             + "\n"
             for i in range(30)
         ).encode("gb18030")

@@ -117,12 +117,14 @@ def test_of_a_step_that_is_written_again_one_is_always_there(tmp_path, monkeypat
 
     def seen(kept):
         """What a kill just before or behind a renaming leaves."""
+
         def rename(old, new):
             for done in (False, True):
                 if done:
                     kept(old, new)
                 if Path(new).name.startswith("checkpoint-"):
                     there.append([path.name for path in checkpoints(Path(new).parent)])
+
         return rename
 
     keeper.save(State(step=7, tokens=1), "good")

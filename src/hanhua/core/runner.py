@@ -56,6 +56,7 @@ def run(
         walk.run_dir.mkdir(parents=True, exist_ok=True)
     with alone(walk.run_dir):
         steps = plan(walk, until)
+        _check_places(steps)
         every = _every(walk, steps)
         finished: dict[str, Artifact] = {}
         for number, step in enumerate(steps, start=1):
@@ -81,6 +82,21 @@ def run(
             shutil.rmtree(walk.run_dir / BUILDING, ignore_errors=True)
     ranks.announce(None)
     return ledger
+
+
+def _check_places(steps: Sequence[Step]) -> None:
+    """Refuse a place that is taken before hours of work go into what is to stand there.
+
+    Raises:
+        ArtifactError: when a stage's folder is there without its record.
+    """
+    for step in steps:
+        if not step.done and step.path.exists():
+            raise ArtifactError(
+                "This artifact has lost its record, so it is not known to be whole.",
+                where=step.path, found=f"no {RECORD}",
+                fix=f"delete the folder {step.path.name} and run the same command again",
+            )  # fmt: skip
 
 
 def _every(walk: Walk, steps: list[Step]) -> list[Step]:

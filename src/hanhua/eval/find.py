@@ -1,9 +1,9 @@
 """What ``hanhua eval`` asks, found by name under one folder.
 
 Tasks lie in ``DIR/NAME``, or in ``NAME`` one folder deeper, or DIR itself is called NAME, laid out
-as published; a task of one file in ``DIR/NAME.jsonl``. DIR may also be a file: it is one task's, all
-of it, whatever split it calls itself. Where a set has several tasks (agieval_zh,
-ntrex_en_zh), its folder may be called by the first part of the name.
+as published; a task of one file in ``DIR/NAME.jsonl``. DIR may also be a file: it is one task's,
+all of it, whatever split it calls itself. Where a set has several tasks (agieval_zh, ntrex_en_zh),
+its folder may be called by the first part of the name.
 
 Text for bits per byte and drift lies in ``CODE.EXT``, ``CODE_*.EXT`` or any file of the folder
 ``CODE``, CODE the language, as in ``zh.jsonl.gz``, ``zh_news.jsonl`` and ``zh/news.txt``. Looked at
@@ -107,7 +107,8 @@ def find_task(data: Path, name: str, settings: Mapping[str, Any]) -> TaskConfig:
             except ValidationError as error:
                 raise UsageError(
                     "This task cannot be asked so.", where=f"--tasks {name}",
-                    found=plain_words(error.errors()[0])[0], fix="measure it by itself, with another --out",
+                    found=plain_words(error.errors()[0])[0],
+                    fix="measure it by itself, with another --out",
                 ) from error  # fmt: skip
     raise InputError(
         "The data of this task are not there.", where=data, found=f"no {name}/ and no {name}.jsonl",

@@ -41,7 +41,12 @@ def check_corpus(corpus: Path, target: str, source: str) -> None:
 
 
 def read_run(
-    tokens: Path, pretrain: Path, training: OptimConfig, target: str, source: str, seed: int = 0,
+    tokens: Path,
+    pretrain: Path,
+    training: OptimConfig,
+    target: str,
+    source: str,
+    seed: int = 0,
     machine: Machine = HERE,
 ) -> tuple[Mapping[str, float], list[Point]]:
     """The losses before the first step, and a point for each measurement behind the last warm-up.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,17 +87,14 @@ def table_text(found: Mapping[str, Any]) -> str:
     wide = {name: max(len(name), 10) + 2 for name in tokenizers}
     first = max(len(file) for file in ("tokens per character", *found["files"])) + 1
 
-    def row(title: str, form: str, values: Callable[[Mapping[str, Any]], object]) -> str:
-        cells = (f"{values(one):>{wide[name]}{form}}" for name, one in tokenizers.items())
-        return f"{title:<{first}}" + "".join(cells)
+    def row(title: str, form: str, key: str, file: str | None = None) -> str:
+        found = {n: one[key] if file is None else one[key][file] for n, one in tokenizers.items()}
+        return f"{title:<{first}}" + "".join(f"{v:>{wide[n]}{form}}" for n, v in found.items())
 
     rows = [f"{'tokens per character':<{first}}" + "".join(f"{n:>{w}}" for n, w in wide.items())]
-    rows.append(row("  size", ",", lambda one: one["size"]))
-    rows += [
-        row(file, ".4f", lambda one, file=file: one["tokens_per_char"][file])
-        for file in found["files"]
-    ]
-    rows.append(row("geometric mean", ".4f", lambda one: one["geometric_mean"]))
+    rows.append(row("  size", ",", "size"))
+    rows += [row(file, ".4f", "tokens_per_char", file) for file in found["files"]]
+    rows.append(row("geometric mean", ".4f", "geometric_mean"))
     for name, error in found["refused"].items():
         why = f" ({error['found']})" if error["found"] else ""
         rows.append(f"left out: {name}: {error['what']}{why}")
