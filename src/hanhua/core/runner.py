@@ -78,7 +78,7 @@ def run(
             write_json(walk.run_dir / LEDGER, ledger, sort_keys=False)
             if step.node.stage.check is not None:
                 step.node.stage.check(step.node.config, finished[step.name])
-        if complete:
+        if complete and len(finished) == len(walk.nodes):  # one that ended early may not know all
             shutil.rmtree(walk.run_dir / BUILDING, ignore_errors=True)
     ranks.announce(None)
     return ledger
