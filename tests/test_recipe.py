@@ -117,6 +117,34 @@ def test_bad_overrides(recipe: Path, override: str, message: str):
         load_recipe(recipe, [override])
 
 
+@pytest.mark.parametrize(
+    ("override", "what", "fix"),
+    [
+        ("name=a b", "only letters, digits, dots", None),
+        ("seed=often", "a whole number is wanted", None),
+        ("pretrain.learning_rate=fast", "a number is wanted", None),
+        ("pretrain.learning_rate=0", "it must be more than 0.", None),
+        ("seed=-1", "it must be at least 0.", None),
+        ("export.shard_bytes=1", "it must be at least 1000000.", None),
+        ("target=z", "it must have at least 2 characters.", None),
+        ("corpus.sources=[]", "it must have at least 1 entry.", None),
+        ("corpus.mend=maybe", "true or false is wanted", None),
+        ("machine=3", "keys with values are wanted", None),
+        ("corpus.dedup=exakt", "it is none of near, exact, none", "did you mean 'exact'?"),
+        ("machine.device=gpu", "it is none of auto, cpu, cuda", None),
+        ("export.formats=[gguf]", "only hf is known here", "set it to hf"),
+        ("base.model=3", "text is wanted", None),
+    ],
+)
+def test_a_wrong_value_is_named_in_plain_words(recipe: Path, override: str, what: str, fix):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(recipe, [override])
+    assert what in caught.value.what
+    assert "Input should" not in caught.value.message
+    assert caught.value.found.startswith(override.partition("=")[0]), "no name of a type in it"
+    assert str(caught.value.fix).startswith(fix or "see the key's meaning")
+
+
 def test_override_reaches_lists_and_new_keys(recipe: Path):
     found = load_recipe(recipe, ["corpus.sources.0.language=ja", "eval={}", "seed=3"])
     assert found.corpus.sources[0].language == "ja"

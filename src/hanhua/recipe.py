@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from hanhua.chat.config import ChatDataConfig
 from hanhua.core.config import Machine, Section
 from hanhua.core.errors import RecipeError
+from hanhua.core.plain import plain_words
 from hanhua.core.walk import Walk
 from hanhua.eval.config import EvalConfig
 from hanhua.export.config import ExportConfig, QuantiseConfig
@@ -201,10 +202,10 @@ def section_from(kind: type[SectionT], name: str, overrides: Sequence[str]) -> S
             near = difflib.get_close_matches(key, kind.model_fields, n=1, cutoff=0.5)
             fix = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(kind.model_fields)}"
             raise RecipeError("Unknown key.", where=f"--set {key}", found=key, fix=fix) from error
-        message = first["msg"].removeprefix("Value error, ")
+        message, mend = plain_words(first)
         raise RecipeError(
             f"The setting does not hold: {message}.", where=f"{name}.{key}",
-            found=repr(first.get("input")), fix="see its meaning with `hanhua schema`",
+            found=repr(first.get("input")), fix=mend or "see its meaning with `hanhua schema`",
         ) from error  # fmt: skip
 
 
@@ -290,12 +291,12 @@ def _explain(
         return RecipeError(f"Unknown key{more}.", where=where, found=dotted, fix=fix)
     if first["type"] == "missing":
         return RecipeError(f"A key is missing{more}.", where=where, found=dotted, fix="add it")
-    message = first["msg"].removeprefix("Value error, ")
+    message, mend = plain_words(first)
     shown = first.get("input")
     found = f"{dotted}: {shown!r}" if not isinstance(shown, dict) else dotted or None
     return RecipeError(
         f"The recipe does not hold{more}: {message}.", where=where, found=found,
-        fix="see the key's meaning with `hanhua schema`",
+        fix=mend or "see the key's meaning with `hanhua schema`",
     )  # fmt: skip
 
 
@@ -304,7 +305,10 @@ def _is_union_tag(part: Any, loc: tuple[Any, ...], data: Any) -> bool:
     return isinstance(part, str) and (part[:1].isupper() or "[" in part or part in _TYPES)
 
 
-_TYPES = frozenset({"int", "float", "str", "bool", "none"})
+_TYPES = frozenset({
+    "int", "float", "str", "bool", "none",
+    "constrained-int", "constrained-float", "constrained-str",
+})  # fmt: skip
 
 
 def _line(node: yaml.Node | None, parts: Sequence[Any]) -> int | None:

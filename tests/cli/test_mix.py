@@ -10,6 +10,7 @@ from io import StringIO
 
 import numpy as np
 import pytest
+import torch
 
 from hanhua.cli import app, mix
 from hanhua.cli.mix_jobs import devices_of, environments_of
@@ -20,9 +21,11 @@ from hanhua.eval.bits_per_byte import choose
 from hanhua.mix.answer import text
 from hanhua.mix.domain_corpus import domain_losses
 from hanhua.mix.points import Study
+from hanhua.mix.saved import saved_losses
 from hanhua.recipe import load_recipe
 from hanhua.report.mixture import draw_mixture
 from hanhua.text.shards import read_language
+from hanhua.train.config import WatchConfig
 
 from .conftest import Done, make_project
 
@@ -156,7 +159,7 @@ def test_the_run_to_come_is_as_long_as_it_will_be(mixed, tmp_path):
         assert recipe.tokens.budget_tokens == 6000  # what is packed stays
 
 
-def test_of_an_average_the_law_knows_what_was_saved(mixed, tmp_path):
+def test_of_an_average_the_law_knows_what_was_saved(mixed, tmp_path, monkeypatch):
     copy = copy_of(mixed[0], tmp_path / "copy")
     for gone in folder(copy).glob("pretrain-*"):
         shutil.rmtree(gone)
@@ -182,6 +185,11 @@ def test_of_an_average_the_law_knows_what_was_saved(mixed, tmp_path):
     again = call(copy, "recipe.yaml", *SHARES, *average, "--json")
     assert "continue pretraining" not in again.err
     assert again.json == done.json
+    shutil.rmtree(folder(copy) / "saved-losses")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # on a machine with a GPU …
+    watch = WatchConfig(docs=4, max_chars_per_doc=1000)
+    _, end = saved_losses(run, watch, ("zh", "en"), Machine(device="cpu"))  # … that is not asked
+    assert end == pytest.approx(at, abs=1e-6)
 
 
 NEAREST = " (nearest; the wish is not met)"

@@ -101,7 +101,7 @@ def test_options_choose_devices_and_say_what_would_fit():
 
 @pytest.mark.parametrize(
     ("words", "named"),
-    [(["--device", "h101"], "h100-80gb"), (["--devices", "0"], "greater than 0"),
+    [(["--device", "h101"], "h100-80gb"), (["--devices", "0"], "more than 0"),
      (["--set", "machine.mfu=3"], "mfu"), (["--set", "machine.accelerater=cpu"], "accelerator")],
 )  # fmt: skip
 def test_bad_devices_are_named(words, named):

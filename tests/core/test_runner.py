@@ -183,6 +183,33 @@ def test_changed_artifact_is_noticed(tmp_path: Path, text: Path):
         run(walk(tmp_path, text), Silent())
 
 
+def test_a_run_that_fails_early_takes_nothing_out_of_the_ledger(tmp_path: Path, text: Path):
+    def three(refuses: bool = False) -> Walk:
+        def fail(context: Context[CountConfig]) -> Result:
+            raise InputError("Broken.") if refuses else AssertionError
+
+        found = walk(tmp_path, text)
+        first = replace(found.nodes[1], stage=replace(SHOUT, name="first"), inputs={})
+        first = replace(first, stage=replace(first.stage, run=lambda context: Result()))
+        again = replace(COUNT, run=fail) if refuses else COUNT
+        return replace(found, nodes=[first, replace(found.nodes[0], stage=again), found.nodes[1]])
+
+    ledger = run(three(), Silent())
+    assert list(ledger["stages"]) == ["first", "count", "shout"]
+    folder, path = (
+        tmp_path / "run" / ledger["stages"]["count"]["path"],
+        tmp_path / "run/ledger.json",
+    )
+    for damage in ("text.txt", "record.json", ""):
+        (folder / damage).unlink() if damage else folder.rmdir()
+        with pytest.raises((ArtifactError, InputError)) as caught:
+            run(three(refuses=True), Silent())
+        assert isinstance(caught.value, ArtifactError) == bool(damage)
+        assert "shout" in json.loads(path.read_text())["stages"], damage
+    assert not json.loads(path.read_text())["complete"]
+    assert run(three(), Silent())["complete"]
+
+
 def test_a_failing_stage_leaves_no_artifact(tmp_path: Path, text: Path):
     def fail(context: Context[ShoutConfig]) -> Result:
         (context.out / "half.txt").write_text("half")

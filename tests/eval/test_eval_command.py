@@ -18,7 +18,7 @@ import hanhua.cli.eval  # noqa: F401  both add their commands
 from hanhua.cli import app
 from hanhua.core.errors import InputError, ModelError, StorageError, UsageError
 from hanhua.eval.adapter import load_adapted
-from hanhua.eval.find import find_task, find_texts
+from hanhua.eval.find import find_task, find_tasks, find_texts
 from hanhua.eval.forward import CausalModel
 from hanhua.model.config import LoraConfig
 from hanhua.model.load import load_model
@@ -181,6 +181,38 @@ def test_a_task_is_found_by_the_first_part_of_its_name(tmp_path: Path) -> None:
     (tmp_path / "deeper" / "agieval").mkdir(parents=True)
     found = find_task(tmp_path, "agieval_zh", {"limit": 3})
     assert found.path == str(tmp_path / "deeper" / "agieval")
+
+
+def test_a_file_of_another_split_is_asked_when_it_is_named(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "gsm8k"
+    folder.mkdir()
+    rows = [{"question": f"What is {i} and 1?", "answer": f"One more.\n#### {i + 1}"}
+            for i in range(4)]  # fmt: skip
+    file = folder / "train.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    common = ("eval", tiny_llama, "--quiet", "--out", tmp_path / "out", "--tasks")
+    with pytest.raises(InputError, match="of the test split") as caught:
+        call(*common, "gsm8k", "--data", tmp_path)
+    assert "--data FILE" in str(caught.value.fix)
+    (tmp_path / "a.txt").write_text("One day Tom went to the river.")
+    scores = call(*common, "gsm8k,bpb", "--data", file, "--text", f"en={tmp_path / 'a.txt'}")
+    assert [task["n"] for task in scores["tasks"]] == [4]
+    with pytest.raises(UsageError, match="One file"):
+        find_tasks(file, ["gsm8k", "mmlu"], {})
+    with pytest.raises(InputError, match="no mmlu folder"):
+        call(
+            "eval",
+            tiny_llama,
+            "--quiet",
+            "--out",
+            tmp_path / "m",
+            "--tasks",
+            "mmlu",
+            "--data",
+            file,
+        )
 
 
 def test_an_adapter_is_the_model_that_was_trained(tiny_llama: Path, tmp_path: Path) -> None:

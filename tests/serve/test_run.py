@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import httpx
 import pytest
 import uvicorn
 
+from hanhua.core.config import model_in_run
 from hanhua.core.errors import ArtifactError, ModelError, ServeError
 from hanhua.serve.api import create_app
 from hanhua.serve.engine import Engine
@@ -51,6 +53,33 @@ def test_a_run_serves_its_export_else_its_newest_model(run_folder):
     assert resolve_run(run_folder) == run_folder / "finetune-0123456789ab" / "model"
     without(run_folder, "finetune")
     assert resolve_run(run_folder) == run_folder / "base-0123456789ab" / "model"
+
+
+def test_a_damaged_last_model_is_refused_and_no_earlier_one_taken(run_folder):
+    without(run_folder, "export")
+    folder = run_folder / "finetune-0123456789ab"
+    (folder / "model" / "weights").write_text("1")
+    record = {"files": {"model/config.json": {}, "model/weights": {}, "log.jsonl": {}}}
+    (folder / "record.json").write_text(json.dumps(record))
+    (folder / "ledger.json").write_text("{}")  # the account of a stage prefer
+    assert resolve_run(run_folder) == folder / "model", "a lost log does not hinder"
+    for gone, found in (("model/weights", "model/weights is missing"),
+                        ("model/config.json", "model/config.json, model/weights, log.jsonl is"),
+                        ("record.json", "config.json is missing")):  # fmt: skip
+        (folder / gone).unlink()
+        with pytest.raises(ArtifactError, match="stage finetune is not whole") as caught:
+            resolve_run(run_folder)
+        assert caught.value.where == str(folder)
+        assert str(caught.value.found).startswith(found)
+        if gone == "model/config.json":
+            with pytest.raises(ModelError, match="no model here"):
+                resolve_run(folder)
+    shutil.rmtree(folder)
+    with pytest.raises(ArtifactError, match="stage finetune") as caught:
+        resolve_run(run_folder)
+    assert caught.value.found == "no such folder"
+    with pytest.raises(ValueError, match="stage finetune is not whole"):  # a recipe's base.model
+        model_in_run(run_folder)
 
 
 def test_artifacts_folders_and_names(run_folder, chat_folder, monkeypatch):

@@ -147,3 +147,26 @@ def test_a_user_error_leaves_nothing_behind(tmp_path, raw):
     code, _, errors = end(start(tmp_path / "absent.jsonl", out))
     assert code == 4, errors
     assert list(tmp_path.iterdir()) == [source]
+
+
+def test_what_the_message_says_to_set_can_be_set(tmp_path):
+    path = tmp_path / "raw.jsonl"
+    path.write_bytes(
+        "".join(
+            json.dumps(
+                {"story": f"第{i}天早上小明和朋友一起去河边的市场买了白菜。"}, ensure_ascii=False
+            )
+            + "\n"
+            for i in range(30)
+        ).encode("gb18030")
+    )
+    code, _, errors = end(start(path, tmp_path / "no", "--workers", "1"))
+    assert code == 4
+    assert "--text-field" in errors
+    options = ("--workers", "1", "--text-field", "story", "--encoding", "gb18030")
+    code, output, errors = end(start(path, tmp_path / "yes", *options))
+    assert code == 0, errors
+    assert json.loads(output.splitlines()[-1])["documents_in"] == 30
+    code, _, errors = end(start(path, tmp_path / "wrong", "--encoding", "gbk18030"))
+    assert code == 3
+    assert "no such encoding" in errors

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -69,6 +71,34 @@ def test_nothing_that_fits_is_an_error(tokenizer, tmp_path):
             seq_len_tokens=16, seed=1, progress=Silent(),
         )  # fmt: skip
     assert "finetune.seq_len_tokens" in error.value.message
+
+
+def test_what_a_kill_leaves_is_gone_after_the_next_go(tokenizer, tmp_path):
+    """What lies there amid the work is what a kill at that moment leaves."""
+
+    class Copied(Silent):
+        @contextmanager
+        def bar(self, *args, **kwargs):
+            with super().bar(*args, **kwargs) as bar:
+                yield bar
+            shutil.copytree(tmp_path / "work", tmp_path / "left", dirs_exist_ok=True)
+
+    talks = [conversation(i, "Tom?", "red") for i in range(4)]
+    write_conversations(tmp_path / "train.parquet", talks)
+
+    def build(progress):
+        build_chat_rows(
+            tokenizer, 400, tmp_path / "train.parquet", TEMPLATE, tmp_path / "work" / "rows",
+            seq_len_tokens=48, seed=1, progress=progress,
+        )  # fmt: skip
+        return sorted(path.name for path in (tmp_path / "work").iterdir())
+
+    assert build(Copied()) == ["rows"]
+    left = [path.name for path in (tmp_path / "left").iterdir()]
+    assert len(left) == 2, "the work was under way"
+    shutil.rmtree(tmp_path / "work")
+    (tmp_path / "left").rename(tmp_path / "work")
+    assert build(Silent()) == ["rows"]
 
 
 def test_a_file_gives_what_each_conversation_by_itself_gives(tokenizer, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,8 @@ def _one_thread():
 @pytest.fixture
 def start(monkeypatch):
     """Start a run in a fresh process, forked from a server that has torch imported already."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["resumed_run"])
 

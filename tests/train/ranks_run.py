@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from pathlib import Path
@@ -9,11 +10,17 @@ from pathlib import Path
 from resumed_run import Slow
 from safetensors.torch import save_file
 from tiny_models import make_llama, make_rows
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers import PreTrainedTokenizerFast
 
 from hanhua.core.config import Machine
 from hanhua.model.config import LoraConfig
+from hanhua.text.document import Document
 from hanhua.train.config import PhaseConfig, TrainConfig
 from hanhua.train.loop import train
+from hanhua.train.watch import HeldOut
 
 PHASES = [
     PhaseConfig(train="new_rows", share=0.2), PhaseConfig(train="embeddings", share=0.2),
@@ -31,6 +38,21 @@ def make_base(folder: Path, **values) -> None:
     """A model folder and rows that all processes read."""
     make_llama(**values).save_pretrained(folder / "base")
     make_rows(folder / "rows", n_rows=21)
+
+
+def held_out() -> HeldOut:
+    """Text of a few words, each of them a token."""
+    words = {f"w{i}": i for i in range(60)}
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(WordLevel(words, unk_token="w0")), unk_token="w0",
+        bos_token="w1",
+    )  # fmt: skip
+    tokenizer.backend_tokenizer.pre_tokenizer = WhitespaceSplit()
+    texts = {name: " ".join(f"w{i * step % 60}" for i in range(30)) for name, step in
+             (("en", 7), ("zh", 11))}  # fmt: skip
+    return HeldOut(tokenizer, {
+        name: [Document(name, text, name, "made", "CC0")] for name, text in texts.items()
+    })  # fmt: skip
 
 
 def run(
@@ -61,12 +83,13 @@ def run(
         result = train(
             load_to_train(base, config), PackedRows.open(folder / "rows"), config,
             work=folder / out, seed=3, machine=machine, progress=Slow(pause_s), old_rows=60,
-            source=base,
+            source=base, held_out=held_out() if config.watch else None,
         )  # fmt: skip
         assert parallel.first() or not result.weights
         if parallel.first():
             weights = {name: w.contiguous() for name, w in result.weights.items()}
             save_file(weights, folder / out / "weights.safetensors")
+            (folder / out / "facts.json").write_text(json.dumps(dict(result.facts)))
 
     if size == 1:
         work()

@@ -15,6 +15,7 @@ from hanhua.core.progress import Silent
 from hanhua.model.load import load_tokenizer
 from hanhua.train.answers import AnswerWatch, HeldOutAnswers, find_answers
 from hanhua.train.attention import enable
+from hanhua.train.config import AverageConfig
 from hanhua.train.finetune_config import AnswersConfig, FinetuneConfig
 from hanhua.train.loop import train
 from hanhua.train.shard import Root
@@ -72,6 +73,25 @@ def test_a_run_that_is_measured_learns_the_same(tmp_path, held_out):
     assert facts["end"]["languages"]["en"] < facts["start"]["languages"]["en"]
     assert "answers" not in found[1].facts
     assert dict(numbers(lines[-1]))["answers/domains/law"] == facts["end"]["domains"]["law"]
+
+
+def test_of_an_average_the_end_is_of_what_is_saved(tmp_path, held_out):
+    config = FinetuneConfig(
+        precision="fp32", learning_rate=1e-2, batch_tokens=128, answers=AnswersConfig(),
+        average=AverageConfig(half_life_steps=10.0),
+    )  # fmt: skip
+    model, rows = make_llama(), make_rows(tmp_path / "rows", has_targets=True)
+    found = train(
+        model, rows, config, work=tmp_path / "w", seed=3, progress=Silent(), answers=held_out,
+        machine=Machine(device="cpu", threads=1),
+    )  # fmt: skip
+    ends = found.facts["answers"]
+    watch = AnswerWatch(Root(model), AnswersConfig(), held_out, 64)
+    assert ends["last_step"]["languages"] == pytest.approx(watch.measure()["languages"], abs=2e-6)
+    for name, parameter in model.named_parameters():
+        parameter.data.copy_(found.weights[name])
+    assert ends["end"]["languages"] == pytest.approx(watch.measure()["languages"], abs=2e-6)
+    assert ends["end"] != ends["last_step"]
 
 
 def test_conversations_are_taken_evenly_of_each_language(tmp_path, tiny_llama):

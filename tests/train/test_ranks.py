@@ -10,7 +10,7 @@ import torch
 from resumed_run import finish, kill_at
 from safetensors.torch import load_file
 
-from hanhua.train.config import AverageConfig
+from hanhua.train.config import AverageConfig, WatchConfig
 
 
 @pytest.fixture
@@ -38,6 +38,10 @@ def read(folder):
     return log, load_file(folder / "weights.safetensors")
 
 
+def facts(folder):
+    return json.loads((folder / "facts.json").read_text())
+
+
 def alike(one, other, loss=1e-5, weight=2e-4):
     """Whether two runs took the same steps, but for the order of sums."""
     assert len(one[0]) == len(other[0])
@@ -54,7 +58,7 @@ def alike(one, other, loss=1e-5, weight=2e-4):
 UNEVEN = {"tied": False, "vocab_size": 97, "intermediate_size": 49}
 
 
-HELD = {"pull_to_base": 5.0, "average": AverageConfig(half_life_steps=3.0)}
+HELD = {"pull_to_base": 5.0, "average": AverageConfig(half_life_steps=3.0), "watch": WatchConfig()}
 
 
 @pytest.mark.parametrize(("shapes", "values"), [({}, {}), (UNEVEN, HELD)])
@@ -64,6 +68,11 @@ def test_two_processes_take_the_steps_of_one(go, tmp_path, shapes, values):
     alike(one, two)
     assert len(one[0]) == 14
     assert one[0][-1]["loss"] < one[0][0]["loss"] - 1  # it learnt
+    if values:  # and what is saved, a mean, is what is measured at the end
+        ends, others = (facts(tmp_path / out)["held_out"] for out in ("one", "two"))
+        for when in ("start", "end", "last_step"):
+            assert ends[when] == pytest.approx(others[when], abs=1e-3), when
+        assert all(abs(ends["end"][x] - ends["last_step"][x]) > 0.01 for x in ("en", "zh"))
 
 
 @pytest.mark.parametrize("lora", [{"rank": 4, "embeddings": True}, {"rank": 4, "dora": True}])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -96,15 +98,47 @@ def test_no_room_for_a_checkpoint_is_said_and_leaves_the_one_before(tmp_path, ba
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # as a disk that is full on the way
     try:
-        with pytest.raises(StorageError):
+        with pytest.raises(StorageError, match="The disk is full") as error:
             written(keeper, 2)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "File too large" in str(error.value.found)
     assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint-000000001"]
     again = Keeper(tmp_path, masters, "a run", background)
     assert again.resume().step == 1
     written(again, 2)
     assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint-000000002"]
+
+
+def test_of_a_step_that_is_written_again_one_is_always_there(tmp_path, monkeypatch):
+    masters = Masters(make_llama(), TrainConfig(precision="fp32"))
+    keeper = Keeper(tmp_path, masters, "a run", background=False)
+    there = []
+
+    def seen(kept):
+        """What a kill just before or behind a renaming leaves."""
+
+        def rename(old, new):
+            for done in (False, True):
+                if done:
+                    kept(old, new)
+                if Path(new).name.startswith("checkpoint-"):
+                    there.append([path.name for path in checkpoints(Path(new).parent)])
+
+        return rename
+
+    keeper.save(State(step=7, tokens=1), "good")
+    monkeypatch.setattr(os, "replace", seen(os.replace))
+    for tokens in (2, 3, 4):
+        keeper.save(State(step=7, tokens=tokens), "good")
+        assert (len(checkpoints(tmp_path)), keeper.resume().tokens) == (1, tokens)
+        assert (len(checkpoints(tmp_path / "good")), keeper.go_back("good").tokens) == (1, tokens)
+    first = "checkpoint-000000007"
+    assert there[:2] == [[first], [first, f"{first}-2"]]
+    assert all(there)
+    monkeypatch.undo()
+    keeper.save(State(step=8))
+    assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint-000000008"]
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path):

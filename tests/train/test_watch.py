@@ -17,7 +17,7 @@ from hanhua.eval.forward import CausalModel
 from hanhua.model.config import LoraConfig
 from hanhua.model.load import load_model, load_tokenizer
 from hanhua.text.document import Document
-from hanhua.train.config import StopConfig, TrainConfig, WatchConfig
+from hanhua.train.config import AverageConfig, StopConfig, TrainConfig, WatchConfig
 from hanhua.train.gate import GateState, measures, see
 from hanhua.train.log import notes
 from hanhua.train.loop import train
@@ -119,6 +119,20 @@ def measured(model, held_out, language):
     model.set_attn_implementation("sdpa")
     scores = score_texts(CausalModel(model, held_out.tokenizer), held_out.documents[language])
     return summary(scores, 17, 200)["value"]
+
+
+def test_of_an_average_the_end_is_of_what_is_saved(run, held_out):
+    watch, average = WatchConfig(max_chars_per_doc=4000), AverageConfig(half_life_steps=10.0)
+    model, found = run("w", held_out, watch=watch, average=average)
+    ends = found.facts["held_out"]
+    assert ends["last_step"] == log(found)[-1]["held_out"]
+    for language, value in ends["last_step"].items():
+        assert value == pytest.approx(measured(model, held_out, language), abs=2e-6)
+    for name, parameter in model.named_parameters():
+        parameter.data.copy_(found.weights[name])
+    for language, value in ends["end"].items():
+        assert value == pytest.approx(measured(model, held_out, language), abs=2e-6)
+        assert abs(value - ends["last_step"][language]) > 0.01
 
 
 def test_the_last_model_within_the_gate_goes_on(run, held_out):

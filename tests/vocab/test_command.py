@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,28 @@ def test_report_compares_tokenizers(made, files: Path, tiny_llama: Path):
     tokenizer = AutoTokenizer.from_pretrained(made[0])
     n = len(tokenizer(text, add_special_tokens=False)["input_ids"])
     assert after["tokens_per_char"]["book.txt"] == pytest.approx(n / len(text), abs=1e-6)
+
+
+def test_report_goes_on_without_a_tokenizer_that_it_cannot_carry(
+    files: Path, tiny_llama: Path, tmp_path: Path, sentences
+):
+    long, unigram = tmp_path / "a-llama-compatible-tokenizer", tmp_path / "unigram"
+    shutil.copytree(tiny_llama, long)
+    unigram.mkdir()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences["en"]), model_prefix=str(unigram / "tokenizer"),
+        model_type="unigram", vocab_size=100, hard_vocab_limit=False, minloglevel=2, num_threads=1,
+    )  # fmt: skip
+    common = ("vocab", "report", "--text", files / "book.txt")
+    done = hanhua(*common, unigram, long)
+    assert done.code == 0, done.err
+    head, *_, last = done.out.splitlines()
+    assert head.split()[3:] == [long.name]
+    assert last.startswith("left out: unigram: This SentencePiece model can't be carried")
+    done = hanhua(*common, unigram, long, "--json")
+    assert list(done.json["tokenizers"]) == [long.name]
+    assert done.json["refused"]["unigram"]["error"] == "ModelError"
+    assert hanhua(*common, unigram).code == 5
 
 
 def test_gguf_holds_every_token(made, tmp_path: Path):

@@ -26,6 +26,12 @@ def corpus(
     licence: Annotated[
         str, typer.Option(help="of the text, as its publisher states it; goes into the ledger")
     ] = "unknown",
+    text_field: Annotated[
+        str | None,
+        typer.Option(help="field or column that holds the text, a.b for one inside another; left "
+                     "out: looked for"),
+    ] = None,
+    encoding: Annotated[str, typer.Option(help="of the files, e.g. gb18030")] = "auto",
     against: Annotated[
         list[str] | None,
         typer.Option("--against", help="evaluation questions; documents that hold one are dropped "
@@ -74,7 +80,9 @@ def corpus(
         typer.echo("note: no --licence given; the ledger says unknown, and so will a model card",
                    err=True)  # fmt: skip
     score = {"good": good, "bad": bad, "min_score": min_score}
-    config = _config(files, language, licence, against, score, held_out_docs, set_)
+    source = {"language": language, "licence": licence, "encoding": encoding}
+    source |= {"text_field": text_field} if text_field else {}
+    config = _config(files, source, against, score, held_out_docs, set_)
     machine = Machine(workers=workers, cluster=cluster)
     report = make_corpus(config, out, default_progress(quiet), machine)
     if not json_:
@@ -84,8 +92,8 @@ def corpus(
 
 
 def _config(
-    files: list[str], language: str, licence: str, against: list[str] | None,
-    score: dict[str, Any], held_out_docs: int, set_: list[str] | None,
+    files: list[str], source: dict[str, str], against: list[str] | None, score: dict[str, Any],
+    held_out_docs: int, set_: list[str] | None,
 ) -> Any:  # fmt: skip
     import json
 
@@ -95,10 +103,8 @@ def _config(
     if not files:
         raise UsageError("No file given.", fix="hanhua corpus FILE... --out DIR")
     sources = [
-        {"dataset" if file.startswith(("hf:", "ms:")) else "path": file, "language": language,
-         "licence": licence}
-        for file in files
-    ]  # fmt: skip
+        {"dataset" if file.startswith(("hf:", "ms:")) else "path": file, **source} for file in files
+    ]
     settings = [
         f"sources={json.dumps(sources, ensure_ascii=False)}", "allow_unknown_licence=true",
         f"contamination={json.dumps(against or [], ensure_ascii=False)}",

@@ -27,7 +27,8 @@ def eval_(
         str, typer.Option(help="with commas between, e.g. cmmlu,mmlu,bpb,drift,follow,safety")
     ] = "bpb",
     data: Annotated[
-        Path | None, typer.Option(help="where the tasks' folders lie, by their names")
+        Path | None,
+        typer.Option(help="where the tasks' folders lie, by their names; or one task's file"),
     ] = None,
     text: Annotated[
         list[str] | None,

@@ -36,12 +36,12 @@ def setting_of(
     from hanhua.eval.config import BitsPerByteConfig, DriftConfig, EvalConfig
     from hanhua.eval.contaminated import read_accounts
     from hanhua.eval.evaluate import Evaluation
-    from hanhua.eval.find import ANSWER_SETS, TEXT_MEASURES, find_task, find_texts
+    from hanhua.eval.find import ANSWER_SETS, TEXT_MEASURES, find_tasks, find_texts
 
     asked = {"limit": options["limit"], "shots": options["shots"]}
     judged = [name for name in names if name in ANSWER_SETS]
     tasks = [name for name in names if name not in (*TEXT_MEASURES, *ANSWER_SETS)]
-    found = [find_task(options["data"], name, asked) for name in tasks]
+    found = find_tasks(options["data"], tasks, asked)
     texts = {}
     if set(names) & set(TEXT_MEASURES):
         texts = find_texts(options["data"], options["text"], options["docs"])

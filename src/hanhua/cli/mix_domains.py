@@ -279,7 +279,9 @@ def _run_one(
     if not made.fresh:
         progress.say("      done before")
     pretrain = made.pretrain
-    before, points = read_run(made.tokens, pretrain, one.training, recipe.target, recipe.source)
+    before, points = read_run(
+        made.tokens, pretrain, one.training, recipe.target, recipe.source, machine=recipe.machine
+    )
     metrics = Artifact.load(made.tokens).metrics
     counted = metrics.get("domains", metrics["shares"])["counted"]
     losses = {**points[-1].losses, **_by_domain(recipe, config, start, pretrain / "model")}
@@ -289,15 +291,12 @@ def _run_one(
 
 def _by_domain(recipe: Recipe, config: MixConfig, start: Start, model: Path) -> dict[str, float]:
     """Each domain's held-out bits per byte, measured once and kept beside the small runs."""
-    import torch
-
     from hanhua.mix.domain_corpus import domain_texts, kept_losses
+    from hanhua.train.parallel import device_of
 
     assert recipe.tokens is not None
-    device = recipe.machine.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     docs, chars = config.docs, config.max_chars_per_doc
     texts = domain_texts(start.corpus, recipe.tokens.shares, docs, chars)
     name = f"{model.parent.name}-{docs}-{chars}.json"
-    return kept_losses(model.parent.parent / "domain-losses" / name, model, texts, device)
+    return kept_losses(model.parent.parent / "domain-losses" / name, model, texts,
+                       device_of(recipe.machine))  # fmt: skip

@@ -121,8 +121,9 @@ def make_all(
         return made[-1]
 
     study, at_rates = run_study(
-        small, run_one, target=recipe.target, source=recipe.source, progress=progress
-    )
+        small, run_one, target=recipe.target, source=recipe.source, progress=progress,
+        machine=recipe.machine,
+    )  # fmt: skip
     share_artifacts(small_recipe(recipe, small[0]).walk(runs), recipe.walk(runs).run_dir)
     found = Found(study, at_rates, small, made, corpus)
     return replace(found, study=replace(study, setting=_setting(recipe, config, found, runs)))

@@ -38,7 +38,9 @@ def quantise(
     ] = None,
     docs: Annotated[int, typer.Option(min=2, help="texts of each language")] = 200,
     tasks: Annotated[str, typer.Option(help="questions to ask too, e.g. cmmlu,mmlu")] = "",
-    data: Annotated[Path | None, typer.Option(help="where the tasks' folders lie")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="where the tasks' folders lie, or one's file")
+    ] = None,
     limit: Annotated[int, typer.Option(min=0, help="questions of each task; 0: all")] = 0,
     gate: Annotated[
         list[str] | None, typer.Option("--gate", help="refuse what loses more: max_zh_loss=0.02 "

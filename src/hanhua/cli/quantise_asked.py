@@ -33,7 +33,7 @@ def find_trial(
 
     from hanhua.eval.config import BitsPerByteConfig, EvalConfig, SampleConfig, TaskName
     from hanhua.eval.evaluate import Evaluation
-    from hanhua.eval.find import find_task, parse_tasks
+    from hanhua.eval.find import find_tasks, parse_tasks
     from hanhua.export.quantise_all import Trial
 
     if not proof:
@@ -45,7 +45,7 @@ def find_trial(
     if names and asked["data"] is None:
         raise UsageError("It is not known where the tasks lie.", where="--tasks",
                          found=", ".join(names), fix="name their folder with --data")  # fmt: skip
-    found = [find_task(asked["data"], name, {"limit": asked["limit"]}) for name in names]
+    found = find_tasks(asked["data"], names, {"limit": asked["limit"]})
     config = EvalConfig(
         bits_per_byte=BitsPerByteConfig(max_docs=asked["docs"]), drift=None, tasks=tuple(found),
         prompts={"zh": ("从前",), "en": ("Once upon a time",)}, gates={},

@@ -187,7 +187,7 @@ def _make(recipe: Recipe, jobs: Sequence[Job], runs: Path, progress: Progress) -
             spent, read = spent + time.monotonic() - began, read + job.budget
         found.append(read_arm(
             steps[-1].path, job.training, (recipe.target, recipe.source), arm=job.arm,
-            draw=job.draw, length=job.length, averaged=averaged,
+            draw=job.draw, length=job.length, averaged=averaged, machine=recipe.machine,
         ))  # fmt: skip
     share_artifacts(first, recipe.walk(runs).run_dir)
     return found

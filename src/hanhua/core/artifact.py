@@ -175,6 +175,18 @@ def file_digests(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
+def lost_files(folder: Path) -> list[str]:
+    """Files that an artifact's record names and that are gone, as paths within it.
+
+    Empty where there is no readable record: what should be there is not known then.
+    """
+    try:
+        names = [str(name) for name in read_json(folder / RECORD)["files"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [name for name in names if not (folder / name).is_file()]
+
+
 def check_whole(artifact: Artifact) -> None:
     """Hold an artifact's files against the sizes in its record.
 

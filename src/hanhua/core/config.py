@@ -86,14 +86,24 @@ def _model(value: str, info: ValidationInfo) -> str:
 
 
 def model_in_run(path: Path) -> Path:
-    """The newest model of a run folder (its export first); any other path as it is."""
+    """The newest model of a run folder (its export first); any other path as it is.
+
+    Raises:
+        ValueError: when that model is damaged; another one is never taken in its place.
+    """
     try:
         stages = json.loads((path / "ledger.json").read_text(encoding="utf-8"))["stages"]
     except (OSError, ValueError, KeyError, TypeError):
         return path
     for stage, folder in MODEL_FOLDERS:
-        if stage in stages and (path / stages[stage]["path"] / folder).is_dir():
-            return path / str(stages[stage]["path"]) / folder
+        if stage in stages:
+            found = path / str(stages[stage]["path"]) / folder
+            if not (found / "config.json").is_file():
+                raise ValueError(
+                    f"the model of the run's stage {stage} is not whole: there is no {found}"
+                    "/config.json (run that recipe again, or name another stage's folder)"
+                )
+            return found
     return path
 
 

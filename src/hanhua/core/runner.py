@@ -56,6 +56,7 @@ def run(
         walk.run_dir.mkdir(parents=True, exist_ok=True)
     with alone(walk.run_dir):
         steps = plan(walk, until)
+        _check_places(steps)
         every = _every(walk, steps)
         finished: dict[str, Artifact] = {}
         for number, step in enumerate(steps, start=1):
@@ -83,6 +84,21 @@ def run(
     return ledger
 
 
+def _check_places(steps: Sequence[Step]) -> None:
+    """Refuse a place that is taken before hours of work go into what is to stand there.
+
+    Raises:
+        ArtifactError: when a stage's folder is there without its record.
+    """
+    for step in steps:
+        if not step.done and step.path.exists():
+            raise ArtifactError(
+                "This artifact has lost its record, so it is not known to be whole.",
+                where=step.path, found=f"no {RECORD}",
+                fix=f"delete the folder {step.path.name} and run the same command again",
+            )  # fmt: skip
+
+
 def _every(walk: Walk, steps: list[Step]) -> list[Step]:
     """The steps to take and those behind ``until``, which may be done from before."""
     if len(steps) == len(walk.nodes):
@@ -94,12 +110,16 @@ def _every(walk: Walk, steps: list[Step]) -> list[Step]:
 
 
 def _there(every: Sequence[Step], finished: Mapping[str, Artifact]) -> dict[str, Artifact]:
-    """What the ledger names: a walk that ends early takes no finished model out of it."""
+    """What the ledger names: a walk that ends early takes no finished model out of it.
+
+    A later artifact holds even where one before it is damaged or gone: its fingerprint covers
+    everything that it was made from.
+    """
     found: dict[str, Artifact] = {}
     for step in every:
         if step.name in finished:
             found[step.name] = finished[step.name]
-        elif step.done and all(name in found for name in step.node.inputs.values()):
+        elif step.done:
             with suppress(ArtifactError):
                 found[step.name] = Artifact.load(step.path)
     return found

@@ -1,8 +1,9 @@
 """What ``hanhua eval`` asks, found by name under one folder.
 
 Tasks lie in ``DIR/NAME``, or in ``NAME`` one folder deeper, or DIR itself is called NAME, laid out
-as published; a task of one file in ``DIR/NAME.jsonl``. Where a set has several tasks (agieval_zh,
-ntrex_en_zh), its folder may be called by the first part of the name.
+as published; a task of one file in ``DIR/NAME.jsonl``. DIR may also be a file: it is one task's,
+all of it, whatever split it calls itself. Where a set has several tasks (agieval_zh, ntrex_en_zh),
+its folder may be called by the first part of the name.
 
 Text for bits per byte and drift lies in ``CODE.EXT``, ``CODE_*.EXT`` or any file of the folder
 ``CODE``, CODE the language, as in ``zh.jsonl.gz``, ``zh_news.jsonl`` and ``zh/news.txt``. Looked at
@@ -21,6 +22,7 @@ from pydantic import ValidationError
 
 from hanhua.core.errors import InputError, UsageError
 from hanhua.core.files import sha256_text
+from hanhua.core.plain import plain_words
 from hanhua.eval.answers_config import SetName
 from hanhua.eval.config import TaskConfig, TaskName
 from hanhua.text.document import Document
@@ -66,11 +68,30 @@ def parse_tasks(text: str, known: Sequence[str] | None = None) -> list[str]:
     return names
 
 
+def find_tasks(
+    data: Path | None, names: Sequence[str], settings: Mapping[str, Any]
+) -> list[TaskConfig]:
+    """The sections of tasks, see :func:`find_task`.
+
+    Raises:
+        UsageError: when one file is to be several tasks.
+    """
+    if not names:
+        return []
+    assert data is not None
+    if data.is_file() and len(names) > 1:
+        raise UsageError(
+            "One file is the data of one task.", where=f"--data {data}", found=", ".join(names),
+            fix="name a folder in which the tasks lie, or measure this task by itself",
+        )  # fmt: skip
+    return [find_task(data, name, settings) for name in names]
+
+
 def find_task(data: Path, name: str, settings: Mapping[str, Any]) -> TaskConfig:
     """A task's section, its data found by name.
 
     Args:
-        data: the folder of --data.
+        data: the folder of --data, or the task's file.
         name: of the task.
         settings: shots, limit and the like, as in a recipe.
 
@@ -86,7 +107,8 @@ def find_task(data: Path, name: str, settings: Mapping[str, Any]) -> TaskConfig:
             except ValidationError as error:
                 raise UsageError(
                     "This task cannot be asked so.", where=f"--tasks {name}",
-                    found=error.errors()[0]["msg"], fix="measure it by itself, with another --out",
+                    found=plain_words(error.errors()[0])[0],
+                    fix="measure it by itself, with another --out",
                 ) from error  # fmt: skip
     raise InputError(
         "The data of this task are not there.", where=data, found=f"no {name}/ and no {name}.jsonl",
@@ -96,6 +118,8 @@ def find_task(data: Path, name: str, settings: Mapping[str, Any]) -> TaskConfig:
 
 def _places(data: Path, name: str) -> list[Path]:
     """Where something of a name lies, the nearest first."""
+    if data.is_file():
+        return [data]
     found = [data / name, *sorted(data.glob(f"*/{name}"))]
     found += [data] if data.name == name else []
     found += [data / f"{name}.jsonl", *sorted(data.glob(f"*/{name}.jsonl"))]
@@ -117,7 +141,7 @@ def find_texts(data: Path | None, named: Sequence[str], max_docs: int) -> dict[s
     files: dict[str, list[Path]] = {}
     for code, file in map(_named, named):
         files.setdefault(code, []).append(file)
-    if data is not None:
+    if data is not None and data.is_dir():
         for place in (data / p for p in PLACES):
             for code, found in _texts(place).items():
                 files.setdefault(code, found)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from hanhua.core.artifact import Artifact
+from hanhua.core.config import Machine
 from hanhua.core.errors import ArtifactError, RecipeError
 from hanhua.mix.points import Point
-from hanhua.mix.saved import saved_losses
+from hanhua.mix.saved import HERE, saved_losses
 from hanhua.text.shards import language_files
 from hanhua.tokens.source import read_groups
 from hanhua.train.config import OptimConfig
@@ -40,7 +41,13 @@ def check_corpus(corpus: Path, target: str, source: str) -> None:
 
 
 def read_run(
-    tokens: Path, pretrain: Path, training: OptimConfig, target: str, source: str, seed: int = 0
+    tokens: Path,
+    pretrain: Path,
+    training: OptimConfig,
+    target: str,
+    source: str,
+    seed: int = 0,
+    machine: Machine = HERE,
 ) -> tuple[Mapping[str, float], list[Point]]:
     """The losses before the first step, and a point for each measurement behind the last warm-up.
 
@@ -54,6 +61,7 @@ def read_run(
         target: the language to gain.
         source: the language to keep.
         seed: of the documents' order, counted from the recipe's; part of the name unless 0.
+        machine: to measure a saved average on.
 
     Raises:
         ArtifactError: when the log cannot be read.
@@ -75,7 +83,7 @@ def read_run(
         for line in lines if "held_out" in line and line["step"] > begin
     ]  # fmt: skip
     if training.average and training.watch and len(points) == 1:
-        base, end = saved_losses(pretrain, training.watch, (target, source))
+        base, end = saved_losses(pretrain, training.watch, (target, source), machine)
         points = [replace(points[0], losses=end)]
     return base, points
 

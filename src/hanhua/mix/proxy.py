@@ -33,11 +33,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hanhua.core.config import Machine
 from hanhua.core.errors import UsageError
 from hanhua.core.progress import Progress, duration
 from hanhua.mix.collect import one_count, one_share, read_run
 from hanhua.mix.config import MixConfig
 from hanhua.mix.points import Point, Study
+from hanhua.mix.saved import HERE
 from hanhua.tokens.config import TokensConfig
 from hanhua.train.config import OptimConfig, TrainConfig, WatchConfig
 from hanhua.train.schedule import lay_out, learning_rate
@@ -252,7 +254,7 @@ def mean_height(training: OptimConfig, steps: int = 1000) -> float:
 
 def run_study(
     small: Sequence[Small], run_one: Callable[[Small], Made], *, target: str, source: str,
-    progress: Progress,
+    progress: Progress, machine: Machine = HERE,
 ) -> tuple[Study, dict[float, list[Point]]]:  # fmt: skip
     """Make all small runs and read what they measured.
 
@@ -262,6 +264,7 @@ def run_study(
         target: the language to gain.
         source: the language to keep.
         progress: says which run it is and how long the rest may take.
+        machine: to measure what was saved on.
 
     Returns:
         What the runs of the recipe's own learning rate measured; and the ends of the others, by
@@ -284,7 +287,9 @@ def run_study(
             spent, read = spent + time.monotonic() - began, read + one.budget
         else:
             progress.say("      done before")
-        base, found = read_run(made.tokens, made.pretrain, one.training, target, source, one.seed)
+        base, found = read_run(
+            made.tokens, made.pretrain, one.training, target, source, one.seed, machine
+        )
         if one.rate is None:
             points.setdefault(one.share, []).extend(found)
         else:

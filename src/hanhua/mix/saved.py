@@ -10,14 +10,18 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hanhua.core.artifact import Artifact
+from hanhua.core.config import Machine
 from hanhua.core.walk import FOLDER_DIGITS
 from hanhua.mix.domain_corpus import kept_losses
 from hanhua.text.shards import read_language
 from hanhua.train.config import WatchConfig
 
+HERE = Machine()
+"""This machine as it is, with its GPU if it has one."""
+
 
 def saved_losses(
-    pretrain: Path, watch: WatchConfig, languages: Iterable[str]
+    pretrain: Path, watch: WatchConfig, languages: Iterable[str], machine: Machine
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Bits per byte of the model before the first step, and of the one that was saved.
 
@@ -28,10 +32,10 @@ def saved_losses(
         pretrain: the artifact of the training; what it read lies beside it.
         watch: how much of the held-out text.
         languages: to measure.
+        machine: to measure on.
     """
-    import torch
-
     from hanhua.eval.bits_per_byte import choose
+    from hanhua.train.parallel import device_of
 
     inputs = Artifact.load(pretrain).record["inputs"]
     corpus, start = (
@@ -43,11 +47,10 @@ def saved_losses(
         name: choose(list(read_language(corpus, name, "held_out")), docs, chars)
         for name in languages
     }
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     base, end = (
         kept_losses(
             pretrain.parent / "saved-losses" / f"{folder.name}-{docs}-{chars}.json",
-            folder / "model", texts, device,
+            folder / "model", texts, device_of(machine),
         )
         for folder in (start, pretrain)
     )  # fmt: skip

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from hanhua.core.artifact import Artifact
+from hanhua.core.config import Machine
 from hanhua.core.errors import ArtifactError, RecipeError, UsageError
 from hanhua.mix.config import MixConfig
 from hanhua.mix.proxy import SHORTEST_STEPS, TOLERANCE, scaled_average
-from hanhua.mix.saved import saved_losses
+from hanhua.mix.saved import HERE, saved_losses
 from hanhua.tokens.config import TokensConfig
 from hanhua.train.config import OptimConfig, PhaseConfig, TrainConfig, WatchConfig
 from hanhua.train.schedule import lay_out, run_tokens
@@ -137,7 +138,7 @@ def left_out(training: TrainConfig) -> list[str]:
 
 def read_arm(
     pretrain: Path, training: OptimConfig, languages: Sequence[str], *, arm: str, draw: int,
-    length: int, averaged: bool = False,
+    length: int, averaged: bool = False, machine: Machine = HERE,
 ) -> Run:  # fmt: skip
     """Read one run.
 
@@ -150,6 +151,7 @@ def read_arm(
         length: which.
         averaged: whether an arm of the study saves an average; then the ends of both are measured
             again, on the models that were saved and both by the evaluation.
+        machine: to measure them on.
 
     Raises:
         ArtifactError: when the log cannot be read or lacks the end.
@@ -172,7 +174,7 @@ def read_arm(
     ]  # fmt: skip
     start, end = _of(start, languages), _of(end, languages)
     if averaged and training.watch:
-        start, end = saved_losses(pretrain, training.watch, languages)
+        start, end = saved_losses(pretrain, training.watch, languages, machine)
     return Run(
         arm, draw, length, float(lines[-1]["tokens"]), end, start,
         moments, float(record["seconds"]),

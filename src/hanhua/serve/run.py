@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hanhua.core.artifact import RECORD, lost_files
 from hanhua.core.errors import ArtifactError, DependencyError, ModelError, ServeError
 from hanhua.core.files import read_json
 from hanhua.core.progress import Progress, default_progress
@@ -38,7 +39,7 @@ def resolve_run(path: Path) -> Path:
 
     Raises:
         ModelError: when nothing there is a model.
-        ArtifactError: when a run's ledger does not read.
+        ArtifactError: when a run's ledger does not read, or its last model is damaged.
     """
     for root in (path, RUNS / path):
         found = model_in(root)
@@ -83,17 +84,46 @@ def stages_of(run: Path) -> dict[str, Any]:
 def model_in(root: Path) -> Path | None:
     """The model folder in a Hugging Face folder, an artifact or a run; None where there is none.
 
+    A run is taken at its word: the last model that its ledger names, never one before it.
+
     Raises:
-        ArtifactError: when a run's ledger does not read.
+        ArtifactError: when a run's ledger does not read, or the model that it names is damaged.
     """
-    for folder in (root / "hf", root / "model", root):
-        if (folder / "config.json").is_file():
-            return folder
-    if not (root / "ledger.json").is_file():
+    if found := _plain_model(root):
+        return found
+    if not (root / "ledger.json").is_file() or (root / RECORD).is_file():  # some artifacts have one
         return None
     stages = stages_of(root)
-    paths = [root / stages[name]["path"] for name in _PREFERRED if name in stages]
-    return next((found for path in paths if (found := model_in(path))), None)
+    last = next((name for name in _PREFERRED if name in stages), None)
+    return _model_of(last, root / stages[last]["path"]) if last else None
+
+
+def _plain_model(root: Path) -> Path | None:
+    """The model folder in a Hugging Face folder or an artifact."""
+    folders = (root / "hf", root / "model", root)
+    return next((folder for folder in folders if (folder / "config.json").is_file()), None)
+
+
+def _model_of(stage: str, folder: Path) -> Path:
+    """The model of a run's stage, with all the files that were made.
+
+    Raises:
+        ArtifactError: when it is not whole.
+    """
+    found = _plain_model(folder)
+    lost = [
+        name for name in lost_files(folder)
+        if found is None or (folder / name).is_relative_to(found)
+    ]  # fmt: skip
+    if found and not lost:
+        return found
+    raise ArtifactError(
+        f"The model of the run's stage {stage} is not whole.", where=folder,
+        found=f"{', '.join(lost[:3]) or 'config.json'} is missing" if folder.is_dir()
+        else "no such folder",
+        fix="delete what is left of that folder and run the recipe again, which makes it anew; or "
+        "name another stage's folder",
+    )  # fmt: skip
 
 
 def serve(

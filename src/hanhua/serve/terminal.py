@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from hanhua.core.errors import HanhuaError, InputError
+from hanhua.core.errors import HanhuaError, InputError, ModelError
 from hanhua.serve.engine import Engine, Job
 from hanhua.serve.run import model_name, resolve_run
 from hanhua.serve.sampling import Sampling
@@ -116,8 +116,9 @@ def chat(
         ModelError: when the model cannot be loaded or has no chat template.
     """
     source, out = source or sys.stdin, out or sys.stdout
-    served = load_served(resolve_run(model), name=model_name(model))
-    _check_chats(served)
+    folder = resolve_run(model)
+    served = load_served(folder, name=model_name(model))
+    _check_chats(served, folder)
     engine = Engine(served, max_running=1)
     sampling = Sampling(temperature=temperature, top_p=top_p, seed=seed)
     talk = Talk(engine, out, system or "", max_tokens, sampling)
@@ -131,10 +132,13 @@ def chat(
     return talk.messages
 
 
-def _check_chats(served: Served) -> None:
+def _check_chats(served: Served, folder: Path) -> None:
     from hanhua.chat.encode import template_of
 
-    template_of(served.tokenizer)  # says what to do where there is none
+    try:
+        template_of(served.tokenizer)
+    except ModelError as error:
+        raise ModelError(error.what, where=folder, fix=error.fix) from error
     if served.notice:
         sys.stderr.write(f"{served.notice}\n")
 

@@ -7,11 +7,12 @@ cut off (so no end of turn is learnt there), unless its question leaves it less 
 
 from __future__ import annotations
 
+import shutil
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -72,8 +73,7 @@ def build_chat_rows(
     room = row_tokens or seq_len_tokens
     fates = {"whole": 0, "turns_cut": 0, "answer_cut": 0, "too_long": 0}
     found: dict[str, _Spool] = {}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out.parent, prefix=".rows-") as work:
+    with _spools(out.with_name(f".{out.name}.spools")) as work:
         with progress.bar("encoding conversations", None, "conv") as bar:
             for fate, encoded in _fit_all(tokenizer, template, path, seq_len_tokens):
                 fates[fate] += 1
@@ -81,7 +81,7 @@ def build_chat_rows(
                 if encoded is None:
                     continue
                 if encoded.language not in found:
-                    folder = Path(work) / f"{len(found):03d}"
+                    folder = work / f"{len(found):03d}"
                     found[encoded.language] = _Spool(folder, ids_dtype(vocab_size))
                 found[encoded.language].add(encoded)
         if not found:
@@ -96,6 +96,18 @@ def build_chat_rows(
     return writer.close(
         conversations=fates, template=template.name, longest_document=seq_len_tokens
     )
+
+
+@contextmanager
+def _spools(folder: Path) -> Iterator[Path]:
+    """A folder for a while. It has a fixed name, so that what a kill left goes before the next."""
+    with storage_errors(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Spool:

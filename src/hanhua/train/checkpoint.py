@@ -36,8 +36,11 @@ from hanhua.train.shard import like
 
 TENSORS = "tensors"
 """The folder of the tensors in a checkpoint."""
+_NAME = "checkpoint-{:09d}"
 BACKGROUND = "alone, in the background"
 ALONE = "torch.distributed is disabled"
+_CUT_OFF = "inline_container"
+"""In what PyTorch's writer says of a file that the system did not take whole."""
 AVERAGES = ("exp_avg", "exp_avg_sq")
 
 
@@ -56,7 +59,7 @@ class Writing:
     def __init__(
         self, work: Path, step: int, masters: Masters, state: Mapping[str, Any], group: Any = None
     ) -> None:
-        self.path = work / f"checkpoint-{step:09d}"
+        self.path = work / _NAME.format(step)
         self.aside = work / f".{self.path.name}.tmp"
         with _written(work):
             if parallel.first():
@@ -80,24 +83,43 @@ class Writing:
             if self.copied is not None:
                 self.copied.result()
             if parallel.first():
-                put(self.aside, self.path)
+                self.path = put(self.aside, self.path)
 
 
-def put(aside: Path, final: Path) -> None:
-    """Sync what was written, rename it, and delete the older ones."""
+def put(aside: Path, final: Path) -> Path:
+    """Sync what was written, rename it, and only then delete the older ones.
+
+    Returns:
+        Where it is: a step that was written before, as by a run that was killed amid its work,
+        gets a name behind that one, so that at every moment one of them is there.
+    """
     for path in [*aside.rglob("*"), aside]:
         sync(path)
-    shutil.rmtree(final, ignore_errors=True)
+    final = _free_name(final)
     os.replace(aside, final)
     sync(final.parent)
     for old in checkpoints(final.parent):
         if old != final:
             shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def _free_name(path: Path) -> Path:
+    """``checkpoint-000000007``, or ``-2``, ``-3`` … behind it where that step is there already."""
+    stem = path.name[: len(_NAME.format(0))]
+    last = max((_order(found)[1] for found in path.parent.glob(f"{stem}*")), default=0)
+    return path.with_name(f"{stem}-{last + 1}" if last else stem)
+
+
+def _order(path: Path) -> tuple[int, int]:
+    """The step of a checkpoint, and the how manieth of that step it is."""
+    step, _, times = path.name.removeprefix("checkpoint-").partition("-")
+    return int(step), int(times or 1)
 
 
 def checkpoints(work: Path) -> list[Path]:
     """Whole checkpoints, oldest first."""
-    return sorted(work.glob("checkpoint-*"))
+    return sorted(work.glob("checkpoint-*"), key=_order)
 
 
 def kept_precision(work: Path) -> Precision | None:
@@ -169,15 +191,37 @@ def _written(folder: Path) -> Iterator[None]:
     Raises:
         StorageError: most often of a full disk, which PyTorch's writer tells in words of its own.
     """
-    try:
-        with storage_errors(folder):
+    with storage_errors(folder):
+        try:
             yield
-    except CheckpointException as error:  # no Exception, so nobody else would catch it
-        raise StorageError(
-            "A checkpoint could not be written.", where=folder, found=_why(error),
-            fix="see that this disk has room and is well, and run the same command again; it goes "
-            "on from the checkpoint before",
-        ) from error  # fmt: skip
+        except CheckpointException as error:  # no Exception, so nobody else would catch it
+            if refused := _refusal(error):
+                raise refused from error
+            raise StorageError(
+                "A checkpoint could not be written.", where=folder, found=_said(error, folder),
+                fix="see that this disk has room and is well, and run the same command again; it "
+                "goes on from the checkpoint before",
+            ) from error  # fmt: skip
+
+
+def _refusal(error: CheckpointException) -> OSError | None:
+    """What the system said, behind the first process's reason.
+
+    PyTorch's writer stumbles over its own count of bytes while it handles that, and tells only
+    the stumbling. (From another process the reason comes alone.)
+    """
+    reason: BaseException | None = next(iter(error.failures.values()))[0]
+    while reason is not None and not isinstance(reason, OSError):
+        reason = reason.__cause__ or reason.__context__
+    return reason
+
+
+def _said(error: CheckpointException, folder: Path) -> str:
+    """The first process's reason; of a file that was cut off, the room that is left."""
+    if _CUT_OFF not in _why(error):
+        return _why(error)
+    free = shutil.disk_usage(folder).free / 2**20
+    return f"only a part of a file could be written; {free:,.0f} MiB are free here"
 
 
 def _why(error: CheckpointException) -> str:

@@ -164,5 +164,4 @@ def _link(path: Path, place: Path) -> Path:
     with storage_errors(place):
         shutil.rmtree(aside, ignore_errors=True)
         shutil.copytree(path, aside, copy_function=link_or_copy)
-        put(aside, place / path.name)
-    return place / path.name
+        return put(aside, place / path.name)

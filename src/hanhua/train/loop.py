@@ -133,11 +133,14 @@ def train(
             objective, open_answers(root, config, answers, _micro(machine)),
         )  # fmt: skip
         state = run.to_the_end(state)
+        saved = run.measure_average()
     keeper.finish()
     lines = read_learnt(log.text(), state.step, state.guard.skipped)
     facts = guard.facts(state.guard) | gate.facts(config.stop, state.gate) | masters.facts()
     facts |= steering.facts(state.steer) if steering else {}
     facts |= answer_facts(lines)
+    for name, end in ((name, end) for name, end in saved.items() if name in facts):
+        facts[name] |= {"end": end, "last_step": facts[name]["end"]}
     return TrainResult(
         masters.whole(), log.path, state.step, state.tokens, mean_tail(lines), precision,
         state.guard.skipped, facts,
@@ -188,6 +191,18 @@ class _Run:
         if state.gate.stopped_at is None:
             return state
         return replace(self.keeper.go_back(GOOD), gate=state.gate)
+
+    def measure_average(self) -> dict[str, Any]:
+        """What the mean that is saved measures, by the record's names; empty without one."""
+        average = self.masters.average
+        if average is None or not average.count:
+            return {}
+        watched = {"held_out": self.watch, "answers": self.answers}
+        with self.masters.averaged():
+            let_go(self.root)
+            found = {name: watch.measure() for name, watch in watched.items() if watch}
+        let_go(self.root)
+        return found
 
     def _step(self, state: State, phase: Phase) -> State:
         """One place of the plan: read, learn (or refuse to), measure, log, keep."""

@@ -196,6 +196,25 @@ class Masters:
         if self.average is not None:
             self.average.take(self.weights, step, steps)
 
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The module with the average's values, for the time of the with block."""
+        self._exchange()
+        try:
+            yield
+        finally:
+            self._exchange()
+
+    @torch.no_grad()
+    def _exchange(self) -> None:
+        """Weights and average change places, one tensor at a time."""
+        assert self.average is not None
+        for name, value in self.average.values.items():
+            weight = self.weights[name].clone()
+            self.weights[name].copy_(value)
+            value.copy_(weight)
+        self.copy_down()
+
     def facts(self) -> dict[str, Any]:
         """What a record should know: the steps averaged over, where that was asked for."""
         return {} if self.average is None else {"averaged_steps": int(self.average.count)}

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
+
+from hanhua.core.errors import HanhuaError
 from hanhua.vocab.texts import Texts, names
 from hanhua.vocab.tokenizer import read_tokenizer
 
@@ -21,7 +24,11 @@ def compare(tokenizers: Sequence[Path], texts: Texts, max_chars: int) -> dict[st
 
     Returns:
         ``tokenizers``: name -> size, tokens per character by file and their geometric mean,
-        bytes per token by file; ``files``: name -> characters and bytes.
+        bytes per token by file; ``files``: name -> characters and bytes; ``refused``: name -> the
+        error of one that cannot be read, where others can.
+
+    Raises:
+        ModelError: when none can be read, or one is a text.
     """
     by_file: dict[str, list[str]] = {name: [] for name in names(texts.files)}
     room = dict.fromkeys(by_file, max_chars)
@@ -34,25 +41,40 @@ def compare(tokenizers: Sequence[Path], texts: Texts, max_chars: int) -> dict[st
         name: {"chars": sum(map(len, found)), "bytes": sum(len(t.encode()) for t in found)}
         for name, found in by_file.items()
     }
-    found = {}
+    found, refused = {}, {}
     for path, name in zip(tokenizers, names(tokenizers), strict=True):
-        backend = read_tokenizer(path).backend
-        counts = {
-            file: sum(
-                len(e.ids) for e in backend.encode_batch_fast(texts_, add_special_tokens=False)
-            )
-            for file, texts_ in by_file.items()
-        }
-        rates = {file: round(n / files[file]["chars"], 6) for file, n in counts.items()}
-        found[name] = {
-            "size": backend.get_vocab_size(),
-            "tokens_per_char": rates,
-            "geometric_mean": round(_geometric_mean(list(rates.values())), 6),
-            "bytes_per_token": {
-                file: round(files[file]["bytes"] / n, 6) for file, n in counts.items() if n
-            },
-        }
-    return {"tokenizers": found, "files": files}
+        try:
+            backend = read_tokenizer(path).backend
+        except HanhuaError as error:
+            refused[name] = error.as_dict()
+            if len(refused) == len(tokenizers) or _may_be_text(path):
+                raise
+        else:
+            found[name] = _measured(backend, by_file, files)
+    return {"tokenizers": found, "files": files, "refused": refused}
+
+
+def _may_be_text(path: Path) -> bool:
+    """Whether a file was perhaps meant to be measured on; then nobody should miss it in a table."""
+    return path.is_file() and path.suffix not in (".model", ".json", ".tiktoken")
+
+
+def _measured(
+    backend: Tokenizer, by_file: Mapping[str, list[str]], files: Mapping[str, Mapping[str, int]]
+) -> dict[str, Any]:
+    counts = {
+        file: sum(len(e.ids) for e in backend.encode_batch_fast(found, add_special_tokens=False))
+        for file, found in by_file.items()
+    }
+    rates = {file: round(n / files[file]["chars"], 6) for file, n in counts.items()}
+    return {
+        "size": backend.get_vocab_size(),
+        "tokens_per_char": rates,
+        "geometric_mean": round(_geometric_mean(list(rates.values())), 6),
+        "bytes_per_token": {
+            file: round(files[file]["bytes"] / n, 6) for file, n in counts.items() if n
+        },
+    }
 
 
 def _geometric_mean(values: Sequence[float]) -> float:
@@ -60,13 +82,20 @@ def _geometric_mean(values: Sequence[float]) -> float:
 
 
 def table_text(found: Mapping[str, Any]) -> str:
-    """The comparison for the terminal: a row a file, a column a tokenizer."""
+    """The comparison for the terminal: a row a file, a column a tokenizer, as wide as its name."""
     tokenizers: Mapping[str, Mapping[str, Any]] = found["tokenizers"]
-    head = "".join(f"{name[-15:]:>17}" for name in tokenizers)
-    rows = [f"{'tokens per character':<30}{head}"]
-    rows.append(f"{'  size':<30}" + "".join(f"{t['size']:>17,}" for t in tokenizers.values()))
-    for file in found["files"]:
-        values = "".join(f"{t['tokens_per_char'][file]:>17.4f}" for t in tokenizers.values())
-        rows.append(f"{file[-29:]:<30}{values}")
-    means = "".join(f"{t['geometric_mean']:>17.4f}" for t in tokenizers.values())
-    return "\n".join([*rows, f"{'geometric mean':<30}{means}"])
+    wide = {name: max(len(name), 10) + 2 for name in tokenizers}
+    first = max(len(file) for file in ("tokens per character", *found["files"])) + 1
+
+    def row(title: str, form: str, key: str, file: str | None = None) -> str:
+        found = {n: one[key] if file is None else one[key][file] for n, one in tokenizers.items()}
+        return f"{title:<{first}}" + "".join(f"{v:>{wide[n]}{form}}" for n, v in found.items())
+
+    rows = [f"{'tokens per character':<{first}}" + "".join(f"{n:>{w}}" for n, w in wide.items())]
+    rows.append(row("  size", ",", "size"))
+    rows += [row(file, ".4f", "tokens_per_char", file) for file in found["files"]]
+    rows.append(row("geometric mean", ".4f", "geometric_mean"))
+    for name, error in found["refused"].items():
+        why = f" ({error['found']})" if error["found"] else ""
+        rows.append(f"left out: {name}: {error['what']}{why}")
+    return "\n".join(rows)

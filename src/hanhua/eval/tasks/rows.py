@@ -155,7 +155,8 @@ def files_of(place: Place, split: str) -> list[Path]:
         raise InputError(
             f"No file here is of the {split} split.", where=place.path,
             found=", ".join(p.name for p in data[:8]) or "no data files",
-            fix=f"name one of the files, or call it {split}.jsonl",
+            fix=f"name one of the files (`path` in a recipe; --data FILE with this task alone), or "
+            f"call it {split}.jsonl",
         )  # fmt: skip
     return chosen
 

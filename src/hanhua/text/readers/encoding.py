@@ -79,7 +79,8 @@ def find_encoding(sample: bytes, where: Path | None = None) -> str:
     if found is None:
         raise InputError(
             "This file is no text in an encoding we know.", where=where, found=repr(sample[:24]),
-            fix="set the source's `encoding`, take the file out, or set `on_error: skip`",
+            fix="set the source's `encoding` (`hanhua corpus --encoding`), take the file out, or "
+            "set `on_error: skip` (`--set on_error=skip`)",
         )  # fmt: skip
     return found
 

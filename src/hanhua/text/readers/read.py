@@ -120,7 +120,7 @@ def to_records(values: Values, options: ReadOptions, path: str) -> Iterator[Reco
     if undecoded == records >= _TELLING_RECORDS:
         raise InputError(
             "No record of this file can be decoded.", where=path, found=f"{records} records",
-            fix="set the source's `encoding`",
+            fix="set the source's `encoding` (`hanhua corpus --encoding`), or convert it to UTF-8",
         )  # fmt: skip
 
 
@@ -128,7 +128,8 @@ def _no_field(record: Record, path: str) -> InputError:
     return InputError(
         "No record of this file has a field with text.",
         where=f"{path}:{record.where.rpartition(':')[2]}",
-        found=f"fields: {record.found}", fix="set the source's `text_field`",
+        found=f"fields: {record.found}",
+        fix="set the source's `text_field` (`hanhua corpus --text-field`), or call the field text",
     )  # fmt: skip
 
 
