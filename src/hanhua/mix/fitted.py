@@ -151,4 +151,4 @@ def _over(share: Floats, heights: Floats, parameters: Floats) -> Floats:
     """A deviation of such heights ``[draws, k]``, in the shape of a law's losses at the shares."""
     off = np.einsum("...k,dk->d...", waves(share), heights)
     flat = (1,) * max(parameters.ndim - 2 - share.ndim, 0)
-    return off.reshape(len(off), *flat, *share.shape) if parameters.ndim > 1 else off[0]
+    return np.asarray(off.reshape(len(off), *flat, *share.shape) if parameters.ndim > 1 else off[0])
