@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from hanhua.core.errors import InputError
 from hanhua.core.stage import Context, Result, Stage
 from hanhua.train.estimate import estimate as estimate_training
 from hanhua.train.prefer_config import PreferConfig
@@ -168,18 +169,25 @@ def _result(
 
 
 def estimate(config: PreferConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """As for pretraining, with tokens guessed from the sizes of the files.
+    """As for pretraining, with tokens guessed from the sizes of the files, if they are there yet.
 
     Measuring the held-out pairs before and after, a small part of them all, is left out.
     """
-    from hanhua.core.artifact import outside_files
-
-    files = [path for s in config.sources for path in outside_files(s.path, "prefer.sources")]
-    size = sum(path.stat().st_size * (3 if path.suffix in PACKED else 1) for path in files)
-    row = {"seq_len_tokens": 2 * config.seq_len_tokens, "tokens": int(size / BYTES_PER_TOKEN)}
+    row = {"seq_len_tokens": 2 * config.seq_len_tokens, "tokens": _guessed_tokens(config)}
     found = estimate_training(config, {**facts, **row})
     found.pop("steps", None)  # of pairs, whose number is not known
     return found
+
+
+def _guessed_tokens(config: PreferConfig) -> int | None:
+    from hanhua.core.artifact import outside_files
+
+    try:
+        files = [path for s in config.sources for path in outside_files(s.path, "prefer.sources")]
+    except InputError:
+        return None
+    size = sum(path.stat().st_size * (3 if path.suffix in PACKED else 1) for path in files)
+    return int(size / BYTES_PER_TOKEN)
 
 
 STAGE = Stage(name="prefer", version=2, title="teach it which answer is better", run=run,
