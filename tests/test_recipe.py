@@ -50,10 +50,10 @@ def test_exponents_are_numbers(recipe: Path):
 def test_every_spelling_of_a_float_is_read(value):
     import yaml
 
-    from hanhua.recipe import _Loader
+    from hanhua.core.settings import Loader
 
     for text in (f"{value:e}", f"{value:g}", repr(value)):
-        assert yaml.load(text, Loader=_Loader) == float(text)
+        assert yaml.load(text, Loader=Loader) == float(text)
 
 
 def test_environment_and_hub_ids(tmp_path: Path, monkeypatch):

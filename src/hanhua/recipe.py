@@ -6,19 +6,18 @@ A wrong key or value is answered with file, line and the nearest known key. Numb
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from hanhua.chat.config import ChatDataConfig
 from hanhua.core.config import Machine, Section
 from hanhua.core.errors import RecipeError
-from hanhua.core.plain import plain_words
+from hanhua.core.explain import explain, explain_section
+from hanhua.core.settings import Loader, override
 from hanhua.core.walk import Walk
 from hanhua.eval.config import EvalConfig
 from hanhua.export.config import ExportConfig, QuantiseConfig
@@ -119,28 +118,6 @@ class Recipe(Section):
         )  # fmt: skip
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that reads 1e-4 as a number and refuses a key given twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {key!r} is given twice", problem_mark=key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_NUMBER = re.compile(r"^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)$")
-_Loader.yaml_implicit_resolvers = {
-    key: list(value) for key, value in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+0123456789"))
-
-
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read and check a recipe.
 
@@ -153,8 +130,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     text = _read(path)
     try:
-        root = yaml.compose(text, Loader=_Loader)
-        data = yaml.load(text, Loader=_Loader)  # a SafeLoader
+        root = yaml.compose(text, Loader=Loader)
+        data = yaml.load(text, Loader=Loader)  # a SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         raise RecipeError(
@@ -169,11 +146,11 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
             found=type(data).__name__ if data is not None else "an empty file",
             fix="start from `hanhua init`",
         )  # fmt: skip
-    given = {_override(data, override) for override in overrides}
+    given = {override(data, setting) for setting in overrides}
     try:
         return Recipe.model_validate(data, context={"root": str(path.parent.resolve())})
     except ValidationError as error:
-        raise _explain(error, path, root, data, given) from error
+        raise explain(error, Recipe, path, root, given) from error
 
 
 SectionT = TypeVar("SectionT", bound=Section)
@@ -191,22 +168,12 @@ def section_from(kind: type[SectionT], name: str, overrides: Sequence[str]) -> S
         RecipeError: naming the first mistake.
     """
     data: dict[str, Any] = {}
-    for override in overrides:
-        _override(data, override)
+    for setting in overrides:
+        override(data, setting)
     try:
         return kind.model_validate(data, context={"root": str(Path.cwd())})
     except ValidationError as error:
-        first = min(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
-        key = ".".join(map(str, first["loc"][:1]))
-        if first["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(key, kind.model_fields, n=1, cutoff=0.5)
-            fix = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(kind.model_fields)}"
-            raise RecipeError("Unknown key.", where=f"--set {key}", found=key, fix=fix) from error
-        message, mend = plain_words(first)
-        raise RecipeError(
-            f"The setting does not hold: {message}.", where=f"{name}.{key}",
-            found=repr(first.get("input")), fix=mend or "see its meaning with `hanhua schema`",
-        ) from error  # fmt: skip
+        raise explain_section(error, kind, name) from error
 
 
 def _read(path: Path) -> str:
@@ -221,134 +188,6 @@ def _read(path: Path) -> str:
             "The recipe cannot be read.", where=path, found=error,
             fix="a recipe is a UTF-8 YAML file that you may read",
         ) from error  # fmt: skip
-
-
-def _override(data: dict[str, Any], override: str) -> str:
-    """Put one ``section.key=value`` into the data; returns the dotted key."""
-    key, sign, raw = override.partition("=")
-    if not sign or not key:
-        raise RecipeError(
-            "--set wants section.key=value.", where="--set", found=override,
-            fix="for example --set pretrain.learning_rate=1e-4",
-        )  # fmt: skip
-    try:
-        value = yaml.load(raw, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise RecipeError("The value is not YAML.", where=f"--set {key}", found=raw) from error
-    *parents, last = key.split(".")
-    place: Any = data
-    for name in parents:
-        place = _child(place, name, key)
-    if isinstance(place, list):
-        place[_index(place, last, key)] = value
-    else:
-        place[last] = value
-    return key
-
-
-def _child(place: Any, name: str, key: str) -> Any:
-    if isinstance(place, list):
-        return place[_index(place, name, key)]
-    if place.get(name) is None:
-        place[name] = {}
-    if not isinstance(place[name], (dict, list)):
-        raise RecipeError(
-            f"{name} holds a value, not a section.", where=f"--set {key}", found=place[name]
-        )
-    return place[name]
-
-
-def _index(place: list[Any], name: str, key: str) -> int:
-    if not name.isdigit() or int(name) >= len(place):
-        raise RecipeError(
-            "The list has no such item.", where=f"--set {key}", found=name,
-            fix=f"use a number from 0 to {len(place) - 1}",
-        )  # fmt: skip
-    return int(name)
-
-
-def _explain(
-    error: ValidationError, path: Path, root: yaml.Node | None, data: Any, given: set[str]
-) -> RecipeError:
-    """The first mistake as a message with line and nearest key."""
-    # a misspelt key also leaves its right name missing: name the misspelling first
-    first = min(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
-    where_parts = [part for part in first["loc"] if not _is_union_tag(part, first["loc"], data)]
-    dotted = ".".join(str(part) for part in where_parts)
-    line = _line(root, where_parts)
-    from_set = any(
-        dotted == key
-        or dotted.startswith(key + ".")
-        or (line is None and key.startswith(f"{dotted}."))
-        for key in given
-    )
-    where = f"--set {dotted}" if from_set else f"{path}:{line}" if line else str(path)
-    more = f" ({error.error_count() - 1} more after it)" if error.error_count() > 1 else ""
-    if first["type"] == "extra_forbidden":
-        known = list(_keys_at(Recipe, where_parts[:-1]))
-        near = difflib.get_close_matches(str(where_parts[-1]), known, n=1, cutoff=0.5)
-        fix = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-        return RecipeError(f"Unknown key{more}.", where=where, found=dotted, fix=fix)
-    if first["type"] == "missing":
-        return RecipeError(f"A key is missing{more}.", where=where, found=dotted, fix="add it")
-    message, mend = plain_words(first)
-    shown = first.get("input")
-    found = f"{dotted}: {shown!r}" if not isinstance(shown, dict) else dotted or None
-    return RecipeError(
-        f"The recipe does not hold{more}: {message}.", where=where, found=found,
-        fix=mend or "see the key's meaning with `hanhua schema`",
-    )  # fmt: skip
-
-
-def _is_union_tag(part: Any, loc: tuple[Any, ...], data: Any) -> bool:
-    """Pydantic names the tried member of a union in the location; people need not see it."""
-    return isinstance(part, str) and (part[:1].isupper() or "[" in part or part in _TYPES)
-
-
-_TYPES = frozenset({
-    "int", "float", "str", "bool", "none",
-    "constrained-int", "constrained-float", "constrained-str",
-})  # fmt: skip
-
-
-def _line(node: yaml.Node | None, parts: Sequence[Any]) -> int | None:
-    """Line of the deepest part of a location that is in the file."""
-    line = None
-    for part in parts:
-        if isinstance(node, yaml.MappingNode):
-            pairs = {key.value: (key, value) for key, value in node.value}
-            if str(part) not in pairs:
-                break
-            key, node = pairs[str(part)]
-            line = key.start_mark.line + 1
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            if part >= len(node.value):
-                break
-            node = node.value[part]
-            line = node.start_mark.line + 1
-        else:
-            break
-    return line
-
-
-def _keys_at(model: type[BaseModel], parts: Sequence[Any]) -> Iterator[str]:
-    """The keys known at a location, following sections and lists of sections."""
-    models = [model]
-    for part in parts:
-        if isinstance(part, int):
-            continue
-        models = [
-            inner for m in models if part in m.model_fields
-            for inner in _models_in(m.model_fields[part].annotation)
-        ]  # fmt: skip
-    for m in models:
-        yield from m.model_fields
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [m for arg in getattr(annotation, "__args__", ()) for m in _models_in(arg)]
 
 
 def json_schema() -> dict[str, Any]:
