@@ -99,8 +99,8 @@ class SteerConfig(Section):
         float, Field(gt=0, le=1, description="of the share at a measurement, at most")
     ] = 0.1
     wait_share: Annotated[
-        Share, Field(description="part of the last phase that is only measured: before the "
-                     "learning rate has begun to fall nothing can be projected")
+        Share, Field(description="part of the last phase that is only measured: the less of it "
+                     "is behind, the worse the end can be projected, and the higher")
     ] = 0.15  # fmt: skip
     max_passes: Annotated[
         float, Field(ge=1, description="how often a language's rows may be read; it gives no more "

@@ -2,10 +2,10 @@
 
 Behind each measurement of held-out text both languages' losses are projected to the end
 (``projection.py``), from the last phase alone, as earlier ones train other weights at other rates.
-Once enough of it is behind us to tell what the learning rate does, the share to go on with is
-chosen: the most of the target language that keeps the limit on the source, or the least that brings
-the target down to its limit. A share moves by no more than a step at a time and never out of its
-bounds: a projection is a guess that the next measurement corrects.
+Once a part of it is behind us (``wait_share``), the share to go on with is chosen: the most of the
+target language that keeps the limit on the source, or the least that brings the target down to its
+limit. A share moves by no more than a step at a time and never out of its bounds: a projection is a
+guess that the next measurement corrects.
 """
 
 from __future__ import annotations
