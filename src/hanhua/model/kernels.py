@@ -84,8 +84,7 @@ def surprise_(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> 
         IndexError: for a label that is none of the logits'.
     """
     n, vocab = logits.shape
-    if n and not (0 <= int(labels.min()) and int(labels.max()) < vocab):
-        raise IndexError(f"labels from {int(labels.min())} to {int(labels.max())} of {vocab}")
+    check_labels(labels, vocab)
     losses = torch.empty(n, dtype=torch.float32)
     labels = labels.contiguous()
     weights = None if weights is None else weights.float().contiguous()
@@ -94,6 +93,12 @@ def surprise_(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> 
         losses.data_ptr(), n, vocab, _half(logits), torch.get_num_threads(),
     )  # fmt: skip
     return losses
+
+
+def check_labels(labels: Tensor, vocab: int) -> None:
+    """Refuse labels that are none of so many pieces: the compiled part would read elsewhere."""
+    if len(labels) and not (0 <= int(labels.min()) and int(labels.max()) < vocab):
+        raise IndexError(f"labels from {int(labels.min())} to {int(labels.max())} of {vocab}")
 
 
 def place(states: Tensor, kept: Tensor, at: Tensor) -> None:

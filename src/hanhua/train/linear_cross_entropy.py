@@ -6,6 +6,9 @@ at a time gets its logits, its softmax *in the same memory*, and both gradients,
 forward pass: the gradient of cross-entropy is softmax minus one-hot, so nothing has to be kept
 for the backward pass but the two results. Tokens that are not predicted never meet the matrix.
 
+On a CPU that multiplies tiles of bf16 (AMX) :mod:`hanhua.model.head_tiles` does the same without
+ever leaving the cache.
+
 Letters for shapes: N predicted tokens, D hidden size, V vocabulary.
 """
 
@@ -17,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
+from hanhua.model.head_tiles import can_tile, tiled_gradients, tiled_losses
 from hanhua.model.kernels import can_run, surprise_
 from hanhua.train.chunks import chunk_and_tile, shortfall
 from hanhua.train.memory import onto
@@ -26,6 +30,7 @@ CACHEFUL = 256 * 1024
 """Values in fp32 that a processor core's cache holds."""
 Bend = tuple[float, float | None]
 """Factor of the logits, and their softcap."""
+PLAIN: Bend = (1.0, None)
 
 
 def linear_cross_entropy(
@@ -83,6 +88,9 @@ def token_losses(
     kept_labels, at = (onto(x, hidden_ND.device) for x in (labels_N[at], at))
     kept, bend = hidden_ND.detach().index_select(0, at), (logit_scale, softcap)
     losses = torch.zeros(len(labels_N), dtype=torch.float32, device=hidden_ND.device)
+    if bias_V is None and bend == PLAIN and can_tile(kept, weight_VD):
+        losses[at] = tiled_losses(kept, weight_VD.detach(), kept_labels)
+        return losses
     n, vocab = kept.shape[0], weight_VD.shape[0]
     _, tile = chunk_and_tile(n, vocab, 4, cuda=hidden_ND.device.type == "cuda")
     for start in range(0, n, tile):
@@ -114,10 +122,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
             kept, weight.detach(), kept_labels, None if bias is None else bias.detach(),
             scale, need_weight, bend, weights,
         )  # fmt: skip
-        d_kept.mul_(scale)
         d_hidden = d_kept if whole else torch.zeros_like(hidden).index_copy_(0, at, d_kept)
         if d_bias is not None and bias is not None:
-            d_bias = d_bias.mul_(scale).to(bias.dtype)
+            d_bias = d_bias.to(bias.dtype)
         all_losses = losses if whole else losses.new_zeros(len(labels)).index_copy_(0, at, losses)
         ctx.gradients = (d_hidden, d_weight, d_bias)
         ctx.mark_non_differentiable(all_losses)
@@ -140,10 +147,11 @@ def _chunks(
     hidden: Tensor, weight: Tensor, labels: Tensor, bias: Tensor | None, scale: float,
     need_weight: bool, bend: Bend, weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:  # fmt: skip
-    """Losses and gradients (of the weighted losses), a chunk of tokens at a time.
-
-    Only the weight's gradient is scaled.
-    """
+    """Losses and gradients (of the weighted losses, scaled), a chunk of tokens at a time."""
+    if bias is None and bend == PLAIN and can_tile(hidden, weight):
+        return *tiled_gradients(
+            hidden, weight, labels, weights, scale, need_weight=need_weight
+        ), None  # fmt: skip
     real, cuda = len(labels), hidden.device.type == "cuda"
     if not cuda and (fill := shortfall(real)):
         hidden, labels = pad(hidden, (0, 0, 0, fill)), pad(labels, (0, fill))
@@ -170,7 +178,8 @@ def _chunks(
         if d_bias is not None:
             d_bias += d_logits.sum(0, dtype=torch.float32)
     found = None if d_weight is None else d_weight.sum_like(weight, scale)
-    return losses[:real], d_hidden[:real], found, d_bias
+    d_hidden = d_hidden[:real].mul_(scale)
+    return losses[:real], d_hidden, found, None if d_bias is None else d_bias.mul_(scale)
 
 
 class _Products:

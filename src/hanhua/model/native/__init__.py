@@ -10,8 +10,8 @@ from typing import Any
 from hanhua.core.compiled import compiled
 
 USED = (
-    "attend", "gate", "gate_back", "meet", "norm", "norm_back", "place", "rotate",
-    "surprise", "tiles", "within", "within_grad",
+    "attend", "gate", "gate_back", "head", "head_room", "meet", "norm", "norm_back", "place",
+    "rotate", "surprise", "tiles", "within", "within_grad",
 )  # fmt: skip
 """What this version calls: a library without one of them is an older one."""
 NATIVE: Any = compiled("hanhua.model._native", USED)

@@ -21,6 +21,13 @@ static PyMethodDef methods[] = {
     {"surprise", surprise, METH_VARARGS,
      "surprise(logits, labels, weights, losses, n, v, half, threads): fp32 losses [n]; the "
      "gradient of the logits [n, v] in their place, times fp32 weights [n] where given."},
+    {"head_room", head_room, METH_VARARGS,
+     "head_room(n, d, parts, wants_weight) -> bytes of room for head; parts 0: for losses alone."},
+    {"head", head, METH_VARARGS,
+     "head(hidden, weight, labels, weights, losses, d_hidden, d_weight, room, n, v, d, scale, parts, "
+     "threads) -> whether it was done: fp32 losses [n] of bf16 hidden [n, d] @ weight [v, d].T, and, "
+     "with parts, the gradients times fp32 weights [n], where given, and a scale; d_weight may be "
+     "0; d a multiple of 32; by processors with AMX."},
     {"place", place, METH_VARARGS,
      "place(from, to, at, batch, heads, tokens, bytes, of_batch, of_head, of_token, to_batch, "
      "to_head): copies [batch, heads, tokens] pieces to places int64 [batch, tokens]; strides in "

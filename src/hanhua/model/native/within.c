@@ -5,7 +5,7 @@
    time; there are many more parts than threads, as items are of unlike size. */
 static PyObject *attend_all(work does, struct within *job, int threads)
 {
-    if (!within_can())
+    if (!tiles_can())
         Py_RETURN_FALSE;
     char taken[MOST_PARTS] = {0};
     threads = threads < 1 ? 1 : threads > MOST_PARTS ? MOST_PARTS : threads;
@@ -18,12 +18,6 @@ static PyObject *attend_all(work does, struct within *job, int threads)
     free(job->room);
     Py_END_ALLOW_THREADS
     Py_RETURN_TRUE;
-}
-
-PyObject *tiles(PyObject *self, PyObject *args)
-{
-    (void)self, (void)args;
-    return PyBool_FromLong(within_can());
 }
 
 PyObject *within(PyObject *self, PyObject *args)

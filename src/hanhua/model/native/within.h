@@ -22,9 +22,6 @@ struct within {
     char *taken; /* [threads] whether some part has it */
 };
 
-/* Whether the processor multiplies tiles of bf16, and this process may have it do so. */
-int within_can(void);
-
 /* Bytes that a document needs at most, a multiple of 64. */
 int64_t within_room(int64_t length, int64_t e);
 

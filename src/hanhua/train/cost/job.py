@@ -70,6 +70,12 @@ class Job:
         return NATIVE is not None and not self.cuda and self.shapes.gated
 
     @property
+    def tiled_head(self) -> bool:
+        """Whether this processor makes the loss by tiles of bf16 (``model/head_tiles.py``)."""
+        known = NATIVE is not None and not self.cuda and self.width == 2
+        return known and self.shapes.hidden_size % 32 == 0 and bool(NATIVE.tiles())
+
+    @property
     def fused(self) -> bool:
         """Whether a block computes norms and gates in one pass each, the compiler's or ours."""
         return self.compiled or self.native

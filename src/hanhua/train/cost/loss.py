@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+
+from hanhua.model.native import NATIVE
 from hanhua.train.chunks import chunk_and_tile
 from hanhua.train.cost.job import Job
 
@@ -12,6 +15,11 @@ def loss_bytes(job: Job) -> tuple[int, int]:
     The hidden states of predicted tokens are copied, and so are their gradients.
     """
     shapes, width = job.shapes, job.width
+    if job.tiled_head:
+        learns = job.ends_learn
+        room = NATIVE.head_room(job.targets, shapes.hidden_size, os.cpu_count() or 1, learns)
+        copies = 2 * job.targets * shapes.hidden_size * width
+        return room + copies, width * shapes.head_parameters if learns else 0
     chunk = chunk_tokens(job)
     buffer = min(chunk, job.targets) * shapes.vocab_size * width
     copies = 2 * job.targets * shapes.hidden_size * width
@@ -27,6 +35,9 @@ def answers_bytes(job: Job) -> int:
     A tile's logits, the same in fp32 and their logarithms; the hidden states are copied once.
     """
     shapes, width = job.shapes, job.width
+    if job.tiled_head:
+        copied = width * job.targets * shapes.hidden_size
+        return copied + int(NATIVE.head_room(job.targets, shapes.hidden_size, 0, False))
     tile = chunk_and_tile(job.targets, shapes.vocab_size, 4, cuda=job.cuda)[1]
     each = 4 + width + (0 if width == 4 else 4)
     buffers = min(tile, job.targets) * shapes.vocab_size * each
