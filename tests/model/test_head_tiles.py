@@ -88,7 +88,9 @@ def test_losses_of_a_token_are_its_own_and_threads_change_no_weight():
 def test_a_frozen_head_and_less_room_give_the_same(monkeypatch):
     torch.set_num_threads(3)
     hidden, weight, labels = numbers(300, 900, 64, 1)
-    losses, d_hidden, d_weight = tiled_gradients(hidden, weight, labels, None, 1.0, need_weight=True)
+    losses, d_hidden, d_weight = tiled_gradients(
+        hidden, weight, labels, None, 1.0, need_weight=True
+    )
     frozen = tiled_gradients(hidden, weight, labels, None, 1.0, need_weight=False)
     assert frozen[2] is None
     assert torch.equal(losses, frozen[0])
@@ -103,7 +105,9 @@ def test_a_frozen_head_and_less_room_give_the_same(monkeypatch):
 def test_what_is_not_a_number_shows_in_its_own_loss_and_in_the_gradients():
     hidden, weight, labels = numbers(64, 200, 32, 2)
     hidden[3, 7] = float("nan")
-    losses, d_hidden, d_weight = tiled_gradients(hidden, weight, labels, None, 1.0, need_weight=True)
+    losses, d_hidden, d_weight = tiled_gradients(
+        hidden, weight, labels, None, 1.0, need_weight=True
+    )
     assert losses.isnan().nonzero().flatten().tolist() == [3]
     assert d_hidden[3].isnan().all()
     assert d_weight.isnan().any()
