@@ -236,6 +236,12 @@ def test_a_steered_mixture_is_counted_as_it_was_read(own_run: Path) -> None:
     assert "to the wish en+5%" in mixture
     assert "Chinese, share of tokens" in training
     assert text_summary(ledger).splitlines()[-1].endswith("steered to en+5%")
+    read |= {"limit": 0.2627, "ended": 0.271, "kept": False}
+    ledger["summary"] = summarise(run_dir, ledger["stages"])
+    write_json(run_dir / "ledger.json", ledger)
+    last = text_summary(ledger).splitlines()[-1]
+    assert last.endswith("to en+5%: missed, 0.271 bits per byte of watched text for 0.263")
+    assert "It was missed: 0.271 bits per byte" in section(page_of(run_dir), "mixture")
 
 
 def test_unfinished_run_is_marked(tmp_path: Path) -> None:

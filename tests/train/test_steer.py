@@ -162,9 +162,20 @@ def log(result):
     return [json.loads(line) for line in result.log.read_text().splitlines()]
 
 
+class Heard(Silent):
+    """What a person is told."""
+
+    def __init__(self):
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
 @pytest.mark.parametrize(("wish", "end"), [("en<=0.01", 0.2), ("en<=99", 0.8), ("zh<=0.01", 0.8)])
 def test_it_goes_to_the_bound_where_a_wish_asks_for_it(run, wish, end):
-    result = run("a", wish=wish)
+    heard = Heard()
+    result = run("a", heard, wish=wish)
     shares = [line["steer"]["shares"]["zh"] for line in log(result)]
     assert shares[0] == pytest.approx(0.5, abs=0.02)
     assert shares[-1] == pytest.approx(end, abs=1e-6)
@@ -173,6 +184,25 @@ def test_it_goes_to_the_bound_where_a_wish_asks_for_it(run, wish, end):
     assert found["last"]["zh"] == pytest.approx(end, abs=1e-6)
     assert (found["counted"]["zh"] - 0.5) * (end - 0.5) > 0.01
     assert sum(found["counted"].values()) == pytest.approx(1.0, abs=1e-5)
+    told = [
+        line["steer"]["out_of_reach"] for line in log(result) if "out_of_reach" in line["steer"]
+    ]
+    said = [text for text in heard.said if "no share within the bounds" in text]
+    assert found["kept"] == (wish == "en<=99")
+    assert len(said) == (not found["kept"])  # it is said once
+    assert bool(told) == (not found["kept"])
+    if told:
+        assert told[0]["since_step"] == told[-1]["since_step"] < 8  # of 16
+        assert told[-1]["limit"] == 0.01 < told[-1]["least"]
+        assert f"keep {wish[:2]} under 0.01" in said[0]
+        assert 0.2 <= told[-1]["share"] <= 0.8
+
+
+def test_a_limit_that_is_only_missed_on_the_way_is_not_called_out_of_reach(run):
+    end = log(run("plain", wish="en<=99"))[-1]["held_out"]["en"]
+    lines = log(run("a", wish=f"en<={end * 1.003:.4f}"))
+    assert not any("out_of_reach" in line["steer"] for line in lines)
+    assert lines[0]["held_out"]["en"] > end * 1.003  # the case
 
 
 def test_killed_and_taken_up_it_is_the_same_to_the_bit(run):

@@ -94,14 +94,27 @@ def mixture(run: Run) -> Section:
     return Section("mixture", Words("Mixture", "语言配比"), body)
 
 
+def _kept(shares: Mapping[str, Any]) -> Words:
+    """What the steered language ended at; runs from before that was kept say nothing."""
+    if "kept" not in shares:
+        return Words("", "")
+    ended, limit = number(shares["ended"]), number(shares["limit"])
+    en, zh = ("kept", "达到") if shares["kept"] else ("missed", "未达到")
+    return Words(
+        f" It was {en}: {ended} bits per byte of the watched text at the end, limit {limit}.",
+        f"结果{zh}：结束时监测文本为 {ended} 比特/字节，限度 {limit}。",
+    )
+
+
 def _counted_note(shares: Mapping[str, Any]) -> Html:
     """Where the counted shares come from."""
     if "wish" in shares:
+        kept = _kept(shares)
         return note(
             f"Steered while it trained, to the wish {shares['wish']}: asked is what was packed, "
-            "counted is what was read of it.",
+            f"counted is what was read of it.{kept.en}",
             f"训练中按目标 {shares['wish']} 调整配比：“要求”为打包时的配比，"
-            "“实际”为训练读到的配比。",
+            f"“实际”为训练读到的配比。{kept.zh}",
         )
     return note(
         "Counted from the token rows that were written to disk, after packing; not from "

@@ -17,6 +17,8 @@ SAID: Mapping[str | None, str] = {
     "even": "no evidence of a change",
 }
 """A verdict in a terminal."""
+STEERED = ("counted", "wish", "passes", "limit", "ended", "kept")
+"""What is said of the shares where they were steered."""
 
 
 def summarise(run_dir: Path, stages: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,7 +52,7 @@ def summarise(run_dir: Path, stages: Mapping[str, Any]) -> dict[str, Any]:
 def _shares(run: Run) -> dict[str, Any]:
     """Asked for, and counted: in the rows, or in what was read of them where it was steered."""
     steer = mapping(run.metrics("pretrain").get("steer"))
-    read = {key: steer[key] for key in ("counted", "wish", "passes") if key in steer}
+    read = {key: steer[key] for key in STEERED if key in steer}
     return {**mapping(run.metrics("tokens").get("shares")), **read}
 
 
@@ -124,6 +126,18 @@ def _tokens_line(summary: Mapping[str, Any], target: str) -> list[str]:
     ]
 
 
+def _steered(shares: Mapping[str, Any]) -> str:
+    if "wish" not in shares:
+        return ""
+    if "kept" not in shares:  # an older run
+        return f", steered to {shares['wish']}"
+    kept = "kept" if shares["kept"] else "missed"
+    ended, limit = number(shares["ended"], 3), number(shares["limit"], 3)
+    return (
+        f", steered to {shares['wish']}: {kept}, {ended} bits per byte of watched text for {limit}"
+    )
+
+
 def _shares_line(summary: Mapping[str, Any], target: str, source: str) -> list[str]:
     counted = mapping(dig(summary, "shares", "counted"))
     if not counted:
@@ -133,6 +147,5 @@ def _shares_line(summary: Mapping[str, Any], target: str, source: str) -> list[s
         " : ".join(percent(shares.get(code)) for code in (target, source))
         for shares in (counted, asked)
     ]
-    wish = dig(summary, "shares", "wish")
-    steered = f", steered to {wish}" if wish else ""
+    steered = _steered(mapping(summary.get("shares")))
     return [f"Share of tokens {target} : {source}: {both[0]} counted, {both[1]} asked{steered}"]

@@ -25,7 +25,7 @@ from hanhua.train.config import OptimConfig
 from hanhua.train.gate import GateState
 from hanhua.train.guard import GuardState
 from hanhua.train.optim import Masters
-from hanhua.train.steer import SteerState
+from hanhua.train.steer_state import SteerState
 
 ANCHOR = "anchor"
 """The folder of the step that a run gone astray goes back to."""

@@ -16,6 +16,9 @@ from hanhua.core.progress import Bar
 from hanhua.train.speed import Speed
 from hanhua.train.trackers import Trackers
 
+TIMES_TO_SAY = 2
+"""In a row, of what is only guessed."""
+
 Line = Mapping[str, Any]
 
 
@@ -108,6 +111,14 @@ def events(line: Line) -> Iterator[str]:
         yield f"not learnt from, {line['skipped']['why']}"
     if "went_back_to_step" in line:
         yield f"went back to the weights of step {line['went_back_to_step']}"
+    beyond = line.get("steer", {}).get("out_of_reach")
+    if beyond and beyond["times"] == TIMES_TO_SAY:
+        yield (
+            f"no share within the bounds is thought to keep {beyond['language']} under "
+            f"{beyond['limit']:.4g}: at {beyond['share']:.0%} it would end at about "
+            f"{beyond['least']:.4g} (widen pretrain.steer.low and high, lower the learning "
+            "rate, or ask for less)"
+        )
     if "stopped" in line:
         found = line["stopped"]
         yield (

@@ -37,7 +37,8 @@ from hanhua.train.precision import Precision, choose_precision
 from hanhua.train.schedule import Phase, Plan, learning_rate, make_plan, phase_at
 from hanhua.train.setup import in_background, open_log, set_up
 from hanhua.train.shard import Root, let_go
-from hanhua.train.steer import Steering, SteerState, open_steering
+from hanhua.train.steer import Steering, open_steering
+from hanhua.train.steer_state import SteerState
 from hanhua.train.step import NextToken, Objective, learn, seed_step
 from hanhua.train.watch import HeldOut, Watch, open_watch, watch_section
 
@@ -137,10 +138,11 @@ def train(
     keeper.finish()
     lines = read_learnt(log.text(), state.step, state.guard.skipped)
     facts = guard.facts(state.guard) | gate.facts(config.stop, state.gate) | masters.facts()
-    facts |= steering.facts(state.steer) if steering else {}
     facts |= answer_facts(lines)
     for name, end in ((name, end) for name, end in saved.items() if name in facts):
         facts[name] |= {"end": end, "last_step": facts[name]["end"]}
+    if steering:
+        facts |= steering.facts(state.steer, state.gate.start, facts["held_out"]["end"])
     return TrainResult(
         masters.whole(), log.path, state.step, state.tokens, mean_tail(lines), precision,
         state.guard.skipped, facts,

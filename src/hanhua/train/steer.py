@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,49 +20,16 @@ import numpy as np
 from hanhua.core.errors import RecipeError
 from hanhua.core.wish import Wish, parse_wish
 from hanhua.tokens.loader import Batch
-from hanhua.tokens.mixed import MixedRows, MixedState
+from hanhua.tokens.mixed import MixedRows
 from hanhua.tokens.rows import PackedRows
 from hanhua.train.config import OptimConfig, SteerConfig
 from hanhua.train.projection import Moment, Projection, heats, project
 from hanhua.train.schedule import Plan, learning_rate
+from hanhua.train.steer_state import DIGITS, OutOfReach, SteerState
 
 GRID = 201
 CAUTION = 0.8
 """Of all projections, the part that may be more hopeful than the one that is gone by."""
-DIGITS = 6
-Exposure = Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class SteerState:
-    """Where steering stands; goes into every checkpoint.
-
-    Args:
-        shares: of tokens by language, now; empty before the first step.
-        mixed: where reading stands.
-        exposure: tokens times learning rate, by language, in the last phase so far.
-        begun: losses by language when that phase began, or measured last before.
-        seen: measurements in it, oldest first: ``step``, ``exposure`` and ``losses`` of each.
-        projected: losses at the end by language, at the shares now: the middle, the least and the
-            greatest of all fits.
-    """
-
-    shares: Mapping[str, float] = field(default_factory=dict)
-    mixed: MixedState = field(default_factory=MixedState)
-    exposure: Exposure = field(default_factory=dict)
-    begun: Mapping[str, float] = field(default_factory=dict)
-    seen: Sequence[Mapping[str, Any]] = ()
-    projected: Mapping[str, Sequence[float]] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, found: Mapping[str, Any]) -> SteerState:
-        """From a checkpoint's JSON; an older one has none."""
-        return cls(**(dict(found) | {"mixed": MixedState(**found.get("mixed", {}))}))
-
-    def told(self) -> dict[str, Any]:
-        """For the log."""
-        shares = {name: round(share, DIGITS) for name, share in self.shares.items()}
-        return {"shares": shares, "projected": dict(self.projected)}
 
 
 class Steering:
@@ -165,16 +132,19 @@ class Steering:
         }  # fmt: skip
         state = replace(state, begun=state.begun or dict(start), seen=(*state.seen, now))
         fits = {name: self._project(name, state) for name in (self.target, self.source)}
-        share = state.shares[self.target]
+        share, beyond = state.shares[self.target], None
         done = (step - self.last.start) / (self.last.stop - self.last.start)
         if done >= self.config.wait_share and step < self.plan.steps:
             share = self._choose(fits, start, state, step)
+            beyond = self._out_of_reach(fits, start, state, step)
         projected = {
             name: [round(float(end), DIGITS) for end in np.quantile(ends, (0.5, 0.0, 1.0))]
             for name, fit in fits.items()
             for ends in [self._ends(name, fit, state, step, np.array([share]))]
         }
-        return replace(state, shares=self._shares(share), projected=projected)
+        return replace(
+            state, shares=self._shares(share), projected=projected, out_of_reach=beyond
+        )  # fmt: skip
 
     def _project(self, language: str, state: SteerState) -> Projection:
         moments = []
@@ -221,8 +191,37 @@ class Steering:
             return float(met.min() if len(met) else shares[-1])
         return float(met.max() if len(met) else shares[0])
 
-    def facts(self, state: SteerState) -> dict[str, Any]:
-        """What the record says of it."""
+    def _out_of_reach(
+        self, fits: Mapping[str, Projection], start: Mapping[str, float], state: SteerState,
+        step: int,
+    ) -> OutOfReach | None:  # fmt: skip
+        """What to say where by no fit any share within the bounds would meet the wish."""
+        language, limit = self.wish.language, self.wish.limit(start)
+        shares = np.linspace(self.config.low, min(self.config.high, self.pair), GRID)
+        ends = self._ends(language, fits[language], state, step, shares)
+        if float(ends.min()) <= limit:
+            return None
+        middle = np.median(ends, 0)
+        found = {
+            "language": language, "limit": round(limit, DIGITS),
+            "least": round(float(middle.min()), DIGITS),
+            "share": round(float(shares[middle.argmin()]), DIGITS),
+        }  # fmt: skip
+        before = state.out_of_reach or {"since_step": step, "times": 0}
+        return {**found, "since_step": before["since_step"], "times": before["times"] + 1}
+
+    def facts(
+        self, state: SteerState, start: Mapping[str, float], end: Mapping[str, float]
+    ) -> dict[str, Any]:
+        """What the record says of it.
+
+        Args:
+            state: at the end.
+            start: losses before the first step.
+            end: of the model that is saved.
+        """
+        limit = self.wish.limit(start)
+        ended = end[self.wish.language]
         tokens = state.mixed.tokens
         total = max(sum(tokens.values()), 1)
         return {"steer": {
@@ -233,6 +232,7 @@ class Steering:
                 for name, n in state.mixed.read.items() if len(self.mixed.of[name])
             },
             "last": {name: round(share, DIGITS) for name, share in state.shares.items()},
+            "limit": round(limit, DIGITS), "ended": round(ended, DIGITS), "kept": ended <= limit,
         }}  # fmt: skip
 
 
