@@ -96,10 +96,10 @@ def mixture(run: Run) -> Section:
 
 def _kept(shares: Mapping[str, Any]) -> Words:
     """What the steered language ended at; runs from before that was kept say nothing."""
-    if "kept" not in shares:
+    if "ended" not in shares:
         return Words("", "")
     ended, limit = number(shares["ended"]), number(shares["limit"])
-    en, zh = ("kept", "达到") if shares["kept"] else ("missed", "未达到")
+    en, zh = ("kept", "达到") if shares["ended"] <= shares["limit"] else ("missed", "未达到")
     return Words(
         f" It was {en}: {ended} bits per byte of the watched text at the end, limit {limit}.",
         f"结果{zh}：结束时监测文本为 {ended} 比特/字节，限度 {limit}。",

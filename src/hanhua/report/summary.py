@@ -17,7 +17,7 @@ SAID: Mapping[str | None, str] = {
     "even": "no evidence of a change",
 }
 """A verdict in a terminal."""
-STEERED = ("counted", "wish", "passes", "limit", "ended", "kept")
+STEERED = ("counted", "wish", "passes", "limit", "ended")
 """What is said of the shares where they were steered."""
 
 
@@ -129,9 +129,9 @@ def _tokens_line(summary: Mapping[str, Any], target: str) -> list[str]:
 def _steered(shares: Mapping[str, Any]) -> str:
     if "wish" not in shares:
         return ""
-    if "kept" not in shares:  # an older run
+    if "ended" not in shares:  # an older run
         return f", steered to {shares['wish']}"
-    kept = "kept" if shares["kept"] else "missed"
+    kept = "kept" if shares["ended"] <= shares["limit"] else "missed"
     ended, limit = number(shares["ended"], 3), number(shares["limit"], 3)
     return (
         f", steered to {shares['wish']}: {kept}, {ended} bits per byte of watched text for {limit}"
