@@ -29,8 +29,9 @@ import tokenizers
 from tokenizers import Tokenizer
 
 from hanhua.vocab.config import VocabConfig
-from hanhua.vocab.extend import extend, gather
+from hanhua.vocab.extend import extend
 from hanhua.vocab.family import family_of
+from hanhua.vocab.gather import gather
 from hanhua.vocab.script import script_of
 from hanhua.vocab.texts import find_texts
 from hanhua.vocab.tokenizer import read_tokenizer

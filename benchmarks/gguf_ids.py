@@ -46,8 +46,9 @@ from hanhua.export.gguf_split import PRE_TOKENIZERS
 from hanhua.export.gguf_vocab import VocabMetadata, vocab_metadata, write_vocab
 from hanhua.text.document import Document
 from hanhua.vocab.config import VocabConfig
-from hanhua.vocab.extend import extend, gather
+from hanhua.vocab.extend import extend
 from hanhua.vocab.family import family_of
+from hanhua.vocab.gather import gather
 from hanhua.vocab.script import script_of
 from hanhua.vocab.texts import Texts, find_texts
 from hanhua.vocab.tokenizer import TokenizerFiles, read_tokenizer

@@ -42,8 +42,9 @@ from hanhua.text.document import Document
 from hanhua.vocab.check import compare_plain, verify
 from hanhua.vocab.config import VocabConfig
 from hanhua.vocab.count import Runs
-from hanhua.vocab.extend import Extended, extend, gather
+from hanhua.vocab.extend import Extended, extend
 from hanhua.vocab.family import Family, family_of
+from hanhua.vocab.gather import gather
 from hanhua.vocab.script import HAN, HANGUL, KANA, script_of
 from hanhua.vocab.texts import Texts, find_texts
 from hanhua.vocab.tokenizer import read_tokenizer

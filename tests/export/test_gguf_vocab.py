@@ -18,8 +18,9 @@ from hanhua.export.gguf_split import pre_tokenizer, unmerged_words
 from hanhua.export.gguf_vocab import vocab_metadata, write_vocab
 from hanhua.text.document import Document
 from hanhua.vocab.config import VocabConfig
-from hanhua.vocab.extend import Extended, extend, gather
+from hanhua.vocab.extend import Extended, extend
 from hanhua.vocab.family import Family, family_of
+from hanhua.vocab.gather import gather
 from hanhua.vocab.script import script_of
 from hanhua.vocab.tokenizer import TokenizerFiles, read_tokenizer
 from hard_texts import BYTES, HARD_LINES, LLAMA3, QWEN2, byte_level, split

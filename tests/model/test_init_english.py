@@ -25,7 +25,7 @@ from hanhua.model.init_padding import (
 from hanhua.model.load import load_model, load_tokenizer
 from hanhua.model.measure_rows import added_mass, fitted_padding
 from hanhua.model.rows import expand_model
-from hanhua.model.tensor_file import MemoryRows
+from hanhua.model.tensor_rows import MemoryRows
 from hanhua.vocab.tokenizer import read_tokenizer
 
 TINY = Path(__file__).resolve().parents[2] / "src" / "hanhua" / "demo" / "data" / "tiny-en"

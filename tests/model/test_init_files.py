@@ -22,14 +22,8 @@ from hanhua.core.errors import ModelError
 from hanhua.model.config import ExpandConfig
 from hanhua.model.plan_rows import plan_expansion
 from hanhua.model.rows import expand_model
-from hanhua.model.tensor_file import (
-    FileRows,
-    MemoryRows,
-    Part,
-    TensorFile,
-    copied,
-    write_tensors,
-)
+from hanhua.model.tensor_file import Part, TensorFile, copied, write_tensors
+from hanhua.model.tensor_rows import FileRows, MemoryRows
 from hanhua.vocab.tokenizer import read_tokenizer
 
 DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int8,

@@ -30,7 +30,7 @@ from hanhua.model.init_distill import distill
 from hanhua.model.init_similar import combination, pursue, sparsemax
 from hanhua.model.load import load_model
 from hanhua.model.rows import expand_model
-from hanhua.model.tensor_file import MemoryRows
+from hanhua.model.tensor_rows import MemoryRows
 from hanhua.tokens.encode import text_encoder
 from hanhua.vocab.tokenizer import read_tokenizer
 

@@ -8,8 +8,9 @@ import pytest
 
 from hanhua.text.document import Document
 from hanhua.vocab.config import VocabConfig
-from hanhua.vocab.extend import Extended, extend, gather
+from hanhua.vocab.extend import Extended, extend
 from hanhua.vocab.family import Family, family_of
+from hanhua.vocab.gather import gather
 from hanhua.vocab.script import script_of
 from hanhua.vocab.tokenizer import read_tokenizer
 from hard_texts import byte_bpe

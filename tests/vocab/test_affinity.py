@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hanhua.text.document import Document
 from hanhua.vocab.affinity import Survey, source_weights
 from hanhua.vocab.config import VocabConfig
-from hanhua.vocab.extend import extend, gather
+from hanhua.vocab.extend import extend
 from hanhua.vocab.family import family_of
+from hanhua.vocab.gather import gather
 from hanhua.vocab.script import script_of
 from hanhua.vocab.tokenizer import read_tokenizer
 

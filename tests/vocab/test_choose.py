@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hanhua.vocab.choose import Point, best, choose, curve, sizes_up_to
 from hanhua.vocab.config import VocabConfig
 from hanhua.vocab.cost import Cost
-from hanhua.vocab.extend import gather
 from hanhua.vocab.family import family_of
+from hanhua.vocab.gather import gather
 from hanhua.vocab.script import script_of
 from hanhua.vocab.tokenizer import read_tokenizer
 

@@ -267,8 +267,9 @@ def test_pieces_that_a_base_has_but_cannot_reach_are_not_added_twice(tiny_llama,
 
     from hanhua.vocab.config import VocabConfig
     from hanhua.vocab.convert import NORMAL, convert
-    from hanhua.vocab.extend import extend, gather
+    from hanhua.vocab.extend import extend
     from hanhua.vocab.family import family_of
+    from hanhua.vocab.gather import gather
     from hanhua.vocab.script import script_of
     from hanhua.vocab.tokenizer import read_tokenizer
 

@@ -17,8 +17,9 @@ from transformers import AutoTokenizer
 from hanhua.core.errors import InputError, ModelError
 from hanhua.text.document import Document
 from hanhua.vocab.config import VocabConfig
-from hanhua.vocab.extend import Extended, extend, gather
+from hanhua.vocab.extend import Extended, extend
 from hanhua.vocab.family import ByteFamily, Family, byte_letters, family_of
+from hanhua.vocab.gather import gather
 from hanhua.vocab.learn import Learnt
 from hanhua.vocab.script import script_of
 from hanhua.vocab.tokenizer import read_tokenizer

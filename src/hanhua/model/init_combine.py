@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from hanhua.model.tensor_file import Rows
+from hanhua.model.tensor_rows import Rows
 
 CHUNK_BYTES = 64 * 1024 * 1024
 """Old and new rows in memory at once, in float32."""

@@ -30,7 +30,7 @@ from hanhua.model.init_combine import (
 from hanhua.model.init_distill import distill
 from hanhua.model.init_similar import combination
 from hanhua.model.stream import TokenBytes
-from hanhua.model.tensor_file import Rows
+from hanhua.model.tensor_rows import Rows
 from hanhua.tokens.encode import text_encoder
 from hanhua.vocab.tokenizer import read_tokenizer
 

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from hanhua.model.init_combine import Statistics
-from hanhua.model.tensor_file import Rows
+from hanhua.model.tensor_rows import Rows
 from hanhua.vocab.family import byte_letters
 
 IMPOSSIBLE = (0xC0, 0xC1, *range(0xF5, 0x100))

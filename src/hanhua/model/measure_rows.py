@@ -24,7 +24,7 @@ from hanhua.model.head import head_form
 from hanhua.model.init_combine import statistics
 from hanhua.model.init_padding import fit_row, impossible_ids, padding_row
 from hanhua.model.load import load_model, load_tokenizer
-from hanhua.model.tensor_file import MemoryRows
+from hanhua.model.tensor_rows import MemoryRows
 from hanhua.tokens.encode import text_encoder
 
 MAX_TOKENS = 256

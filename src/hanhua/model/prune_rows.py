@@ -23,7 +23,8 @@ from hanhua.core.files import read_json, storage_errors, write_json
 from hanhua.core.progress import Progress, Silent
 from hanhua.model.ends import find_ends, locate, open_config
 from hanhua.model.load import INDEX, weight_files
-from hanhua.model.tensor_file import FileRows, Part, Stretch, TensorFile, copied, write_tensors
+from hanhua.model.tensor_file import Part, Stretch, TensorFile, copied, write_tensors
+from hanhua.model.tensor_rows import FileRows
 
 CONFIGS = ("config.json", "generation_config.json")
 _LISTS = ("suppress_tokens", "begin_suppress_tokens", "bad_words_ids")

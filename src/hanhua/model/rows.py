@@ -43,13 +43,13 @@ from hanhua.model.init_padding import NEVER_BIAS, impossible_ids, padding_row
 from hanhua.model.load import INDEX, weight_files
 from hanhua.model.tensor_file import (
     NAMES,
-    FileRows,
     Part,
     Stretch,
     TensorFile,
     copied,
     write_tensors,
 )
+from hanhua.model.tensor_rows import FileRows
 from hanhua.vocab.tokenizer import read_tokenizer
 
 

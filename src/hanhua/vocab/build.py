@@ -14,8 +14,9 @@ from hanhua.vocab.choose import as_rows, sized
 from hanhua.vocab.command import write_pieces
 from hanhua.vocab.config import VocabConfig
 from hanhua.vocab.cost import Cost
-from hanhua.vocab.extend import Extended, gather
+from hanhua.vocab.extend import Extended
 from hanhua.vocab.family import family_of
+from hanhua.vocab.gather import gather
 from hanhua.vocab.report import Measured, build_report, measure
 from hanhua.vocab.script import Script, script_of
 from hanhua.vocab.tokenizer import read_tokenizer

@@ -20,8 +20,9 @@ from hanhua.vocab.check import Verdict, compare_plain, verify
 from hanhua.vocab.choose import Point, as_rows, sized
 from hanhua.vocab.config import VocabConfig
 from hanhua.vocab.cost import Cost
-from hanhua.vocab.extend import Extended, gather
+from hanhua.vocab.extend import Extended
 from hanhua.vocab.family import Family, family_of
+from hanhua.vocab.gather import gather
 from hanhua.vocab.report import Measured, build_report, measure
 from hanhua.vocab.script import Script, script_of
 from hanhua.vocab.texts import Texts
