@@ -12,11 +12,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 
 from hanhua.core.config import model_in_run
 from hanhua.core.errors import ArtifactError, ModelError, ServeError
 from hanhua.serve.api import create_app
+from hanhua.serve.connection import make_config
 from hanhua.serve.engine import Engine
 from hanhua.serve.keys import Key, read_keys
 from hanhua.serve.models import Models
@@ -188,7 +188,7 @@ def test_a_stop_amid_long_answers_ends_them_with_a_word_and_without_a_traceback(
     ask["logit_bias"] = {"1": -100, "2": -100}  # both end an answer
     with _listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
-        config = uvicorn.Config(create_app(models), log_config=None, access_log=False)
+        config = make_config(create_app(models), log_config=None)
         server = make_server(config, models, seconds=0.2)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -16,7 +16,6 @@ from hanhua.serve.errors import ApiError
 from hanhua.serve.parse import RequestT, parse
 
 MAX_BODY_BYTES = 4 * 2**20
-BODY_SECONDS = 30.0
 CLIENT_LEFT = 499
 
 ResultT = TypeVar("ResultT")
@@ -37,14 +36,15 @@ async def read(request: Request, kind: type[RequestT], lenient: bool = False) ->
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
         raise ApiError(415, "Send the request as Content-Type: application/json.")
     body = bytearray()
+    seconds: float = request.app.state.body_seconds
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(seconds):
             async for piece in request.stream():
                 body += piece
                 if len(body) > MAX_BODY_BYTES:
                     raise ApiError(413, f"The request body is larger than {MAX_BODY_BYTES} bytes.")
     except TimeoutError:
-        raise ApiError(408, f"The request body did not come within {BODY_SECONDS:g} s.") from None
+        raise ApiError(408, f"The request body did not come within {seconds:g} s.") from None
     except ClientDisconnect:
         raise _gone() from None
     return parse(bytes(body), kind, lenient)
