@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import socket
@@ -329,6 +330,20 @@ def test_health_ready_models_and_metrics(client):
         had = value(before, name) if name in before else 0
         assert value(after, name) - had == more
     assert all(line.startswith("#") or len(line.rsplit(" ", 1)) == 2 for line in after.splitlines())
+
+
+def test_probes_may_ask_by_head(client):
+    """As wget --spider does."""
+    for path in ("/health", "/ready"):
+        answer = client.head(path)
+        assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_a_packed_body_is_refused_by_name(client):
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    refused = client.post(CHAT, content=gzip.compress(json.dumps(ASK).encode()), headers=headers)
+    assert refused.status_code == 415
+    assert "Content-Encoding" in check_error(refused)["message"]
 
 
 def test_the_openapi_document_names_the_bodies(client):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import torch
 
 from hanhua.core.config import model_in_run
 from hanhua.core.errors import ArtifactError, ModelError, ServeError
@@ -107,6 +108,12 @@ def test_a_broken_ledger_is_one_message(tmp_path, text):
     (tmp_path / "ledger.json").write_text(text)
     with pytest.raises(ArtifactError, match="ledger does not read"):
         resolve_run(tmp_path)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_not_there_is_one_message(chat_folder):
+    with pytest.raises(ServeError, match="no GPU that PyTorch can use"):
+        serve(chat_folder, port=0, device="cuda")
 
 
 def test_a_busy_port_is_known_before_the_model_is_loaded(chat_folder):

@@ -6,33 +6,38 @@ Limits are fractions of a second here; no test says how long anything takes.
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import httpx
 import pytest
 
+from hanhua.serve.api import PAGE
 from hanhua.serve.engine import Engine
 from hanhua.serve.models import Models
 from hanhua.serve.policy import Policy
 
-from .conftest import serving
+from .conftest import serving, wait_until
 from .test_api import ASK, CHAT
 
 HEAD = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+SOCKETS = Path("/proc/self/fd")
 LONG = 60.0
 """A limit that no test waits for."""
 
 
 @contextmanager
-def patience(served, head: float = LONG, body: float = LONG, rest: float = LONG) -> Iterator[tuple]:
+def patience(served, body: float = LONG, **limits: float) -> Iterator[tuple]:
     """The address of a server with these limits, in seconds."""
     policy = Policy(body_seconds=body)
     models = Models([Engine(served)])
-    with serving(models, policy, head_seconds=head, rest_seconds=rest) as url:
+    limits = {f"{name}_seconds": limits.get(name, LONG) for name in ("head", "rest", "stall")}
+    with serving(models, policy, **limits) as url:
         host, port = url.removeprefix("http://").split(":")
         yield url, (host, int(port))
 
@@ -155,3 +160,40 @@ def test_nonsense_after_an_early_answer_leaves_no_traceback(served, caplog):
             came += read_all(connection)
     assert came.startswith(b"HTTP/1.1 404 ")
     assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.skipif(not SOCKETS.is_dir(), reason="needs Linux to count open sockets")
+def test_a_client_that_takes_nothing_is_cut_off(served):
+    """It asks for a file of the page many times and reads nothing until the server has gone."""
+    ask = b"GET /app.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    size = (PAGE / "app.js").stat().st_size
+    times = 20_000_000 // size
+    with patience(served, stall=0.3) as (_, address):
+        before = open_sockets()
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.settimeout(30)
+            connection.connect(address)
+            wait_until(lambda: open_sockets() == before + 2)  # both ends are in this process
+            connection.sendall(ask * times)
+            wait_until(lambda: open_sockets() == before + 1)
+            came = read_all(connection)
+    assert 0 < len(came) < times * size  # the case: amid what was sent
+
+
+def open_sockets() -> int:
+    found = 0
+    for file in SOCKETS.iterdir():
+        with suppress(OSError):
+            found += os.readlink(file).startswith("socket:")
+    return found
+
+
+def test_two_lengths_of_one_body_are_refused_and_nothing_behind_them_is_read(served):
+    head = f"{HEAD}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    with patience(served) as (_, address):
+        with socket.create_connection(address, timeout=30) as connection:
+            connection.sendall(head.encode() + GET)
+            status, error = told(read_all(connection))
+    assert status == 400
+    assert "not both" in error["message"]

@@ -129,11 +129,13 @@ def _add_models(app: FastAPI, models: Models) -> None:
 def _add_health(
     app: FastAPI, models: Models, traffic: Traffic, policy: Policy, accounts: tuple[Account, ...]
 ) -> None:
+    @app.head("/health", include_in_schema=False)
     @app.get("/health")
     async def health() -> dict[str, str]:
         """Whether the process answers."""
         return {"status": "ok"}
 
+    @app.head("/ready", include_in_schema=False)
     @app.get("/ready", responses={503: {"description": "The server is stopping"}})
     async def ready() -> Response:
         """Whether a request would be served now, by whichever model."""

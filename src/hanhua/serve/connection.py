@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import h11
@@ -24,6 +25,8 @@ HEAD_SECONDS = 20.0
 """From the connection, or from the first byte of a later request, to the end of its headers."""
 REST_SECONDS = 30.0
 """From an answer that did not wait for the body to the end of that body."""
+STALL_SECONDS = 60.0
+"""For a client to take anything of the 64 KiB and more that wait for it."""
 
 
 class Connection(H11Protocol):
@@ -31,8 +34,10 @@ class Connection(H11Protocol):
 
     head_seconds = HEAD_SECONDS
     rest_seconds = REST_SECONDS
+    stall_seconds = STALL_SECONDS
     _awaited = ""
     _timer: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
@@ -52,7 +57,18 @@ class Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
         self._set("", 0.0)
+        self._unstall()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Give a client that takes nothing its time."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(self.stall_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It takes what is sent."""
+        self._unstall()
+        super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, in the shape of all other refusals."""
@@ -81,6 +97,10 @@ class Connection(H11Protocol):
         self._awaited = awaited
         self._timer = self.loop.call_later(seconds, self._late) if awaited else None
 
+    def _unstall(self) -> None:
+        if self._stalled:
+            self._stalled.cancel()
+
     def _late(self) -> None:
         if self._awaited == "head" and self.conn.trailing_data[0]:
             text = f"The request's headers did not come within {self.head_seconds:g} s."
@@ -93,7 +113,8 @@ class Connection(H11Protocol):
             body = json.dumps(error.body()).encode()
             headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))),
                        ("Connection", "close")]  # fmt: skip
-            response = h11.Response(status_code=error.status, headers=headers)
+            reason = HTTPStatus(error.status).phrase.encode()
+            response = h11.Response(status_code=error.status, headers=headers, reason=reason)
             for event in (response, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
@@ -104,6 +125,7 @@ def make_config(
     *,
     head_seconds: float = HEAD_SECONDS,
     rest_seconds: float = REST_SECONDS,
+    stall_seconds: float = STALL_SECONDS,
     **more: Any,
 ) -> uvicorn.Config:
     """How uvicorn serves the application: no access log, no name of its own, our connections.
@@ -112,9 +134,11 @@ def make_config(
         app: see :func:`hanhua.serve.api.create_app`.
         head_seconds: see :data:`HEAD_SECONDS`.
         rest_seconds: see :data:`REST_SECONDS`.
+        stall_seconds: see :data:`STALL_SECONDS`.
         **more: see :class:`uvicorn.Config`.
     """
-    limits = {"head_seconds": head_seconds, "rest_seconds": rest_seconds}
+    limits = {"head_seconds": head_seconds, "rest_seconds": rest_seconds,
+              "stall_seconds": stall_seconds}  # fmt: skip
     protocol = type("Connection", (Connection,), limits)
     return uvicorn.Config(
         app, http=protocol, ws="none", access_log=False, server_header=False,

@@ -74,6 +74,7 @@ class Guard:
                 await asyncio.sleep(0)
 
         try:
+            _check_length(scope)
             self.reach.check(scope)
             self._check(scope)
             await self.app(scope, receive, counted)
@@ -105,6 +106,13 @@ class Guard:
         scope[ACCOUNT] = matches[0]
         if posts:
             matches[0].admit()
+
+
+def _check_length(scope: Scope) -> None:
+    """Refuse two lengths of one body: a proxy may have taken the other (RFC 9112, 6.1)."""
+    if {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}:
+        raise ApiError(400, "Send Content-Length or Transfer-Encoding, not both.",
+                       headers={"Connection": "close"})  # fmt: skip
 
 
 def charge(scope: Scope, tokens: int) -> None:
