@@ -306,6 +306,23 @@ def test_broken_http_is_no_fault_of_ours(server, data):
     assert b" 400 " in raw(server, data).split(b"\r\n")[0]
 
 
+def test_other_protocols_get_an_answer_they_can_read(server, caplog):
+    """An old client without keep-alive, and one that asks for a websocket."""
+    body = json.dumps({"prompt": "a", "max_tokens": 2, "stream": True}).encode()
+    old = (f"POST {TEXT} HTTP/1.0\r\nContent-Type: application/json\r\n"
+           f"Content-Length: {len(body)}\r\n\r\n").encode() + body  # fmt: skip
+    host, port = server.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(old)
+        came = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert b"transfer-encoding" not in came.lower()
+    assert came.endswith(b"data: [DONE]\n\n")
+    upgrade = (b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+               b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAA\r\n\r\n")  # fmt: skip
+    assert b" 200 " in raw(server, upgrade).split(b"\r\n")[0]
+    assert not caplog.records
+
+
 def test_health_ready_models_and_metrics(client):
     assert client.get("/health").json() == {"status": "ok"}
     assert client.get("/ready").json() == {"status": "ready"}

@@ -114,7 +114,8 @@ def _gone() -> ApiError:
 
 _ERRORS = {
     400: "What was asked is not valid", 401: "The API key is missing or wrong",
-    403: "The host name or the origin of the page is not let in", 404: "There is no such model", 408: "The body came too slowly", 413: "The body is too large",
+    403: "The host name or the origin of the page is not let in", 404: "There is no such model",
+    408: "The body came too slowly", 413: "The body is too large",
     415: "The body is not JSON by its type", 429: "Too much is waiting or a limit "
     "of the key is met", 503: "The server is stopping, or the request's time was over",
 }  # fmt: skip
