@@ -17,11 +17,11 @@ import torch
 from hanhua.core.config import model_in_run
 from hanhua.core.errors import ArtifactError, ModelError, ServeError
 from hanhua.serve.api import create_app
-from hanhua.serve.connection import make_config
+from hanhua.serve.connection import make_config, make_server
 from hanhua.serve.engine import Engine
 from hanhua.serve.keys import Key, read_keys
 from hanhua.serve.models import Models
-from hanhua.serve.run import _listen, is_loopback, make_server, model_name, resolve_run, serve
+from hanhua.serve.run import _listen, is_loopback, model_name, resolve_run, serve
 
 from .conftest import wait_until
 from .test_api import TEXT

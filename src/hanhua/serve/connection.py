@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import socket
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +23,18 @@ from hanhua.serve.errors import ApiError
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from hanhua.serve.models import Models
+
 HEAD_SECONDS = 20.0
 """From the connection, or from the first byte of a later request, to the end of its headers."""
 REST_SECONDS = 30.0
 """From an answer that did not wait for the body to the end of that body."""
 STALL_SECONDS = 60.0
 """For a client to take anything of the 64 KiB and more that wait for it."""
+
+
+_STOP_SECONDS = 10.0
+_CUT_SECONDS = 3
 
 
 class Connection(H11Protocol):
@@ -144,3 +152,28 @@ def make_config(
         app, http=protocol, ws="none", access_log=False, server_header=False,
         **{"log_level": "warning", **more},
     )  # fmt: skip
+
+
+def make_server(
+    config: uvicorn.Config, models: Models, seconds: float = _STOP_SECONDS
+) -> uvicorn.Server:
+    """A server that ends answers in order when it is told to stop.
+
+    Args:
+        config: of the application.
+        models: that it serves.
+        seconds: how long answers under way may go on. Then they end with an error that clients
+            can read, and what is still open after a few seconds more is cut off.
+    """
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            loop = asyncio.get_running_loop()
+            late = loop.call_later(seconds, loop.run_in_executor, None, models.close)
+            try:
+                await super().shutdown(sockets)
+            finally:
+                late.cancel()
+
+    config.timeout_graceful_shutdown = math.ceil(seconds) + _CUT_SECONDS
+    return Server(config)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import ipaddress
-import math
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,17 +15,11 @@ from hanhua.core.files import read_json
 from hanhua.core.progress import Progress, default_progress
 
 if TYPE_CHECKING:
-    import uvicorn
-
-    from hanhua.serve.models import Models
     from hanhua.serve.moderation import Moderation
 
 RUNS = Path("runs")
 _PREFERRED = ("export", "prefer", "finetune", "pretrain", "expand", "base")
 """Stages of a run that hold a model, the one to serve first."""
-
-_STOP_SECONDS = 10.0
-_CUT_SECONDS = 3
 
 
 def resolve_run(path: Path) -> Path:
@@ -187,7 +179,7 @@ def serve(
     make_reach(allowed_hosts, allowed_origins)
     from hanhua.serve.api import create_app
     from hanhua.serve.beside import base_tokenizers, find_places, load_all
-    from hanhua.serve.connection import make_config
+    from hanhua.serve.connection import make_config, make_server
     from hanhua.serve.engine import Engine
     from hanhua.serve.models import Models
     from hanhua.serve.policy import Policy
@@ -207,7 +199,10 @@ def serve(
         url = f"http://{shown}:{listener.getsockname()[1]}"
         if not keys and not loopback:
             say(f"warning: {host} can be reached from other machines and no key is set: everyone "
-                "who reaches it may use the model; set --api-key-file")  # fmt: skip
+                "who reaches it may use the model" + (
+                    "; set --api-key-file" if allowed_hosts else
+                    ", and any web page in their browsers; set --api-key-file, or --allowed-host "
+                    "against the pages"))  # fmt: skip
         found = load_all(places, device=device, dtype=dtype, threads=threads)
         bases = base_tokenizers(places, say)
         engines = [Engine(one, max_running=max_running, max_waiting=max_waiting) for one in found]
@@ -225,32 +220,6 @@ def serve(
             make_server(make_config(create_app(models, policy)), models).run(sockets=[listener])
         finally:
             models.close()
-
-
-def make_server(
-    config: uvicorn.Config, models: Models, seconds: float = _STOP_SECONDS
-) -> uvicorn.Server:
-    """A server that ends answers in order when it is told to stop.
-
-    Args:
-        config: of the application.
-        models: that it serves.
-        seconds: how long answers under way may go on. Then they end with an error that clients
-            can read, and what is still open after a few seconds more is cut off.
-    """
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            loop = asyncio.get_running_loop()
-            late = loop.call_later(seconds, loop.run_in_executor, None, models.close)
-            try:
-                await super().shutdown(sockets)
-            finally:
-                late.cancel()
-
-    config.timeout_graceful_shutdown = math.ceil(seconds) + _CUT_SECONDS
-    return Server(config)
 
 
 def _check_extra() -> None:
