@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from hanhua.cli.template import recipe_text
 from hanhua.core.errors import RecipeError
-from hanhua.recipe import Recipe, json_schema, load_recipe
+from hanhua.recipe import Recipe, json_schema, load_recipe, section_from
+from hanhua.text.config import CorpusConfig
 
 MINIMAL = """\
 name: small
@@ -143,6 +144,28 @@ def test_a_wrong_value_is_named_in_plain_words(recipe: Path, override: str, what
     assert "Input should" not in caught.value.message
     assert caught.value.found.startswith(override.partition("=")[0]), "no name of a type in it"
     assert str(caught.value.fix).startswith(fix or "see the key's meaning")
+
+
+@pytest.mark.parametrize(
+    ("settings", "what", "where", "fix"),
+    [
+        (["dedpu=exact"], "Unknown key (1 more after it).", "--set dedpu", "did you mean 'dedup'?"),
+        (["sources=[{path: x, langauge: zh}]"], "Unknown key", "--set sources.0.langauge",
+         "did you mean 'language'?"),
+        (["dedup=exact"], "A key is missing", "--set sources", "add it"),
+        (["sources=[{path: x, language: 3}]"], "The setting does not hold", "corpus.sources.0.lang",
+         "see the key's"),
+        (["sources=[]"], "it must have at least 1 entry", "corpus.sources", "see the key's"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_section_without_a_recipe_is_named_as_deep_as_it_is(
+    settings: list[str], what: str, where: str, fix: str
+):
+    with pytest.raises(RecipeError) as caught:
+        section_from(CorpusConfig, "corpus", settings)
+    assert what in caught.value.what
+    assert str(caught.value.where).startswith(where)
+    assert str(caught.value.fix).startswith(fix)
 
 
 def test_override_reaches_lists_and_new_keys(recipe: Path):

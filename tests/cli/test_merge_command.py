@@ -63,7 +63,7 @@ def test_a_run_is_merged_with_its_base(small_run, tmp_path, monkeypatch, capsys)
 
 def test_an_impossible_wish_keeps_what_loses_least(small_run, tmp_path, monkeypatch, capsys):
     """A model stage named by its artifact; a chat vector of nothing, and an average with itself."""
-    from hanhua.cli.runs import read_ledger
+    from hanhua.cli.run_folder import read_ledger
 
     stages = read_ledger(small_run)["stages"]
     pretrained, base = (small_run / stages[name]["path"] for name in ("pretrain", "base"))
@@ -90,7 +90,7 @@ def test_the_chat_models_template_comes_along_where_it_can(
     small_run, tmp_path, monkeypatch, capsys, token
 ):
     """Where its tokens have the same ids here; ``<|im_start|>`` is the chat model's own."""
-    from hanhua.cli.runs import read_ledger
+    from hanhua.cli.run_folder import read_ledger
 
     stages = read_ledger(small_run)["stages"]
     pretrained, base = (small_run / stages[name]["path"] for name in ("pretrain", "base"))

@@ -25,6 +25,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from hanhua.chat.template import get_template
 from hanhua.serve.api import create_app
 from hanhua.serve.beside import base_tokenizers, find_places, load_all
+from hanhua.serve.connection import make_config
 from hanhua.serve.engine import Engine
 from hanhua.serve.keys import Key
 from hanhua.serve.models import Models
@@ -93,10 +94,10 @@ def running_server(served: Served, **options: object) -> Iterator[tuple[str, Eng
 
 
 @contextmanager
-def serving(models: Models, policy: Policy) -> Iterator[str]:
+def serving(models: Models, policy: Policy, **limits: float) -> Iterator[str]:
     """The application in a thread: its address."""
     with _listen("127.0.0.1", 0) as listener:
-        config = uvicorn.Config(create_app(models, policy), log_level="error", access_log=False)
+        config = make_config(create_app(models, policy), log_level="error", **limits)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import socket
@@ -305,6 +306,23 @@ def test_broken_http_is_no_fault_of_ours(server, data):
     assert b" 400 " in raw(server, data).split(b"\r\n")[0]
 
 
+def test_other_protocols_get_an_answer_they_can_read(server, caplog):
+    """An old client without keep-alive, and one that asks for a websocket."""
+    body = json.dumps({"prompt": "a", "max_tokens": 2, "stream": True}).encode()
+    old = (f"POST {TEXT} HTTP/1.0\r\nContent-Type: application/json\r\n"
+           f"Content-Length: {len(body)}\r\n\r\n").encode() + body  # fmt: skip
+    host, port = server.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(old)
+        came = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert b"transfer-encoding" not in came.lower()
+    assert came.endswith(b"data: [DONE]\n\n")
+    upgrade = (b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+               b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAA\r\n\r\n")  # fmt: skip
+    assert b" 200 " in raw(server, upgrade).split(b"\r\n")[0]
+    assert not caplog.records
+
+
 def test_health_ready_models_and_metrics(client):
     assert client.get("/health").json() == {"status": "ok"}
     assert client.get("/ready").json() == {"status": "ready"}
@@ -329,6 +347,20 @@ def test_health_ready_models_and_metrics(client):
         had = value(before, name) if name in before else 0
         assert value(after, name) - had == more
     assert all(line.startswith("#") or len(line.rsplit(" ", 1)) == 2 for line in after.splitlines())
+
+
+def test_probes_may_ask_by_head(client):
+    """As wget --spider does."""
+    for path in ("/health", "/ready"):
+        answer = client.head(path)
+        assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_a_packed_body_is_refused_by_name(client):
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    refused = client.post(CHAT, content=gzip.compress(json.dumps(ASK).encode()), headers=headers)
+    assert refused.status_code == 415
+    assert "Content-Encoding" in check_error(refused)["message"]
 
 
 def test_the_openapi_document_names_the_bodies(client):

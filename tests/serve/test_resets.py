@@ -25,7 +25,7 @@ def leave_amid_a_stream(address: tuple[str, int], reads: int) -> int:
     """Ask for a long stream, read so many pieces, reset; returns the bytes that had come."""
     body = {"prompt": "Tom", "max_tokens": 400, "n": CHOICES, "stream": True, "temperature": 1}
     data = json.dumps(body).encode()
-    head = f"POST {TEXT} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = f"POST {TEXT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     with socket.create_connection(address, timeout=60) as connection:
         connection.sendall(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
         came = sum(len(connection.recv(4096)) for _ in range(reads))

@@ -12,15 +12,16 @@ from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
+import torch
 
 from hanhua.core.config import model_in_run
 from hanhua.core.errors import ArtifactError, ModelError, ServeError
 from hanhua.serve.api import create_app
+from hanhua.serve.connection import make_config, make_server
 from hanhua.serve.engine import Engine
 from hanhua.serve.keys import Key, read_keys
 from hanhua.serve.models import Models
-from hanhua.serve.run import _listen, is_loopback, make_server, model_name, resolve_run, serve
+from hanhua.serve.run import _listen, is_loopback, model_name, resolve_run, serve
 
 from .conftest import wait_until
 from .test_api import TEXT
@@ -109,6 +110,12 @@ def test_a_broken_ledger_is_one_message(tmp_path, text):
         resolve_run(tmp_path)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_not_there_is_one_message(chat_folder):
+    with pytest.raises(ServeError, match="no GPU that PyTorch can use"):
+        serve(chat_folder, port=0, device="cuda")
+
+
 def test_a_busy_port_is_known_before_the_model_is_loaded(chat_folder):
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
@@ -188,7 +195,7 @@ def test_a_stop_amid_long_answers_ends_them_with_a_word_and_without_a_traceback(
     ask["logit_bias"] = {"1": -100, "2": -100}  # both end an answer
     with _listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
-        config = uvicorn.Config(create_app(models), log_config=None, access_log=False)
+        config = make_config(create_app(models), log_config=None)
         server = make_server(config, models, seconds=0.2)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

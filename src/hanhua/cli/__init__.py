@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -74,6 +75,8 @@ def _tell(error: BaseException, as_json: bool) -> int:
     if isinstance(error, typer.Exit):
         return int(error.exit_code)
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        # a second Ctrl-C ends at once, also amid what libraries do at the end
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         _stderr("stopped; the same command goes on where it was")
         return INTERRUPTED
     if isinstance(error, BrokenPipeError):

@@ -138,7 +138,7 @@ class Run:
     @classmethod
     def find(cls, model: Path) -> Run:
         """The run of a run folder (or its name under ``runs/``), an artifact or a model in one."""
-        from hanhua.cli.runs import read_ledger
+        from hanhua.cli.run_folder import read_ledger
         from hanhua.serve.run import RUNS
 
         for folder in (model, RUNS / model, *model.absolute().parents[:2]):

@@ -170,7 +170,7 @@ def keep_part(folder: Path, name: str) -> bool:
         name: of the artifact.
     """
     from hanhua.core.files import storage_errors
-    from hanhua.core.runner import BUILDING
+    from hanhua.core.stopped import BUILDING
 
     part = folder / PARTS / name
     if not part.is_dir():
@@ -187,7 +187,7 @@ def keep_part(folder: Path, name: str) -> bool:
 def part_of(walk: Walk) -> Path:
     """A run folder for one small run: links to what it reads, and its checkpoints if it has any."""
     from hanhua.core.files import storage_errors
-    from hanhua.core.runner import BUILDING
+    from hanhua.core.stopped import BUILDING
 
     steps = _steps(walk)
     last = steps.pop(LAST)

@@ -64,6 +64,22 @@ def serve(
             "quantise/q4_0, …) or a path; may be repeated",
         ),
     ] = None,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allowed-host",
+            metavar="NAME",
+            help="one more name that the server answers to, as behind a proxy; may be repeated",
+        ),
+    ] = None,
+    allowed_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allowed-origin",
+            metavar="ORIGIN",
+            help="web pages elsewhere that may call it, scheme://host[:port]; may be repeated",
+        ),
+    ] = None,
     engine: Annotated[
         EngineName,
         typer.Option(
@@ -87,7 +103,9 @@ def serve(
     if chosen != "hanhua":
         refuse_ours({"--max-seconds": max_seconds, "--block-words": block_words,
                      "--moderation": moderation, "--compat": compat,
-                     "--beside": beside, "--max-running": max_running != 8, "--threads": threads,
+                     "--beside": beside, "--allowed-host": allowed_host,
+                     "--allowed-origin": allowed_origin,
+                     "--max-running": max_running != 8, "--threads": threads,
                      "--device": device != "auto", "--dtype": dtype != "auto"})  # fmt: skip
         serve_external(
             chosen, model, host=host, port=port, api_key_file=api_key_file,
@@ -105,6 +123,7 @@ def serve(
         model, host=host, port=port, api_key_file=api_key_file, max_seconds=max_seconds,
         block_words=block_words, moderation=judge, compat=compat, beside=beside or (),
         max_running=max_running, threads=threads, device=device, dtype=dtype,
+        allowed_hosts=allowed_host or (), allowed_origins=allowed_origin or (),
     )  # fmt: skip
     emit({"stopped": True}, json_)
 

@@ -6,13 +6,15 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hanhua.cli import app, emit
-from hanhua.core.errors import GateError, StorageError, UsageError
+from hanhua.cli.run_folder import draw_unfinished, read_ledger, say_stopped
+from hanhua.core.errors import StorageError
 
 if TYPE_CHECKING:
     from hanhua.core.ranks import Ranks
@@ -91,16 +93,15 @@ def run(
     """Run the recipe; what is done is kept, and a killed run goes on where it was."""
     from hanhua.recipe import load_recipe
 
-    command = _command(f"run {recipe}", set_)
+    command = _command(["run", str(recipe)], set_, runs)
     ledger = _run(load_recipe(recipe, set_ or ()), runs, until, quiet, command)
     emit(ledger, json_)
 
 
-def _command(what: str, overrides: list[str] | None) -> str:
+def _command(what: list[str], overrides: list[str] | None, runs: Path) -> str:
     """The call, to be typed again."""
-    return shlex.join(
-        ["hanhua", *what.split(), *(w for item in overrides or () for w in ("--set", item))]
-    )
+    words = ["hanhua", *what, *(w for item in overrides or () for w in ("--set", item))]
+    return shlex.join([*words, "--runs", str(runs)] if runs != Path("runs") else words)
 
 
 def _run(
@@ -119,14 +120,10 @@ def _run(
     quiet_libraries()
     walk = recipe.walk(runs)
     with _ranks(walk) as ranks:
-        try:
-            ledger = run_walk(
-                walk, default_progress(quiet), until=until, summarise=summarise, command=command,
-                ranks=ranks,
-            )  # fmt: skip
-        except GateError:
-            render(walk.run_dir)
-            raise
+        ledger = run_walk(
+            walk, default_progress(quiet), until=until, summarise=summarise, command=command,
+            ranks=ranks, on_stop=partial(draw_unfinished, quiet=quiet),
+        )  # fmt: skip
     page = render(walk.run_dir)
     if not quiet:
         typer.echo(text_summary(ledger), err=True)
@@ -174,33 +171,12 @@ def demo(
     from hanhua.recipe import load_recipe
 
     recipe = load_recipe(demo_recipe_path(), set_ or ())
-    ledger = _run(recipe, runs, None, quiet, _command("demo", set_))
+    ledger = _run(recipe, runs, None, quiet, _command(["demo"], set_, runs))
     if open_:
         import webbrowser
 
         webbrowser.open((runs / ledger["name"] / "report.html").resolve().as_uri())
     emit(ledger, json_)
-
-
-def read_ledger(run: Path) -> dict[str, Any]:
-    """The ledger of a run folder.
-
-    Raises:
-        UsageError: when the folder holds none.
-    """
-    from hanhua.core.files import read_json
-
-    path = run / "ledger.json"
-    try:
-        found = read_json(path)
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            "This is no run folder.", where=run, found=error,
-            fix="name a folder that `hanhua run` made, e.g. runs/demo",
-        ) from error  # fmt: skip
-    if not isinstance(found, dict) or "stages" not in found:
-        raise UsageError("This ledger holds no stages.", where=path, fix="run the recipe again")
-    return found
 
 
 @app.command()
@@ -213,6 +189,7 @@ def show(run: RunArgument, json_: Json = False) -> None:
         for name, entry in ledger["stages"].items():
             typer.echo(_stage_line(name, entry))
         typer.echo(text_summary(ledger))
+        say_stopped(run, ledger)
     emit(ledger, json_)
 
 
@@ -229,8 +206,9 @@ def report(run: RunArgument, json_: Json = False) -> None:
     from hanhua.core.files import read_json
     from hanhua.report.render import FACTS, render
 
-    read_ledger(run)
+    ledger = read_ledger(run)
     page = render(run)
     typer.echo(f"report: {page}", err=json_)
+    say_stopped(run, ledger, err=json_)
     if json_:
         emit({"report": str(page), **read_json(run / FACTS)}, json_)

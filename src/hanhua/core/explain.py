@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from hanhua.core.errors import RecipeError
 from hanhua.core.plain import plain_words
@@ -27,11 +28,9 @@ def explain(
         root: its nodes, for lines.
         given: dotted keys that came with --set.
     """
-    # a misspelt key also leaves its right name missing: name the misspelling first
-    first = min(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
-    where_parts = [part for part in first["loc"] if not _is_union_tag(part)]
-    dotted = ".".join(str(part) for part in where_parts)
-    line = _line(root, where_parts)
+    first, parts = _first(error)
+    dotted = ".".join(map(str, parts))
+    line = _line(root, parts)
     from_set = any(
         dotted == key
         or dotted.startswith(key + ".")
@@ -39,21 +38,11 @@ def explain(
         for key in given
     )
     where = f"--set {dotted}" if from_set else f"{path}:{line}" if line else str(path)
-    more = f" ({error.error_count() - 1} more after it)" if error.error_count() > 1 else ""
-    if first["type"] == "extra_forbidden":
-        known = list(_keys_at(kind, where_parts[:-1]))
-        near = difflib.get_close_matches(str(where_parts[-1]), known, n=1, cutoff=0.5)
-        fix = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-        return RecipeError(f"Unknown key{more}.", where=where, found=dotted, fix=fix)
-    if first["type"] == "missing":
-        return RecipeError(f"A key is missing{more}.", where=where, found=dotted, fix="add it")
-    message, mend = plain_words(first)
     shown = first.get("input")
     found = f"{dotted}: {shown!r}" if not isinstance(shown, dict) else dotted or None
-    return RecipeError(
-        f"The recipe does not hold{more}: {message}.", where=where, found=found,
-        fix=mend or "see the key's meaning with `hanhua schema`",
-    )  # fmt: skip
+    return _wrong_key(error, kind, where) or _wrong_value(
+        error, "The recipe does not hold", where, found
+    )
 
 
 def explain_section(error: ValidationError, kind: type[BaseModel], name: str) -> RecipeError:
@@ -64,17 +53,48 @@ def explain_section(error: ValidationError, kind: type[BaseModel], name: str) ->
         kind: the section's model.
         name: of the section.
     """
+    first, parts = _first(error)
+    dotted = ".".join(map(str, parts))
+    where = f"{name}.{dotted}" if dotted else name
+    found = None if isinstance(first.get("input"), dict) else repr(first.get("input"))
+    return _wrong_key(error, kind, f"--set {dotted}") or _wrong_value(
+        error, "The setting does not hold", where, found
+    )
+
+
+def _first(error: ValidationError) -> tuple[ErrorDetails, list[int | str]]:
+    """The mistake to tell, and its place."""
+    # a misspelt key also leaves its right name missing: name the misspelling first
     first = min(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
-    key = ".".join(map(str, first["loc"][:1]))
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, kind.model_fields, n=1, cutoff=0.5)
-        fix = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(kind.model_fields)}"
-        return RecipeError("Unknown key.", where=f"--set {key}", found=key, fix=fix)
-    message, mend = plain_words(first)
+    return first, [part for part in first["loc"] if not _is_union_tag(part)]
+
+
+def _wrong_key(error: ValidationError, kind: type[BaseModel], where: str) -> RecipeError | None:
+    """What to say of a key that is unknown or missing; None where the mistake is a value."""
+    first, parts = _first(error)
+    dotted = ".".join(map(str, parts))
+    if first["type"] == "missing":
+        return RecipeError(f"A key is missing{_more(error)}.", where=where, found=dotted,
+                           fix="add it")  # fmt: skip
+    if first["type"] != "extra_forbidden":
+        return None
+    known = list(_keys_at(kind, parts[:-1]))
+    near = difflib.get_close_matches(str(parts[-1]), known, n=1, cutoff=0.5)
+    fix = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+    return RecipeError(f"Unknown key{_more(error)}.", where=where, found=dotted, fix=fix)
+
+
+def _wrong_value(error: ValidationError, what: str, where: str, found: str | None) -> RecipeError:
+    message, mend = plain_words(_first(error)[0])
     return RecipeError(
-        f"The setting does not hold: {message}.", where=f"{name}.{key}",
-        found=repr(first.get("input")), fix=mend or "see its meaning with `hanhua schema`",
+        f"{what}{_more(error)}: {message}.", where=where, found=found,
+        fix=mend or "see the key's meaning with `hanhua schema`",
     )  # fmt: skip
+
+
+def _more(error: ValidationError) -> str:
+    count = error.error_count() - 1
+    return f" ({count} more after it)" if count else ""
 
 
 def _is_union_tag(part: Any) -> bool:

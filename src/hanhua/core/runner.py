@@ -21,12 +21,12 @@ from hanhua.core.progress import Progress, Silent, duration
 from hanhua.core.ranks import Alone, Ranks
 from hanhua.core.record import Meter, make_record
 from hanhua.core.stage import Context, Node
+from hanhua.core.stopped import BUILDING, noting
 from hanhua.core.walk import Step, Walk, plan
 
 ALONE = Alone()
 LEDGER = "ledger.json"
 SPENT = "spent.json"
-BUILDING = ".building"
 
 
 def run(
@@ -37,6 +37,7 @@ def run(
     summarise: Callable[[Path, Mapping[str, Any]], Mapping[str, Any]] | None = None,
     command: str = "",
     ranks: Ranks = ALONE,
+    on_stop: Callable[[Path], None] | None = None,
 ) -> dict[str, Any]:
     """Run what is not done yet and return the ledger, which is also written after each stage.
 
@@ -48,18 +49,20 @@ def run(
         command: how it was called, for people who want to run it again.
         ranks: the processes of this run, of which this is the first; the others call
             :func:`follow`.
+        on_stop: see :func:`hanhua.core.stopped.noting`.
 
     Raises:
         HanhuaError: whatever a stage refuses, or its check; finished stages stay.
     """
     with storage_errors(walk.run_dir):
         walk.run_dir.mkdir(parents=True, exist_ok=True)
-    with alone(walk.run_dir):
+    with alone(walk.run_dir), noting(walk.run_dir, command, on_stop) as going:
         steps = plan(walk, until)
         _check_places(steps)
         every = _every(walk, steps)
         finished: dict[str, Artifact] = {}
         for number, step in enumerate(steps, start=1):
+            going.enter(step.name, step.node.stage.title, number, len(steps))
             title = f"[{number}/{len(steps)}] {step.name}: {step.node.stage.title}"
             if step.done:
                 finished[step.name] = Artifact.load(step.path)
@@ -76,6 +79,7 @@ def run(
             ledger["summary"] = dict(summarise(walk.run_dir, ledger["stages"])) if summarise else {}
             # not sorted: stages stay in walk order
             write_json(walk.run_dir / LEDGER, ledger, sort_keys=False)
+            going.leave(complete)
             if step.node.stage.check is not None:
                 step.node.stage.check(step.node.config, finished[step.name])
         if len(finished) == len(walk.nodes):  # else another walk of the folder may go on with it

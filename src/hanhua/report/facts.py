@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from hanhua.core.stopped import read_stopped
 from hanhua.report.cost import spent
 from hanhua.report.measure import measures
 from hanhua.report.origin import licences
@@ -25,18 +26,20 @@ def facts(run: Run, sections: Sequence[Section]) -> dict[str, Any]:
     """Everything with a number on the page.
 
     Returns:
-        run, ``changes`` (every measure against the base: better is above zero, with interval, n,
-        unit and verdict), ``models`` (both languages' bits per byte, and which are on the
-        frontier), ``summary`` as in the ledger, ``drift`` in parts, ``corpus``, ``quantised``,
-        ``samples``,
-        ``training``, ``cost``, ``licences``, ``limits``, ``artifacts`` and ``not_run``.
+        run, ``stopped`` (where an unfinished run did), ``changes`` (every measure against the
+        base: better is above zero, with interval, n, unit and verdict), ``models`` (both
+        languages' bits per byte, and which are on the frontier), ``summary`` as in the ledger,
+        ``drift`` in parts, ``corpus``, ``quantised``, ``samples``, ``training``, ``cost``,
+        ``licences``, ``limits``, ``artifacts`` and ``not_run``.
     """
+    stopped = read_stopped(run.folder, run.ledger)
     names = [n.removeprefix("eval-") for n in run.stages if n.startswith("eval-")]
     return {
         "format": FORMAT,
         **{key: run.ledger.get(key) for key in
            ("name", "hanhua", "complete", "target", "source", "seed", "command", "versions",
             "machine")},
+        "stopped": stopped.as_dict() if stopped else None,
         "changes": [{k: v for k, v in asdict(one).items() if k != "name"} for one in measures(run)],
         "models": [
             {"name": p.name, run.target: dict(p.y), run.source: dict(p.x), "frontier": p.best}

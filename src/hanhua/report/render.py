@@ -27,6 +27,7 @@ from hanhua.report.quantised import quantised
 from hanhua.report.run import Run, language, open_run
 from hanhua.report.samples import samples
 from hanhua.report.scores import bits_per_byte
+from hanhua.report.stopped import stopped
 from hanhua.report.trade import trade
 from hanhua.report.training import training
 from hanhua.report.vocabulary import vocabulary
@@ -87,9 +88,9 @@ def _draw(draw: Callable[[Run], Section], run: Run) -> Section:
 
 
 def _top(run: Run) -> list[Html]:
-    """The verdict, the chart of gains and losses, the large figures."""
+    """Where it stopped, the verdict, the chart of gains and losses, the large figures."""
     parts: list[Html] = []
-    for draw in (verdict, forest, figures):
+    for draw in (stopped, verdict, forest, figures):
         try:
             parts += draw(run)
         except _UNREADABLE as error:

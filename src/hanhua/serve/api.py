@@ -16,6 +16,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
 from hanhua import __version__
 from hanhua.serve import compat
@@ -53,7 +54,13 @@ def create_app(models: Models, policy: Policy | None = None) -> FastAPI:
     traffic = Traffic()
     accounts = tuple(Account(key) for key in policy.keys)
     more = frozenset({TOKENIZE, *(compat.PATHS if policy.compat else ())})
-    app.add_middleware(Guard, accounts=accounts, traffic=traffic, more=more)
+    app.state.body_seconds = policy.body_seconds
+    app.add_middleware(Guard, accounts=accounts, traffic=traffic, more=more, reach=policy.reach)
+    if policy.reach.origins:  # outside the guard: a browser asks first, and without the key
+        app.add_middleware(
+            CORSMiddleware, allow_origins=sorted(policy.reach.origins), allow_headers=["*"],
+            allow_methods=["GET", "POST"], expose_headers=["Retry-After"],
+        )  # fmt: skip
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(HTTPException, _http_error)
     _add_models(app, models)
@@ -122,11 +129,13 @@ def _add_models(app: FastAPI, models: Models) -> None:
 def _add_health(
     app: FastAPI, models: Models, traffic: Traffic, policy: Policy, accounts: tuple[Account, ...]
 ) -> None:
+    @app.head("/health", include_in_schema=False)
     @app.get("/health")
     async def health() -> dict[str, str]:
         """Whether the process answers."""
         return {"status": "ok"}
 
+    @app.head("/ready", include_in_schema=False)
     @app.get("/ready", responses={503: {"description": "The server is stopping"}})
     async def ready() -> Response:
         """Whether a request would be served now, by whichever model."""

@@ -16,7 +16,6 @@ from hanhua.serve.errors import ApiError
 from hanhua.serve.parse import RequestT, parse
 
 MAX_BODY_BYTES = 4 * 2**20
-BODY_SECONDS = 30.0
 CLIENT_LEFT = 499
 
 ResultT = TypeVar("ResultT")
@@ -36,15 +35,18 @@ async def read(request: Request, kind: type[RequestT], lenient: bool = False) ->
     # A browser sends this type across origins only after asking, so no foreign page can post.
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
         raise ApiError(415, "Send the request as Content-Type: application/json.")
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise ApiError(415, "Send the request's body without Content-Encoding.")
     body = bytearray()
+    seconds: float = request.app.state.body_seconds
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(seconds):
             async for piece in request.stream():
                 body += piece
                 if len(body) > MAX_BODY_BYTES:
                     raise ApiError(413, f"The request body is larger than {MAX_BODY_BYTES} bytes.")
     except TimeoutError:
-        raise ApiError(408, f"The request body did not come within {BODY_SECONDS:g} s.") from None
+        raise ApiError(408, f"The request body did not come within {seconds:g} s.") from None
     except ClientDisconnect:
         raise _gone() from None
     return parse(bytes(body), kind, lenient)
@@ -112,7 +114,8 @@ def _gone() -> ApiError:
 
 _ERRORS = {
     400: "What was asked is not valid", 401: "The API key is missing or wrong",
-    404: "There is no such model", 408: "The body came too slowly", 413: "The body is too large",
+    403: "The host name or the origin of the page is not let in", 404: "There is no such model",
+    408: "The body came too slowly", 413: "The body is too large",
     415: "The body is not JSON by its type", 429: "Too much is waiting or a limit "
     "of the key is met", 503: "The server is stopping, or the request's time was over",
 }  # fmt: skip

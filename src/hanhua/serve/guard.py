@@ -1,4 +1,4 @@
-"""What stands before every route: the API key, the count, and headers that keep browsers safe."""
+"""What stands before every route: who is answered, the count, and headers that browsers obey."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hanhua.serve.errors import ApiError
 from hanhua.serve.keys import Account
 from hanhua.serve.metrics import Traffic
+from hanhua.serve.reach import Reach
 
 logger = logging.getLogger("hanhua.serve")
 
@@ -31,13 +32,14 @@ _HEADERS = (
 
 
 class Guard:
-    """ASGI middleware: refuses what lacks a key, adds headers, counts, and hides our own faults.
+    """ASGI middleware: refuses strangers, adds headers, counts, and hides our own faults.
 
     Args:
         app: what it guards.
         accounts: of the valid keys; none means that everyone may ask.
         traffic: where answers are counted.
         more: paths beside /v1 that need a key when posted to.
+        reach: host names and web pages that are answered; None: all.
     """
 
     def __init__(
@@ -46,10 +48,11 @@ class Guard:
         accounts: Iterable[Account],
         traffic: Traffic,
         more: frozenset[str] = frozenset(),
+        reach: Reach | None = None,
     ) -> None:
         self.app = app
         self.accounts = [(_digest(a.key.secret.encode("utf-8")), a) for a in accounts]
-        self.traffic, self.more = traffic, more
+        self.traffic, self.more, self.reach = traffic, more, reach or Reach()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -71,6 +74,8 @@ class Guard:
                 await asyncio.sleep(0)
 
         try:
+            _check_length(scope)
+            self.reach.check(scope)
             self._check(scope)
             await self.app(scope, receive, counted)
         except ApiError as error:
@@ -101,6 +106,13 @@ class Guard:
         scope[ACCOUNT] = matches[0]
         if posts:
             matches[0].admit()
+
+
+def _check_length(scope: Scope) -> None:
+    """Refuse two lengths of one body: a proxy may have taken the other (RFC 9112, 6.1)."""
+    if {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}:
+        raise ApiError(400, "Send Content-Length or Transfer-Encoding, not both.",
+                       headers={"Connection": "close"})  # fmt: skip
 
 
 def charge(scope: Scope, tokens: int) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hanhua.serve.keys import Key
 from hanhua.serve.moderation import Moderation
+from hanhua.serve.reach import Reach
 from hanhua.serve.words import BlockWords
 
 
@@ -19,6 +20,8 @@ class Policy:
         block: words that refuse a prompt and end an answer; None: none.
         moderation: who judges prompts and answers; None: nobody.
         compat: also serve the endpoints of older Chinese LLaMA projects.
+        reach: host names and web pages that are answered.
+        body_seconds: longest time for a request's body to come.
     """
 
     keys: tuple[Key, ...] = ()
@@ -26,3 +29,5 @@ class Policy:
     block: BlockWords | None = None
     moderation: Moderation | None = None
     compat: bool = False
+    reach: Reach = field(default_factory=Reach)
+    body_seconds: float = 30.0

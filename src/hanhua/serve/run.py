@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import ipaddress
-import math
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,17 +15,11 @@ from hanhua.core.files import read_json
 from hanhua.core.progress import Progress, default_progress
 
 if TYPE_CHECKING:
-    import uvicorn
-
-    from hanhua.serve.models import Models
     from hanhua.serve.moderation import Moderation
 
 RUNS = Path("runs")
 _PREFERRED = ("export", "prefer", "finetune", "pretrain", "expand", "base")
 """Stages of a run that hold a model, the one to serve first."""
-
-_STOP_SECONDS = 10.0
-_CUT_SECONDS = 3
 
 
 def resolve_run(path: Path) -> Path:
@@ -143,6 +135,8 @@ def serve(
     moderation: Moderation | None = None,
     compat: bool = False,
     beside: Sequence[str] = (),
+    allowed_hosts: Sequence[str] = (),
+    allowed_origins: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> None:
     """Serve a model, and others beside it, until the process is told to stop.
@@ -164,40 +158,51 @@ def serve(
         moderation: see :func:`hanhua.serve.moderation.read_moderation`; None: nobody judges.
         compat: also serve the endpoints of older Chinese LLaMA projects.
         beside: more models, see :func:`hanhua.serve.beside.find_places`.
+        allowed_hosts: more names it answers to, see :func:`hanhua.serve.reach.make_reach`.
+        allowed_origins: web pages elsewhere that may call it.
         progress: where to say what happens.
 
     Raises:
         DependencyError: without the ``serve`` extra.
         ServeError: when the port is taken, the address is not ours, or a file is no good.
         ModelError: when a model cannot be loaded.
-        UsageError: when one is named twice.
+        UsageError: when one is named twice, or a host or origin does not read.
     """
     _check_extra()
     from hanhua.serve.keys import read_keys
+    from hanhua.serve.reach import make_reach
     from hanhua.serve.words import read_words
 
     # What needs no torch comes first: a mistake in a small file is told at once.
     resolve_run(model)
     keys, block = read_keys(api_key_file), read_words(block_words)
-    import uvicorn
-
+    make_reach(allowed_hosts, allowed_origins)
     from hanhua.serve.api import create_app
     from hanhua.serve.beside import base_tokenizers, find_places, load_all
+    from hanhua.serve.connection import make_config, make_server
     from hanhua.serve.engine import Engine
     from hanhua.serve.models import Models
     from hanhua.serve.policy import Policy
 
     say = (progress or default_progress()).say
     places = find_places(model, beside, name)
-    policy = Policy(
-        keys=keys, max_seconds=max_seconds, block=block, moderation=moderation, compat=compat
-    )
     with _listen(host, port) as listener:
+        loopback = is_loopback(listener.getsockname()[0])
+        reach = make_reach(
+            allowed_hosts, allowed_origins, host=host, loopback=loopback, keyed=bool(keys)
+        )
+        policy = Policy(
+            keys=keys, max_seconds=max_seconds, block=block, moderation=moderation, compat=compat,
+            reach=reach,
+        )  # fmt: skip
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listener.getsockname()[1]}"
-        if not keys and not is_loopback(host):
+        if not keys and not loopback:
             say(f"warning: {host} can be reached from other machines and no key is set: everyone "
-                "who reaches it may use the model; set --api-key-file")  # fmt: skip
+                "who reaches it may use the model" + (
+                    "; set --api-key-file" if allowed_hosts else
+                    ", and any web page in their browsers; set --api-key-file, or --allowed-host "
+                    "against the pages"))  # fmt: skip
         found = load_all(places, device=device, dtype=dtype, threads=threads)
         bases = base_tokenizers(places, say)
         engines = [Engine(one, max_running=max_running, max_waiting=max_waiting) for one in found]
@@ -211,39 +216,10 @@ def serve(
         chats = any(served.chats for served in found)
         page = "chat page" if chats else "page (a base model: /v1/completions only)"
         say(f"{page}: {url}/   API: {url}/v1   stop: Ctrl-C")
-        config = uvicorn.Config(
-            create_app(models, policy), log_level="warning", access_log=False, server_header=False,
-        )  # fmt: skip
         try:
-            make_server(config, models).run(sockets=[listener])
+            make_server(make_config(create_app(models, policy)), models).run(sockets=[listener])
         finally:
             models.close()
-
-
-def make_server(
-    config: uvicorn.Config, models: Models, seconds: float = _STOP_SECONDS
-) -> uvicorn.Server:
-    """A server that ends answers in order when it is told to stop.
-
-    Args:
-        config: of the application.
-        models: that it serves.
-        seconds: how long answers under way may go on. Then they end with an error that clients
-            can read, and what is still open after a few seconds more is cut off.
-    """
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            loop = asyncio.get_running_loop()
-            late = loop.call_later(seconds, loop.run_in_executor, None, models.close)
-            try:
-                await super().shutdown(sockets)
-            finally:
-                late.cancel()
-
-    config.timeout_graceful_shutdown = math.ceil(seconds) + _CUT_SECONDS
-    return Server(config)
 
 
 def _check_extra() -> None:
@@ -262,7 +238,8 @@ def _check_extra() -> None:
 def is_loopback(host: str) -> bool:
     """Whether an address or name is this machine alone."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
     except ValueError:
         return host == "localhost"
 

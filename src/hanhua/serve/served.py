@@ -16,7 +16,7 @@ import torch
 
 from hanhua.chat.encode import template_of
 from hanhua.chat.guess import give_template
-from hanhua.core.errors import ModelError
+from hanhua.core.errors import ModelError, ServeError
 from hanhua.model.fuse import fuse
 from hanhua.model.generate import stop_ids
 from hanhua.model.load import load_tokenizer
@@ -142,9 +142,15 @@ def load_served(
 
     Raises:
         ModelError: when it cannot be loaded, or its layers don't fit this engine.
+        ServeError: when a GPU is asked for and none is there.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ServeError(
+            "There is no GPU that PyTorch can use.", where="--device", found="cuda",
+            fix="leave --device out, or install the CUDA build of torch and the driver",
+        )  # fmt: skip
     if dtype == "auto":
         dtype = _stored_dtype(folder) if device == "cuda" else "float32"
     tokenizer = load_tokenizer(str(folder))

@@ -74,7 +74,7 @@ def make_alone(
 
 def _clear(walk: Walk) -> None:
     """Take away what a refused call began; what a kill of another call left stays."""
-    from hanhua.core.runner import BUILDING
+    from hanhua.core.stopped import BUILDING
     from hanhua.core.walk import plan
 
     with suppress(HanhuaError):
