@@ -107,7 +107,7 @@ def on_cpu(rows, tmp_path):
 @pytest.mark.parametrize("machine", [
     {}, {"activation_checkpointing": "full"}, {"activation_checkpointing": "selective"},
     {"compile": True}, {"compile": True, "activation_checkpointing": "full"},
-])  # fmt: skip
+], ids=["plain", "full", "selective", "compiled", "compiled-full"])  # fmt: skip
 def test_steps_on_a_gpu_are_those_on_a_cpu(gpu, rows, tmp_path, on_cpu, machine):
     losses, _ = steps(gpu, rows, tmp_path / "gpu", **machine)
     assert losses == pytest.approx(on_cpu, abs=2e-3)
