@@ -113,6 +113,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="name the pieces, run none")
     parser.add_argument("--quick", action="store_true", help="a rehearsal on a CPU")
     options = parser.parse_args()
+    if options.quick and options.out is None:  # a rehearsal begins anew
+        (ROOT / "runs" / "gpu-quick" / "results.jsonl").unlink(missing_ok=True)
     options.out = options.out or ROOT / "runs" / ("gpu-quick" if options.quick else "gpu")
     options.minutes = options.minutes or (1.0 if options.quick else 14.0)
     if options.peer is None and importlib.util.find_spec("accelerate"):
