@@ -187,7 +187,8 @@ def _pmi(documents: list[Ids], counts: Ids) -> Tensor:
     expected = row_sums[rows] * column_sums[columns] / column_sums.sum()
     value = np.log(sums / expected)
     kept = value > 0
-    with torch.sparse.check_sparse_tensor_invariants(False):  # said, or PyTorch 2.11 warns
+    unchecked: Any = torch.sparse.check_sparse_tensor_invariants  # said, or PyTorch 2.11 warns
+    with unchecked(False):
         return torch.sparse_coo_tensor(
             torch.from_numpy(np.stack([rows[kept], columns[kept]])),
             torch.from_numpy(value[kept].astype(np.float32)),
