@@ -9,8 +9,8 @@ minute does not hit one server alone.
     python benchmarks/serving.py --transformers ENV/bin/python --llama-server BUILD/bin/llama-server
     python benchmarks/serving.py --quick
 
-Without ``--model`` a random LLaMA of the 15M shape is served: speed does not depend on what
-weights say. It needs the tokenizer of LLaMA 2 (``--tokenizer``; the demo's stands in for it).
+Without ``--model`` a random LLaMA (``--shape``) is served: speed does not depend on what
+weights say. ``--device cuda`` serves on a GPU; memory is the machine's there too. It needs the tokenizer of LLaMA 2 (``--tokenizer``; the demo's stands in for it).
 ``--quick`` runs our server alone on a small model, under a minute. Prints a table, and one line
 of JSON last. Linux only: CPU time and memory are read from /proc.
 
