@@ -10,7 +10,8 @@ minute does not hit one server alone.
     python benchmarks/serving.py --quick
 
 Without ``--model`` a random LLaMA (``--shape``) is served: speed does not depend on what
-weights say. ``--device cuda`` serves on a GPU; memory is the machine's there too. It needs the tokenizer of LLaMA 2 (``--tokenizer``; the demo's stands in for it).
+weights say. ``--device cuda`` serves on a GPU; memory is the machine's there too. The
+model needs the tokenizer of LLaMA 2 (``--tokenizer``; the demo's stands in for it).
 ``--quick`` runs our server alone on a small model, under a minute. Prints a table, and one line
 of JSON last. Linux only: CPU time and memory are read from /proc.
 
