@@ -44,6 +44,7 @@ SHAPES = {
     "60M": (512, 12, 8, 4, 1536, 32000, True),
     "110M": (768, 12, 12, 12, 2048, 32000, True),
     "1.1B": (2048, 22, 32, 4, 5632, 55296, False),
+    "7B": (4096, 32, 32, 32, 11008, 55296, False),
 }
 """hidden_size, layers, heads, kv_heads, intermediate_size, vocab_size, tied."""
 ROW_TOKENS = 512
@@ -102,15 +103,17 @@ def main() -> None:
         print("\n".join(table()))
         return
     cases = QUICK if options.quick else GPU_CASES if _has_cuda() else CASES
-    rows = [row(each, options.as_run) for each in cases if options.only in title(each)]
+    found = [row(each, options.as_run) for each in cases if options.only in title(each)]
+    rows = [each for each in found if "failed" not in each]
     if not rows:
-        sys.exit(f"no case has {options.only!r} in its title")
+        sys.exit("no case was measured" if found else f"no case has {options.only!r} in its title")
     print(f"\n{'case':<62} {'predicted MB':>12} {'measured MB':>12} {'error':>7}")
-    for found in rows:
-        print(shown(found))
-    worst = max(abs(found["error"]) for found in rows)
+    for each in rows:
+        print(shown(each))
+    worst = max(abs(each["error"]) for each in rows)
     print(json.dumps({
         "benchmark": "plan", "worst_error": worst, "as_run": options.as_run, "cases": rows,
+        "failed": {each["case"]: each["failed"] for each in found if "failed" in each},
         "machine": platform.machine(), "system": platform.platform(),
     }))  # fmt: skip
 
@@ -159,13 +162,16 @@ def row(each: dict[str, Any], as_run: bool) -> dict[str, Any]:
         ended = [(process, *process.communicate()) for process in started]
     for process, _, complaint in ended:
         if process.returncode:
-            sys.exit(complaint or f"{title(each)} ended with {process.returncode}")
+            why = (complaint.splitlines() or [f"it ended with {process.returncode}"])[-1]
+            print(f"{title(each)}: {complaint or why}", file=sys.stderr, flush=True)
+            return {"case": title(each), "predicted": predicted[0], "failed": why}
     each_rank = [json.loads(out.splitlines()[-1]) for _, out, _ in ended]
     found = max(each_rank, key=lambda one: one["measured"])
     error = predicted[0] / found["measured"] - 1
     result = {"case": title(each), "predicted": predicted[0], "moment": predicted[1],
               "error": round(error, 4), **found}  # fmt: skip
     print(shown(result), file=sys.stderr, flush=True)
+    print(json.dumps(result), flush=True)  # the last line has all, if it is lived to see
     return result
 
 
@@ -188,15 +194,15 @@ def _free_port() -> int:
 # -- what is predicted --------------------------------------------------------------------------
 
 
-def predict(each: dict[str, Any]) -> tuple[int, str]:
+def predict(each: dict[str, Any], cuda: bool | None = None) -> tuple[int, str]:
     """Bytes at the fullest moment of training, and which it is; saving is not measured here."""
-    job = job_of(each)
+    job = job_of(each, _has_cuda() if cuda is None else cuda)
     found = [m for phase in job.phases for m in moments(job, phase) if m.moment != "save"]
     fullest = max(found, key=lambda m: m.total)
     return fullest.total, fullest.moment
 
 
-def job_of(each: dict[str, Any]) -> Job:
+def job_of(each: dict[str, Any], cuda: bool) -> Job:
     hidden, layers, heads, kv_heads, inner, vocab, tied = SHAPES[each["shape"]]
     shapes = Shapes(
         hidden_size=hidden, layers=layers, heads=heads, kv_heads=kv_heads,
@@ -205,7 +211,7 @@ def job_of(each: dict[str, Any]) -> Job:
     return Job(
         shapes=shapes, section=section_of(each), precision=each["precision"],
         row_tokens=ROW_TOKENS, micro_batch_tokens=each["micro"], again=each.get("again", "none"),
-        compiled=each.get("compiled", False), cuda=_has_cuda(), devices=each.get("ranks", 1),
+        compiled=each.get("compiled", False), cuda=cuda, devices=each.get("ranks", 1),
     )  # fmt: skip
 
 

@@ -9,8 +9,9 @@ minute does not hit one server alone.
     python benchmarks/serving.py --transformers ENV/bin/python --llama-server BUILD/bin/llama-server
     python benchmarks/serving.py --quick
 
-Without ``--model`` a random LLaMA of the 15M shape is served: speed does not depend on what
-weights say. It needs the tokenizer of LLaMA 2 (``--tokenizer``; the demo's stands in for it).
+Without ``--model`` a random LLaMA (``--shape``) is served: speed does not depend on what
+weights say. ``--device cuda`` serves on a GPU; memory is the machine's there too. The
+model needs the tokenizer of LLaMA 2 (``--tokenizer``; the demo's stands in for it).
 ``--quick`` runs our server alone on a small model, under a minute. Prints a table, and one line
 of JSON last. Linux only: CPU time and memory are read from /proc.
 
@@ -39,7 +40,7 @@ from typing import Any
 
 from peers.machine import cpu_name
 from peers.serve_load import Answer, crowd, read
-from peers.serve_model import DEMO, SHAPE_15M, SMALL, body, make_model, prompts, take_model
+from peers.serve_model import DEMO, SHAPES, SMALL, body, make_model, prompts, take_model
 from peers.serve_programs import (
     Program,
     Running,
@@ -80,7 +81,7 @@ def main() -> None:
         if options.model:
             take_model(options.model, model)
         else:
-            make_model(model, options.tokenizer, SMALL if options.quick else SHAPE_15M)
+            make_model(model, options.tokenizer, SMALL if options.quick else SHAPES[options.shape])
         config = json.loads((model / "config.json").read_text())
         programs = _programs(options, model, Path(place), config["max_position_embeddings"])
         fields = _never_ending(config) if options.model else {}
@@ -90,8 +91,10 @@ def main() -> None:
                 levels += serve_round(program, options, number, fields)
     versions = _versions(options)
     print(page(levels, options, versions))
-    print(json.dumps({"versions": versions, "cpu": cpu_name(), "model": config,
-                      "rows": summary(levels)}))  # fmt: skip
+    print(json.dumps({
+        "versions": versions, "cpu": cpu_name(), "device": options.device, "model": config,
+        "rows": summary(levels),
+    }))  # fmt: skip
     wrong = [error for level in levels for error in level.errors]
     sys.exit(1 if wrong else 0)
 
@@ -101,6 +104,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=lines_as_written)
     parser.add_argument("--quick", action="store_true", help="ours alone, under a minute")
     parser.add_argument("--model", type=Path, help="a model folder; its end token is biased away")
+    parser.add_argument("--shape", choices=list(SHAPES), default="15m", help="of the random model")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--tokenizer", type=Path, default=LLAMA2 if LLAMA2.exists() else
                         DEMO / "tiny-en", help="of the random model")  # fmt: skip
     parser.add_argument("--transformers", type=Path, help="an interpreter with transformers serve")
@@ -127,11 +132,12 @@ def _options() -> argparse.Namespace:
 def _programs(options: argparse.Namespace, model: Path, place: Path, context: int) -> list[Program]:
     most, threads, dtype = max(options.users), options.threads, options.dtype
     environment = dict(pair.split("=", 1) for pair in options.env)
-    found = [ours(model, threads, most, dtype, environment)]
+    device = options.device
+    found = [ours(model, threads, most, dtype, environment, device)]
     if options.transformers:
         found += [
             transformers_serve(
-                options.transformers, model, threads, dtype, batching, options.cb_memory
+                options.transformers, model, threads, dtype, batching, options.cb_memory, device
             )
             for batching in (False, True)
         ]
@@ -250,7 +256,7 @@ def page(levels: Sequence[Level], options: argparse.Namespace, versions: dict[st
     lines = [
         f"{options.model.name if options.model else 'A random LLaMA'}; "
         f"{options.requests} questions a level, {options.tokens} tokens each, greedy, streamed; "
-        f"{options.threads} thread(s) for each server, {options.dtype}; "
+        f"{options.threads} thread(s) for each server, {options.device}, {options.dtype}; "
         f"n = {options.repeats}, median [min–max]; "
         f"first token over all rounds. {cpu_name()}, {os.cpu_count()} cores; "
         + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",

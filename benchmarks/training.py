@@ -34,7 +34,7 @@ from hanhua.train.precision import choose_precision
 from peers.train_cases import Case, cases_of, engines_of, find_pythons
 from peers.train_documents import make_documents, write_documents
 from peers.train_engines import Engine, run_engines, script_of
-from peers.train_page import case_table, machine, summary
+from peers.train_page import case_table, machine, mfu, summary
 from peers.train_reference import flops_per_target, matmul_limit, plain_loss, write_model
 
 DOCUMENTS = 2000
@@ -81,6 +81,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--turn-steps", type=int, help="usually 1, on CUDA 8")
     parser.add_argument("--profile", type=Path, help="hanhua's kernels of a step, on CUDA, to here")
     parser.add_argument("-n", type=int, help="counted turns")
+    parser.add_argument("--seconds", type=float, default=86_400.0, help="most, of a case")
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("no CUDA device is at hand")
@@ -102,7 +103,8 @@ def run_case(
         "profile": str(options.profile.resolve()) if options.profile else "",
     }
     limit = partial(matmul_limit, case.config, precision, options.device)
-    done = run_engines(engines, job, folder, options.n, not options.alone, limit)
+    together = not options.alone
+    done = run_engines(engines, job, folder, options.n, together, limit, options.seconds)
     flops = flops_per_target(case.config, documents, case.lora)
     unit = f"tokens_per_{'cpu_' if options.device == 'cpu' else ''}second"
     figures = {engine.name: engine_figures(engine, model, flops, unit) for engine in done}
@@ -111,7 +113,7 @@ def run_case(
         "mean_document_tokens": round(statistics.mean(map(len, documents)), 1),
         "flops_per_token": round(flops), "ratios": ratios(done),
         "matmul_limit_flops": round(statistics.median(
-            turn["limit"] for engine in done for turn in engine.turns
+            [turn["limit"] for engine in done for turn in engine.turns] or [0]
         )),
         "batch_tokens": case.batch_tokens, "row_tokens": case.row_tokens, "n": options.n,
         "failed": {engine.name: engine.failed for engine in done if engine.failed},
@@ -132,6 +134,7 @@ def engine_figures(engine: Engine, model: Any, flops: float, unit: str) -> dict[
         unit: round(statistics.median(speeds), 1), "min": round(min(speeds), 1),
         "max": round(max(speeds), 1), "n": len(speeds), "of_all_turns": round(total, 1),
         "share_of_matmul_limit": round(statistics.median(share), 3),
+        "mfu": mfu(statistics.median(speeds) * flops),
         "tokens": sum(turn["tokens"] for turn in turns), "first_loss": round(first, 6),
         "reference_loss": reference and round(reference, 6),
         "loss_difference": None if reference is None else round(abs(first - reference), 7),

@@ -33,6 +33,21 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def gpu() -> str:
+    """The device of tests that want a GPU; HANHUA_REHEARSE=1 lets them run on a CPU in its place.
+
+    On a CPU they show that what they say can be run, and nothing of a GPU.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if os.environ.get("HANHUA_REHEARSE") == "1":
+        return "cpu"
+    pytest.skip("there is no CUDA device")
+
+
+@pytest.fixture(scope="session")
 def sentences() -> dict[str, list[str]]:
     """A few hundred varied sentences a language, enough to train a tiny tokenizer on."""
     random_ = random.Random(7)

@@ -20,6 +20,13 @@ SHAPE_15M = {
     "hidden_size": 288, "intermediate_size": 768, "num_hidden_layers": 6,
     "num_attention_heads": 6, "max_position_embeddings": 1024,
 }  # fmt: skip
+SHAPES = {
+    "15m": SHAPE_15M,
+    "1.1b": {
+        "hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 22,
+        "num_attention_heads": 32, "num_key_value_heads": 4, "max_position_embeddings": 2048,
+    },
+}  # fmt: skip
 SMALL = {
     "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
     "num_attention_heads": 4, "max_position_embeddings": 1024,

@@ -23,7 +23,7 @@ OURS = (
     "import sys; from pathlib import Path; from hanhua.core.progress import Silent; "
     "from hanhua.serve.run import serve; "
     "serve(Path(sys.argv[1]), name='model', port=int(sys.argv[2]), threads=int(sys.argv[3]), "
-    "max_running=int(sys.argv[4]), dtype=sys.argv[5], progress=Silent())"
+    "max_running=int(sys.argv[4]), dtype=sys.argv[5], device=sys.argv[6], progress=Silent())"
 )
 
 
@@ -45,20 +45,23 @@ class Program:
 
 
 def ours(
-    model: Path, threads: int, slots: int, dtype: str, environment: dict[str, str]
+    model: Path, threads: int, slots: int, dtype: str, environment: dict[str, str],
+    device: str = "cpu",
 ) -> Program:  # fmt: skip
     """Our server as ``hanhua serve`` starts it, with so many slots."""
-    argv = (sys.executable, "-c", OURS, str(model), "PORT", str(threads), str(slots), dtype)
+    argv = (sys.executable, "-c", OURS, str(model), "PORT", str(threads), str(slots), dtype,
+            device)  # fmt: skip
     return Program(name="hanhua", argv=argv, fields={"model": "model"},
                    environment={"OMP_WAIT_POLICY": "PASSIVE", **environment})  # fmt: skip
 
 
 def transformers_serve(
-    python: Path, model: Path, threads: int, dtype: str, batching: bool, memory: float | None
-) -> Program:
+    python: Path, model: Path, threads: int, dtype: str, batching: bool, memory: float | None,
+    device: str = "cpu",
+) -> Program:  # fmt: skip
     """``transformers serve``, plain or with continuous batching; memory: its share for that."""
     argv = [str(python.with_name("transformers")), "serve", str(model), "--host", "127.0.0.1",
-            "--port", "PORT", "--device", "cpu", "--dtype", dtype]  # fmt: skip
+            "--port", "PORT", "--device", device, "--dtype", dtype]  # fmt: skip
     name = "transformers serve"
     if batching:
         argv, name = [*argv, "--continuous-batching"], f"{name} --continuous-batching"

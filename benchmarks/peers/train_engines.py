@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,7 +29,8 @@ class Engine:
         name: ``script:mode``, e.g. ``trl:bfd``.
         ready: what it said when it was ready.
         turns: what it said after each turn.
-        failed: the end of its log, where it ended by itself.
+        failed: the end of its log, where it ended by itself or was killed.
+        late: whether its time was over.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Engine:
     ready: Line = field(default_factory=dict)
     turns: list[Line] = field(default_factory=list)
     failed: str = ""
+    late: bool = False
 
     @classmethod
     def start(cls, name: str, python: str, job: Mapping[str, Any], folder: Path) -> Engine:
@@ -60,7 +64,13 @@ class Engine:
                 return dict(json.loads(text))
         self.process.wait()
         self.failed = "\n".join((self.work / "log.txt").read_text().splitlines()[-8:])
+        self.failed += "\nended by the time limit" * self.late
         return {}
+
+    def kill(self) -> None:
+        """Its time is over; the turns that it has had count."""
+        self.late = True
+        self.process.kill()
 
     def turn(self, limit: float) -> None:
         """Let it train for a turn; ``limit`` is noted beside what it says."""
@@ -71,6 +81,7 @@ class Engine:
         line = self.wait()
         if line:
             self.turns.append({**line, "limit": limit})
+            print(self.name, self.turns[-1], file=sys.stderr, flush=True)
 
     def stop(self) -> None:
         """End it."""
@@ -87,7 +98,7 @@ class Engine:
 
 def run_engines(
     pythons: Mapping[str, str], job: Mapping[str, Any], folder: Path, n: int, together: bool,
-    limit: Callable[[], float],
+    limit: Callable[[], float], seconds: float = 86_400.0,
 ) -> list[Engine]:  # fmt: skip
     """A warm-up turn and n counted ones of every engine.
 
@@ -98,26 +109,36 @@ def run_engines(
         n: counted turns.
         together: take turns; False: one engine after another, where memory is too small for two.
         limit: measures the machine before each round; its answer goes into the turns' lines.
+        seconds: for all of it; each group has its equal part of what is left.
 
     Returns:
         The engines with their turns, the first of them being the warm-up.
     """
     groups: Sequence[list[str]] = [list(pythons)] if together else [[name] for name in pythons]
     done: list[Engine] = []
-    for group in groups:
+    ends = time.monotonic() + seconds
+    for i, group in enumerate(groups):
         engines = [Engine.start(name, pythons[name], job, folder) for name in group]
+        left = max(ends - time.monotonic(), 1.0) / (len(groups) - i)
+        timers = [threading.Timer(left, engine.kill) for engine in engines]
         try:
+            for timer in timers:
+                timer.start()
             for engine in engines:
                 engine.ready = engine.wait()
             for _ in range(n + 1):
+                if all(engine.failed for engine in engines):
+                    break
                 now = limit()
                 for engine in engines:
                     if not engine.failed:
                         engine.turn(now)
         finally:
-            for engine in engines:
+            for engine, timer in zip(engines, timers, strict=True):
                 engine.stop()
-                print(engine.name, engine.failed or engine.turns, file=sys.stderr, flush=True)
+                timer.cancel()
+                if engine.failed:
+                    print(engine.name, engine.failed, file=sys.stderr, flush=True)
         done += engines
     return done
 
@@ -132,4 +153,6 @@ def _environment(job: Mapping[str, Any]) -> dict[str, str]:
     found["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     if job["device"] == "cpu":
         found |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    else:  # for all alike; it is read when memory of the device is first asked for
+        found.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     return found

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import transformers
 
-from hanhua.train.cost.accelerators import TABLE, this_gpu
+from hanhua.train.cost.accelerators import TABLE, board_of
 from peers.machine import cpu_name
 
 Figures = dict[str, Any]
@@ -59,7 +59,7 @@ def summary(cases: list[Figures]) -> Figures:
             "ratio": {name: ratio["speed"] for name, ratio in ratios.items()},
             "memory_of_leanest": max(peers, default=None),
             "loss_difference": ours["loss_difference"],
-            "mfu": _mfu(ours[case["unit"]] * case["flops_per_token"]),
+            "mfu": ours["mfu"],
         }
     return found
 
@@ -68,10 +68,10 @@ def _ours(name: str) -> bool:
     return name.partition(":")[0] == "hanhua"
 
 
-def _mfu(flops: float) -> float | None:
+def mfu(flops: float) -> float | None:
     """Part of the peak that plans reckon with, where the device is one of theirs."""
-    name = this_gpu()
-    return round(flops / (TABLE[name].peak_flops or math.inf), 3) if name else None
+    name = board_of(torch.cuda.get_device_name()) if torch.cuda.is_available() else None
+    return round(flops / (TABLE[name].peak_flops or math.inf), 4) if name else None
 
 
 def machine(device: str) -> Figures:

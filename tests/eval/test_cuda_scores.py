@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 from hanhua.eval.bits_per_byte import Document, score_texts
 from hanhua.eval.forward import CausalModel
@@ -13,13 +12,11 @@ from hanhua.eval.score import score_options
 
 from .test_score import requests
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
-
 
 @pytest.fixture(scope="module")
-def both(tiny_llama: Path) -> list[CausalModel]:
-    found = [CausalModel.load(tiny_llama, device) for device in ("cpu", "cuda")]
-    assert [model.device.type for model in found] == ["cpu", "cuda"]
+def both(gpu: str, tiny_llama: Path) -> list[CausalModel]:
+    found = [CausalModel.load(tiny_llama, device) for device in ("cpu", gpu)]
+    assert [model.device.type for model in found] == ["cpu", gpu]
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from init_cases import save_random
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, GPT2Config, GPTNeoXConfig, MixtralConfig
+from transformers import CONFIG_MAPPING, AutoConfig, GPT2Config, GPTNeoXConfig, MixtralConfig
 
 from hanhua.core.errors import ModelError
 from hanhua.model.base import make_base
@@ -33,7 +34,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "llama4_text": (
         {**SMALL, "intermediate_size_mlp": 48, "num_local_experts": 2}, "kind chunked_attention",
     ),
-    "recurrent_gemma": ({**SMALL, "lru_width": 32}, "linear_attention"),
+    "recurrent_gemma": ({**SMALL, "lru_width": 32}, "linear_attention|keeps a state"),
     "gemma3": (PARTS, "several models"),
     "gemma3n_text": (
         {**SMALL, "vocab_size_per_layer_input": 320, "hidden_size_per_layer_input": 8,
@@ -47,11 +48,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("kind", REFUSED)
 def test_a_kind_that_some_stage_can_t_take_is_refused(kind: str, tmp_path: Path) -> None:
     values, reason = REFUSED[kind]
+    if kind not in CONFIG_MAPPING:
+        pytest.skip(f"this transformers has no {kind}")
     AutoConfig.for_model(kind, **values).save_pretrained(tmp_path)
     config = read_config(tmp_path)
     with pytest.raises(ModelError) as caught:
         check_supported(empty_model(config), config, tmp_path)
-    assert reason in str(caught.value.found)
+    assert re.search(reason, str(caught.value.found))
     assert caught.value.fix
 
 
@@ -187,3 +190,5 @@ def test_without_weights_only_a_clear_setting_is_followed() -> None:
 def test_evaluation_uses_pytorch_s_kernel_where_it_computes_the_scores() -> None:
     assert plain_attention(small("llama")) == "sdpa"
     assert plain_attention(small("gemma2", head_dim=8)) == "eager"
+    uncapped = small("gemma2", head_dim=8, attn_logit_softcapping=None)
+    assert plain_attention(uncapped) == ("sdpa" if uncapped._supports_sdpa else "eager")

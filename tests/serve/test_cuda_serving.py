@@ -11,8 +11,6 @@ from hanhua.serve.served import Served, load_served
 
 from .test_engine import jobs, run_all
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
-
 
 def said(served: Served, todo: list[Job], together: bool) -> list[str]:
     """The answers to all jobs, served at once or one after another."""
@@ -25,10 +23,10 @@ def said(served: Served, todo: list[Job], together: bool) -> list[str]:
         engine.close()
 
 
-def test_answers_on_a_gpu_are_those_on_a_cpu(chat_folder):
+def test_answers_on_a_gpu_are_those_on_a_cpu(gpu, chat_folder):
     """In float32, where sums in another order hardly ever turn a choice."""
-    on_cpu, on_gpu = (load_served(chat_folder, device=d, dtype="float32") for d in ("cpu", "cuda"))
-    assert next(on_gpu.model.parameters()).is_cuda
+    on_cpu, on_gpu = (load_served(chat_folder, device=d, dtype="float32") for d in ("cpu", gpu))
+    assert next(on_gpu.model.parameters()).device.type == gpu
     todo = jobs(on_gpu, 12)
     together, alone = said(on_gpu, todo, True), said(on_gpu, todo, False)
     assert together == alone
@@ -39,8 +37,8 @@ def test_answers_on_a_gpu_are_those_on_a_cpu(chat_folder):
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_half_precision_answers_whoever_is_there(chat_folder, dtype):
-    served = load_served(chat_folder, device="cuda", dtype=dtype)
+def test_half_precision_answers_whoever_is_there(gpu, chat_folder, dtype):
+    served = load_served(chat_folder, device=gpu, dtype=dtype)
     assert next(served.model.parameters()).dtype == getattr(torch, dtype)
     todo = [
         Job(prompt=tuple(served.encode_text("Tom " * (1 + i))), max_tokens=20, sampling=Sampling())

@@ -54,7 +54,9 @@ def gemma2():
     torch.manual_seed(0)
     # query_pre_attn_scalar and cap so that scores are near the cap
     values = {"head_dim": 8, "sliding_window": 6, "query_pre_attn_scalar": 1}
-    return Gemma2ForCausalLM(Gemma2Config(**SIZES, **values, attn_logit_softcapping=5.0))
+    return Gemma2ForCausalLM(
+        Gemma2Config(**SIZES, **values, attn_logit_softcapping=5.0, attn_implementation="eager")
+    )
 
 
 def gpt_oss():

@@ -117,15 +117,14 @@ def test_compiled_blocks_take_the_same_steps(tmp_path, rows):
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute")
-@pytest.mark.parametrize("lora", [False, True])
-def test_blocks_are_compiled_once_not_once_each(monkeypatch, rows, lora):
+def test_blocks_are_compiled_once_not_once_each(monkeypatch, rows):
     """What a compiler makes of one block serves all: it gives up after eight versions."""
     monkeypatch.setattr(
         "hanhua.train.blocks.torch.compile", partial(torch.compile, backend="eager")
     )
     flat = flatten(Batch(tuple(rows.row(i) for i in range(8))), rows.languages)
     made = {}
-    for layers in (3, 12):
+    for layers, lora in ((3, False), (12, False), (3, True), (12, True)):
         torch._dynamo.reset()
         torch._dynamo.utils.counters.clear()
         model = make_llama(num_hidden_layers=layers).train()
@@ -137,5 +136,6 @@ def test_blocks_are_compiled_once_not_once_each(monkeypatch, rows, lora):
             next_token_loss(model, flat, 1.0)[0].backward()
         counted = torch._dynamo.utils.counters
         assert not counted["unimplemented"]
-        made[layers] = counted["frames"]["total"]
-    assert made[3] == made[12] > 0
+        made[layers, lora] = counted["frames"]["total"]
+    assert len(set(made.values())) == 1
+    assert made[3, False] > 0

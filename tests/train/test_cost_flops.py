@@ -133,7 +133,9 @@ def test_attention_is_of_what_a_token_sees(monkeypatch):
     job = Job(shapes=shapes_of(model), section=section, precision="bf16", row_tokens=length)
     # tiles compute whole squares of scores, of which the upper half is thrown away
     square = 2 * length / (length + 1)
-    assert counted == pytest.approx(length * job.shapes.layers * attention_flops(job) * square)
+    # rel: in some versions of transformers the rotary angles are a product too
+    expected = length * job.shapes.layers * attention_flops(job) * square
+    assert counted == pytest.approx(expected, rel=1e-3)
 
 
 def test_phases_count_by_their_shares():

@@ -28,6 +28,8 @@ from hanhua.train.loop import train
 from hanhua.train.prefer_config import PreferConfig
 from hanhua.train.preference import Preference
 
+# PyTorch 2.11's profiler says what it does between cycles, of which there is one here
+pytestmark = pytest.mark.filterwarnings("ignore:Warning. Profiler clears events")
 VOCAB, ROW = 2048, 256
 COMPILES = [
     pytest.mark.slow, pytest.mark.filterwarnings("ignore:The .grad attribute"),

@@ -24,8 +24,6 @@ from hanhua.train.loop import train
 from hanhua.train.setup import in_background
 from hanhua.train.varlen import can_attend
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
-
 LENGTHS = [130, 1, 257, 64, 64, 300]
 LONG = [512, 512, 512]
 WIDE = {"hidden_size": 64, "intermediate_size": 128}
@@ -40,12 +38,12 @@ def off(ours, theirs):
 @pytest.mark.parametrize("kv_heads", [4, 2])
 @pytest.mark.parametrize("window", [None, 50])
 @pytest.mark.parametrize("lengths", [LENGTHS, LONG])
-def test_kernels_attend_in_each_document_alone(kv_heads, window, lengths):
+def test_kernels_attend_in_each_document_alone(gpu, kv_heads, window, lengths):
     torch.manual_seed(0)
     tokens = sum(lengths)
-    given = [torch.randn(1, h, tokens, 64, device="cuda") for h in (4, kv_heads, kv_heads)]
+    given = [torch.randn(1, h, tokens, 64, device=gpu) for h in (4, kv_heads, kv_heads)]
     low = [x.bfloat16().requires_grad_() for x in given]
-    assert can_attend(low[0], low[2])
+    assert can_attend(low[0], low[2]) == (gpu == "cuda")
     module = torch.nn.Module()
     out, _ = packed_attention(module, *low, None, document_lengths=lengths, sliding_window=window)
     high = [x.detach().float().requires_grad_() for x in low]
@@ -62,14 +60,14 @@ def test_kernels_attend_in_each_document_alone(kv_heads, window, lengths):
 
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_loss_equals_pytorch(monkeypatch, dtype, bias):
+def test_the_loss_equals_pytorch(gpu, monkeypatch, dtype, bias):
     monkeypatch.setattr(chunks, "GPU_BUFFER_BYTES", 300 * dtype.itemsize * 64)
     torch.manual_seed(1)
-    hidden = torch.randn(150, 16, device="cuda").to(dtype).requires_grad_()
-    weight = torch.randn(300, 16, device="cuda").to(dtype).requires_grad_()
-    extra = torch.randn(300, device="cuda").to(dtype).requires_grad_() if bias else None
-    labels = torch.randint(0, 300, (150,), device="cuda")
-    labels[torch.rand(150, device="cuda") < 0.3] = IGNORE
+    hidden = torch.randn(150, 16, device=gpu).to(dtype).requires_grad_()
+    weight = torch.randn(300, 16, device=gpu).to(dtype).requires_grad_()
+    extra = torch.randn(300, device=gpu).to(dtype).requires_grad_() if bias else None
+    labels = torch.randint(0, 300, (150,), device=gpu)
+    labels[torch.rand(150, device=gpu) < 0.3] = IGNORE
     assert chunks.chunk_and_tile(105, 300, hidden.element_size(), cuda=True)[0] < 105
     expected, gradients = reference(hidden, weight, labels, extra, 0.25)
     loss, losses = linear_cross_entropy(hidden, weight, labels, extra, scale=0.25)
@@ -81,14 +79,14 @@ def test_the_loss_equals_pytorch(monkeypatch, dtype, bias):
     assert all(off(a, b) < near for a, b in zip(found, gradients, strict=True))
 
 
-def steps(rows, work, *, precision="fp32", lora=None, progress=None, n=12, **machine):
+def steps(gpu, rows, work, *, precision="fp32", lora=None, progress=None, n=12, **machine):
     """A short run on the GPU: its losses and what came out."""
     section = TrainConfig(
         precision=precision, learning_rate=1e-2, batch_tokens=256, steps=n, lora=lora
     )
     result = train(
         make_llama(**WIDE), rows, section, work=work, seed=3, progress=progress or Silent(),
-        machine=Machine(device="cuda", micro_batch_tokens=128, **machine),
+        machine=Machine(device=gpu, micro_batch_tokens=128, **machine),
     )  # fmt: skip
     lines = (work / "log.jsonl").read_text().splitlines()
     return [json.loads(line)["loss"] for line in lines], result
@@ -109,11 +107,11 @@ def on_cpu(rows, tmp_path):
 @pytest.mark.parametrize("machine", [
     {}, {"activation_checkpointing": "full"}, {"activation_checkpointing": "selective"},
     {"compile": True}, {"compile": True, "activation_checkpointing": "full"},
-])  # fmt: skip
-def test_steps_on_a_gpu_are_those_on_a_cpu(rows, tmp_path, on_cpu, machine):
-    losses, _ = steps(rows, tmp_path / "gpu", **machine)
+], ids=["plain", "full", "selective", "compiled", "compiled-full"])  # fmt: skip
+def test_steps_on_a_gpu_are_those_on_a_cpu(gpu, rows, tmp_path, on_cpu, machine):
+    losses, _ = steps(gpu, rows, tmp_path / "gpu", **machine)
     assert losses == pytest.approx(on_cpu, abs=2e-3)
-    losses, result = steps(rows, tmp_path / "low", precision="bf16", **machine)
+    losses, result = steps(gpu, rows, tmp_path / "low", precision="bf16", **machine)
     assert losses == pytest.approx(on_cpu, abs=0.1)
     assert losses[-1] < losses[0] - 0.5
     assert all(weight.dtype == torch.float32 for weight in result.weights.values())
@@ -140,15 +138,17 @@ class Interrupted:
 
 @pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_run_goes_on_from_what_was_written_in_the_background(rows, tmp_path, precision):
+def test_a_run_goes_on_from_what_was_written_in_the_background(gpu, rows, tmp_path, precision):
     often = {"checkpoint_minutes": 1e-9, "precision": precision}
     assert in_background(Machine(device="cuda"))
-    whole, result = steps(rows, tmp_path / "whole", **often)
+    if gpu == "cpu":
+        often["background_checkpoints"] = True
+    whole, result = steps(gpu, rows, tmp_path / "whole", **often)
     with pytest.raises(KeyboardInterrupt):
-        steps(rows, tmp_path / "cut", progress=Interrupted(7), **often)
+        steps(gpu, rows, tmp_path / "cut", progress=Interrupted(7), **often)
     kept = checkpoints(tmp_path / "cut")
     assert 0 < int(kept[-1].name.split("-")[1]) < 12
-    losses, again = steps(rows, tmp_path / "cut", **often)
+    losses, again = steps(gpu, rows, tmp_path / "cut", **often)
     assert losses == pytest.approx(whole, abs=1e-4 if precision == "fp32" else 2e-2)
     for name, weight in result.weights.items():
         assert off(again.weights[name], weight) < (1e-3 if precision == "fp32" else 5e-2), name
@@ -156,7 +156,7 @@ def test_a_run_goes_on_from_what_was_written_in_the_background(rows, tmp_path, p
 
 @needs_it
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_adapters_learn_over_a_base_in_four_bits(rows, tmp_path, precision):
+def test_adapters_learn_over_a_base_in_four_bits(gpu, rows, tmp_path, precision):
     model = make_llama(**WIDE)
     section = TrainConfig(
         precision=precision, learning_rate=1e-2, batch_tokens=256, steps=12,
@@ -164,7 +164,7 @@ def test_adapters_learn_over_a_base_in_four_bits(rows, tmp_path, precision):
     )  # fmt: skip
     train(
         model, rows, section, work=tmp_path / "w", seed=3, progress=Silent(),
-        machine=Machine(device="cuda", micro_batch_tokens=128),
+        machine=Machine(device=gpu, micro_batch_tokens=128),
     )  # fmt: skip
     assert quantised_layers(model)
     lines = (tmp_path / "w/log.jsonl").read_text().splitlines()
@@ -172,18 +172,18 @@ def test_adapters_learn_over_a_base_in_four_bits(rows, tmp_path, precision):
     assert losses[-1] < losses[0] - 0.3
 
 
-def test_packed_documents_lose_what_each_loses_alone(rows, tmp_path):
+def test_packed_documents_lose_what_each_loses_alone(gpu, rows, tmp_path):
     from hanhua.tokens.loader import Batch
     from hanhua.train.attention import enable
     from hanhua.train.objective import flatten, next_token_loss
 
-    model = make_llama(**WIDE).cuda()
+    model = make_llama(**WIDE).to(gpu)
     flat = flatten(Batch([rows.row(i) for i in range(6)]), rows.languages)
     total, n = 0.0, 0
     with torch.no_grad():
         for ids in flat.ids[0].split(flat.lengths):
-            logits = model(ids[None].cuda(), use_cache=False).logits[0, :-1]
-            total += float(F.cross_entropy(logits, ids[1:].cuda(), reduction="sum"))
+            logits = model(ids[None].to(gpu), use_cache=False).logits[0, :-1]
+            total += float(F.cross_entropy(logits, ids[1:].to(gpu), reduction="sum"))
             n += len(ids) - 1
     enable(model)
     assert n == flat.n_targets > VOCAB

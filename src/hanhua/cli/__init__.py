@@ -16,6 +16,7 @@ import traceback
 import typer
 
 from hanhua.core.errors import HanhuaError, UsageError
+from hanhua.core.gpu_memory import grow_segments
 
 app = typer.Typer(
     name="hanhua",
@@ -55,6 +56,7 @@ def main() -> None:
     # Threads that spin while they wait for each other are 20 times slower than ones that sleep
     # as soon as another process wants a core (docs/LOG.md); must be set before torch comes in.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    grow_segments()
 
     arguments = sys.argv[1:]
     debug = "--debug" in arguments or bool(os.environ.get("HANHUA_DEBUG"))

@@ -187,11 +187,13 @@ def _pmi(documents: list[Ids], counts: Ids) -> Tensor:
     expected = row_sums[rows] * column_sums[columns] / column_sums.sum()
     value = np.log(sums / expected)
     kept = value > 0
-    return torch.sparse_coo_tensor(
-        torch.from_numpy(np.stack([rows[kept], columns[kept]])),
-        torch.from_numpy(value[kept].astype(np.float32)),
-        (len(counts), len(contexts)), is_coalesced=True, check_invariants=False,
-    )  # fmt: skip
+    unchecked: Any = torch.sparse.check_sparse_tensor_invariants  # said, or PyTorch 2.11 warns
+    with unchecked(False):
+        return torch.sparse_coo_tensor(
+            torch.from_numpy(np.stack([rows[kept], columns[kept]])),
+            torch.from_numpy(value[kept].astype(np.float32)),
+            (len(counts), len(contexts)), is_coalesced=True,
+        )  # fmt: skip
 
 
 def _neighbours(documents: list[Ids], column: Ids, width: int) -> tuple[Ids, Any]:

@@ -28,7 +28,7 @@ from hanhua.core.errors import ModelError
 from hanhua.core.files import read_json
 from hanhua.model.ends import find_ends
 from hanhua.model.hub import download
-from hanhua.model.supported import context_tokens
+from hanhua.model.supported import context_tokens, plain_attention
 from hanhua.model.weights import INDEX, check_loaded, check_weights, weight_files
 from hanhua.vocab.tokenizer import read_tokenizer
 
@@ -127,6 +127,8 @@ def load_model(ref: str | Path, dtype: torch.dtype = torch.float32) -> PreTraine
             ) from error  # fmt: skip
     if not compared:
         check_loaded(folder, loaded)
+    if model.config._attn_implementation == "sdpa":
+        model.set_attn_implementation(plain_attention(model))
     found: PreTrainedModel = model.eval()
     return found
 

@@ -49,8 +49,12 @@ def check_supported(model: Any, config: PreTrainedConfig, where: Path) -> Ends:
 
 
 def plain_attention(model: Any) -> str:
-    """The attention to evaluate with: PyTorch's kernel, unless the model's scores need more."""
-    return "sdpa" if getattr(model, "_supports_sdpa", False) else "eager"
+    """The attention to evaluate with: PyTorch's kernel, unless the model's scores need more.
+
+    (transformers 5.17 gives capped scores to that kernel, which leaves the cap out in silence.)
+    """
+    capped = getattr(model.config, "attn_logit_softcapping", None) is not None
+    return "sdpa" if getattr(model, "_supports_sdpa", False) and not capped else "eager"
 
 
 def context_tokens(config: PreTrainedConfig) -> int | None:

@@ -20,7 +20,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 
 from hanhua.core.errors import ModelError
 from hanhua.model.fuse import fuse
-from hanhua.model.supported import context_tokens
+from hanhua.model.supported import context_tokens, plain_attention
 from hanhua.model.within import Within
 from hanhua.model.within import can_attend as can_attend_within
 from hanhua.train.causal import PackedCausal
@@ -55,6 +55,7 @@ def enable(model: Any) -> None:
         return
     was_training = model.training
     model.eval()
+    model.set_attn_implementation(plain_attention(model))
     alone = torch.cat([_states(model, ids, {}) for ids in _probe(model)], 1)
     model.set_attn_implementation(NAME)
     fuse(model)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.checkpoint import (
     CheckpointPolicy,
     checkpoint,
@@ -55,11 +55,23 @@ def prepare_blocks(model: Any, machine: Machine) -> None:
         )  # fmt: skip
     if how == "none" and not machine.compile:
         return
+    if machine.compile:
+        model.get_input_embeddings().register_forward_hook(_ask_for_gradient)
     for block in blocks_of(model):
         if machine.compile:  # inside what is computed again, which compiled code can't hold
             block.forward = torch.compile(block.forward, dynamic=True)
         if how != "none":
             block.forward = again(block.forward, selective=how == "selective")
+
+
+def _ask_for_gradient(embedding: nn.Module, inputs: Any, out: Tensor) -> None:
+    """Let frozen embeddings have a gradient too, as what enters every later block has.
+
+    Compiled code is made anew where an input has none, so the first block would be compiled apart
+    from the others; its inputs' gradient, which nobody uses, is the cheaper of the two.
+    """
+    if torch.is_grad_enabled() and out.is_leaf:
+        out.requires_grad_()
 
 
 def again(forward: Callable[..., Any], *, selective: bool) -> Callable[..., Any]:

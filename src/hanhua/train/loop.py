@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from hanhua.core.config import Machine
+from hanhua.core.gpu_memory import grow_segments
 from hanhua.core.progress import Progress
 from hanhua.tokens.loader import Batch, LoaderState, read_batch
 from hanhua.tokens.rows import PackedRows
@@ -29,7 +30,7 @@ from hanhua.train.checkpoint import kept_precision
 from hanhua.train.config import OptimConfig
 from hanhua.train.keep import ANCHOR, GOOD, Keeper, State, run_identity
 from hanhua.train.log import NoLog, TrainLog, answer_facts, mean_tail, read_learnt
-from hanhua.train.memory import grow_segments, keep_freed_memory
+from hanhua.train.memory import keep_freed_memory
 from hanhua.train.objective import check_head, check_rows
 from hanhua.train.optim import Masters
 from hanhua.train.parallel import device_of

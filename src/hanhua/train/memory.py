@@ -9,7 +9,6 @@ https://man7.org/linux/man-pages/man3/mallopt.3.html
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 
 import torch
@@ -27,17 +26,6 @@ def keep_freed_memory() -> bool:
     if mallopt is None:
         return False
     return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
-
-
-def grow_segments() -> None:
-    """Let PyTorch's allocator on a GPU grow its blocks, where the user has set nothing else.
-
-    Micro-batches of changing size otherwise leave gaps that nothing fits into: 5.5 of 140 GiB in a
-    7B model (an H200). Call it before anything is put on the GPU.
-    https://docs.pytorch.org/docs/stable/notes/cuda.html#optimizing-memory-usage-with-pytorch-alloc-conf
-    """
-    if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:
-        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
 
 
 def onto(x: Tensor, device: torch.device) -> Tensor:

@@ -111,10 +111,16 @@ def this_gpu(driver: Path = DRIVER) -> AcceleratorName | None:
         except OSError:
             continue
         model = next((line for line in text.splitlines() if line.startswith("Model:")), "")
-        model = model.removeprefix("Model:").strip()
-        for words, name in _BOARDS:
-            if all(word in model for word in words) and not model.endswith((" Ti", " D")):
-                return name  # type: ignore[return-value]
+        if name := board_of(model.removeprefix("Model:").strip()):
+            return name
+    return None
+
+
+def board_of(model: str) -> AcceleratorName | None:
+    """The table's name of a board by what its driver calls it; None: unknown."""
+    for words, name in _BOARDS:
+        if all(word in model for word in words) and not model.endswith((" Ti", " D")):
+            return name  # type: ignore[return-value]
     return None
 
 
