@@ -16,6 +16,7 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import PreTrainedTokenizerFast
 
 from hanhua.core.config import Machine
+from hanhua.core.errors import HanhuaError
 from hanhua.model.config import LoraConfig
 from hanhua.text.document import Document
 from hanhua.train.config import PhaseConfig, TrainConfig
@@ -34,9 +35,9 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def make_base(folder: Path, **values) -> None:
+def make_base(folder: Path, model=None, **values) -> None:
     """A model folder and rows that all processes read."""
-    make_llama(**values).save_pretrained(folder / "base")
+    (model or make_llama(**values)).save_pretrained(folder / "base")
     make_rows(folder / "rows", n_rows=21)
 
 
@@ -95,4 +96,8 @@ def run(
         work()
         return
     with parallel.joined(machine):
-        work()
+        try:
+            work()
+        except HanhuaError as error:
+            (folder / out / f"error-{rank}.txt").write_text(error.message)
+            raise

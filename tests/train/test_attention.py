@@ -14,6 +14,8 @@ from transformers import (
     Lfm2ForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    NemotronConfig,
+    NemotronForCausalLM,
     PhimoeConfig,
     PhimoeForCausalLM,
     Qwen2Config,
@@ -70,13 +72,19 @@ def gpt_oss():
     return model
 
 
+def nemotron():
+    """Blocks that hand on nothing to their attention but what they know."""
+    torch.manual_seed(0)
+    return NemotronForCausalLM(NemotronConfig(**SIZES, head_dim=8))
+
+
 def gradients(model):
     found = {name: p.grad.clone() for name, p in model.named_parameters()}
     model.zero_grad()
     return found
 
 
-@pytest.mark.parametrize("make", [make_llama, mistral, qwen2, qwen3, gemma2, gpt_oss])
+@pytest.mark.parametrize("make", [make_llama, mistral, qwen2, qwen3, gemma2, gpt_oss, nemotron])
 @pytest.mark.parametrize("queries", [4, 128, None])
 def test_packed_is_each_document_alone(make, queries, monkeypatch):
     if queries:  # by our kernel, which is not the choice in fp32; 4: several blocks a document

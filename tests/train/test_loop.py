@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tiny_models import make_llama, make_rows
+from transformers import CohereConfig, CohereForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from hanhua.core.config import Machine
 from hanhua.core.errors import ModelError, TrainingError
@@ -169,6 +170,32 @@ def test_decay_spares_norms_and_embeddings(tmp_path, rows):
     for name, weight in masters.weights.items():
         matrix = weight.ndim == 2 and "embed" not in name
         assert decay[id(weight)] == (0.3 if matrix else 0.0), name
+
+
+SMALL = {
+    "vocab_size": 96, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model", "spared"),
+    [
+        (lambda: GPT2LMHeadModel(GPT2Config(**SMALL)), ("wte", "wpe", "ln_", "bias")),
+        (
+            lambda: CohereForCausalLM(CohereConfig(**SMALL, use_qk_norm=True)),
+            ("embed_tokens", "norm"),
+        ),
+    ],
+)
+def test_decay_spares_what_has_two_sides_and_is_no_matrix(model, spared):
+    """A table of positions, norms with a row for each head."""
+    masters = Masters(model(), TrainConfig(weight_decay=0.3))
+    groups = masters.optimizer.param_groups
+    decaying = {id(w) for group in groups if group["weight_decay"] for w in group["params"]}
+    told = {name: any(part in name for part in spared) for name in masters.weights}
+    assert {name: id(w) not in decaying for name, w in masters.weights.items()} == told
+    assert sum(told[name] and w.ndim == 2 for name, w in masters.weights.items()) > 1
 
 
 def test_every_row_is_read_once_an_epoch(tmp_path, rows):

@@ -9,6 +9,15 @@ import ranks_run
 import torch
 from resumed_run import finish, kill_at
 from safetensors.torch import load_file
+from tiny_models import VOCAB
+from transformers import (
+    GraniteConfig,
+    GraniteForCausalLM,
+    NemotronConfig,
+    NemotronForCausalLM,
+    PhimoeConfig,
+    PhimoeForCausalLM,
+)
 
 from hanhua.train.config import AverageConfig, WatchConfig
 
@@ -55,6 +64,11 @@ def alike(one, other, loss=1e-5, weight=2e-4):
         assert torch.allclose(one[1][name], other[1][name], atol=weight), name
 
 
+SIZES = {
+    "vocab_size": VOCAB, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128,
+    "initializer_range": 0.2, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+}  # fmt: skip
 UNEVEN = {"tied": False, "vocab_size": 97, "intermediate_size": 49}
 
 
@@ -83,6 +97,30 @@ def test_adapters_in_two_processes(go, tmp_path, lora):
     one, two = (go(f"r{size}", size, **values) for size in (1, 2))
     alike(one, two)
     assert one[0][-1]["loss"] < one[0][0]["loss"]
+
+
+def test_what_one_process_tries_out_two_do_too(go, tmp_path):
+    """Blocks that hand on no lengths, and logits of which the config doesn't tell all."""
+    for name, kind, values in (
+        ("nemotron", NemotronForCausalLM, NemotronConfig(**SIZES, head_dim=8)),
+        ("granite", GraniteForCausalLM, GraniteConfig(**SIZES, logits_scaling=3.0)),
+    ):
+        torch.manual_seed(0)
+        ranks_run.make_base(tmp_path, kind(values))
+        one, two = (go(f"{name}-{size}", size, epochs=0.5) for size in (1, 2))
+        alike(one, two)
+
+
+def test_what_one_process_refuses_two_refuse_too(go, tmp_path):
+    experts = {"num_local_experts": 2, "num_experts_per_tok": 1}
+    ranks_run.make_base(
+        tmp_path, PhimoeForCausalLM(PhimoeConfig(**SIZES, **experts, sliding_window=20))
+    )
+    for process in go.begin("two", 2):
+        process.join(240)
+        assert process.exitcode == 1
+    for rank in range(2):
+        assert "in masks alone" in (tmp_path / "two" / f"error-{rank}.txt").read_text()
 
 
 def test_bf16_in_two_processes_follows_one(go, tmp_path):

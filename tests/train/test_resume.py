@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from tiny_models import make_llama
 
 from hanhua.core.errors import StorageError, TrainingError
-from hanhua.train.checkpoint import checkpoints, load_checkpoint
+from hanhua.train.checkpoint import checkpoints, kept_precision, load_checkpoint
 from hanhua.train.config import TrainConfig
 from hanhua.train.keep import Keeper, State, run_identity
 from hanhua.train.log import TrainLog
@@ -63,6 +63,36 @@ def test_what_is_written_in_the_background_is_what_it_was(tmp_path, rows):
         assert all(torch.equal(before[name], other.weights[name]) for name in before)
         state = next(iter(other.optimizer.state.values()))
         assert float(state["step"]) == 1
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+@pytest.mark.parametrize("name", ["state.json", "tensors/.metadata", "tensors/__0_0.distcp"])
+@pytest.mark.parametrize("kept", [0, 100, None])
+def test_a_damaged_checkpoint_is_said_to_be_one(tmp_path, name, kept):
+    masters = Masters(make_llama(), TrainConfig(precision="fp32"))
+    Keeper(tmp_path, masters, "a run", background=False).save(State(step=1))
+    file = checkpoints(tmp_path)[0] / name
+    assert file.stat().st_size > 100
+    if kept is None:
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:kept])
+    with pytest.raises(TrainingError, match="This checkpoint can't be read"):
+        load_checkpoint(tmp_path, masters, "a run")
+    if name == "state.json":  # the first that is read of it
+        with pytest.raises(TrainingError, match="This checkpoint can't be read"):
+            kept_precision(tmp_path)
+
+
+@pytest.mark.parametrize("lines", [None, 3])
+def test_a_log_that_lacks_steps_of_the_checkpoint_is_refused(tmp_path, lines):
+    path = tmp_path / "log.jsonl"
+    if lines is not None:
+        path.write_text('{"step": 0}\n' * lines)
+    with pytest.raises(TrainingError, match="lacks steps") as error:
+        TrainLog(path, 5, None, None, None, None)
+    assert f"{lines or 0} lines" in str(error.value.found)
+    assert path.exists() == (lines is not None)
 
 
 def written(keeper, step):

@@ -57,8 +57,6 @@ def head_form(model: Any) -> HeadForm:
 
 def _find(model: Any) -> HeadForm:
     forms = list(_candidates(model.config))
-    if any(parameter.is_meta for parameter in model.parameters()):
-        return _untried(model, forms)
     true, raw = _probe(model)
     if not bool(torch.isfinite(true).all()):
         return forms[0]  # broken weights; whoever computes with them will say so
@@ -82,17 +80,6 @@ def _candidates(config: Any) -> Iterator[HeadForm]:
     for cap in dict.fromkeys((told, None)):
         for scale in (*(s for v in scales for s in (v, 1 / v)), 1.0):
             yield HeadForm(scale, None if cap is None else float(cap))
-
-
-def _untried(model: Any, forms: list[HeadForm]) -> HeadForm:
-    """For a model without weights: what its config tells, where that is clear."""
-    if getattr(model.config, "logits_scaling", None) not in (None, 1):
-        raise ModelError(
-            "This model scales its logits, and without weights it can't be seen how.",
-            where="config.json: logits_scaling", found=model.config.logits_scaling,
-            fix="train it in one process",
-        )  # fmt: skip
-    return forms[0]
 
 
 @torch.no_grad()

@@ -64,6 +64,9 @@ def _quantised(library: Any, layer: nn.Linear, dtype: torch.dtype) -> Any:
         layer.weight.data.to(dtype), requires_grad=False, quant_type="nf4"
     ).to(layer.weight.device)
     found.bias = layer.bias
+    # on a CPU with AVX-512 BF16 the first look at held-out text would put the weight in another
+    # order, which has no gradients and can't be dequantised
+    found.support_avx512bf16_for_cpu = False
     return found
 
 

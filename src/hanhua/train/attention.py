@@ -27,6 +27,9 @@ from hanhua.train.causal import PackedCausal
 from hanhua.train.varlen import Documents, attend, can_attend
 
 NAME = "hanhua_packed"
+LENGTHS = "document_lengths"
+HEARD = "_hanhua_heard"
+"""A dictionary that all modules of a model have in common."""
 
 
 def enable(model: Any) -> None:
@@ -35,7 +38,7 @@ def enable(model: Any) -> None:
     What lies between its products is fused too. All is tried out: two documents packed must come
     out as each alone did before. That finds models
     whose layers mix them by another way than attention, or ask attention for what it can't do here.
-    (A model without weights can't be tried out.)
+    A model without weights is tried out when it has got them, see :func:`try_out`.
 
     Raises:
         ModelError: when the model doesn't take its attention from transformers' table, or that is
@@ -49,6 +52,7 @@ def enable(model: Any) -> None:
             where="base.model", found=type(model).__name__,
             fix="use a model of a family that supports attention backends (Llama, Mistral, Qwen)",
         )  # fmt: skip
+    _listen(model)
     if model.config._attn_implementation == NAME or any(p.is_meta for p in model.parameters()):
         model.set_attn_implementation(NAME)
         fuse(model)
@@ -56,12 +60,43 @@ def enable(model: Any) -> None:
     was_training = model.training
     model.eval()
     model.set_attn_implementation(plain_attention(model))
-    alone = torch.cat([_states(model, ids, {}) for ids in _probe(model)], 1)
+    alone = _alone(model)
     model.set_attn_implementation(NAME)
     fuse(model)
-    if bool(torch.isfinite(alone).all()):  # else the weights are broken, which training will say
-        _check_packed(model, alone)
+    _check_packed(model, alone)
     model.train(was_training)
+
+
+def try_out(model: Any) -> None:
+    """Try out a model that had no weights when packed attention was enabled.
+
+    Raises:
+        ModelError: when packed documents don't come out as each alone.
+    """
+    was_training = model.training
+    model.eval()
+    model.set_attn_implementation(plain_attention(model))
+    alone = _alone(model)
+    model.set_attn_implementation(NAME)
+    _check_packed(model, alone)
+    model.train(was_training)
+
+
+def _listen(model: Any) -> None:
+    """Let every module know the documents of the batch at hand.
+
+    Most blocks hand the argument on to their attention; some (Nemotron's) don't.
+    """
+    if hasattr(model, HEARD):
+        return
+    heard: dict[str, Any] = {}
+    for module in model.modules():
+        setattr(module, HEARD, heard)
+    model.base_model.register_forward_pre_hook(_hear, with_kwargs=True)
+
+
+def _hear(body: Any, args: Any, arguments: dict[str, Any]) -> None:
+    getattr(body, HEARD)[LENGTHS] = arguments.get(LENGTHS)
 
 
 PROBE_LENGTHS = (7, 5)
@@ -82,7 +117,14 @@ def _states(model: Any, ids: Tensor, arguments: dict[str, Any]) -> Tensor:
     return states.float()
 
 
+def _alone(model: Any) -> Tensor:
+    """Last hidden states of the probe's documents, each by itself."""
+    return torch.cat([_states(model, ids, {}) for ids in _probe(model)], 1)
+
+
 def _check_packed(model: Any, alone: Tensor) -> None:
+    if not bool(torch.isfinite(alone).all()):  # the weights are broken, which training will say
+        return
     places = torch.cat([torch.arange(n, device=alone.device) for n in PROBE_LENGTHS])
     arguments = {"position_ids": places[None], "document_lengths": list(PROBE_LENGTHS)}
     try:
@@ -157,7 +199,8 @@ def packed_attention(
         key: ``[1, K, T, E]``; H is a multiple of K.
         value: ``[1, K, T, E]``.
         attention_mask: unused.
-        document_lengths: lengths of the documents (or ``Documents``); they sum to T. None: one.
+        document_lengths: lengths of the documents (or ``Documents``); they sum to T. None: those
+            that the model was last called with; one, if with none.
         scaling: factor of the scores, default 1/sqrt(E).
         dropout: of the attention weights.
         sliding_window: how far back a token sees, itself included; None: to the start.
@@ -168,6 +211,8 @@ def packed_attention(
     Returns:
         ``[1, T, H, E]`` and None (no weights).
     """
+    if document_lengths is None:
+        document_lengths = getattr(module, HEARD, {}).get(LENGTHS)
     lengths = list(document_lengths or [query.shape[2]])
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     short = sliding_window is None or sliding_window >= max(lengths)

@@ -125,7 +125,7 @@ def checkpoints(work: Path) -> list[Path]:
 def kept_precision(work: Path) -> Precision | None:
     """The arithmetic of the newest checkpoint; None where there is none (or an old one)."""
     found = checkpoints(work)
-    return read_json(found[-1] / "state.json").get("precision") if found else None
+    return _state(found[-1]).get("precision") if found else None
 
 
 def load_checkpoint(work: Path, masters: Masters, identity: str) -> dict[str, Any] | None:
@@ -140,13 +140,13 @@ def load_checkpoint(work: Path, masters: Masters, identity: str) -> dict[str, An
         Its state, or None.
 
     Raises:
-        TrainingError: when it belongs to another run or doesn't fit the model.
+        TrainingError: when it belongs to another run, doesn't fit the model or is damaged.
     """
     found = checkpoints(work)
     path = parallel.share(found[-1] if found else None)
     if path is None:
         return None
-    state: dict[str, Any] = read_json(path / "state.json")
+    state = _state(path)
     averaged = state.get("averaged", [])
     masters.optimizer.state.clear()
     for name in averaged:
@@ -163,12 +163,29 @@ def load_checkpoint(work: Path, masters: Masters, identity: str) -> dict[str, An
         with torch.no_grad(), _quietly():
             load(tensors, checkpoint_id=path / TENSORS, no_dist=parallel.size() == 1)
     except CheckpointException as error:
-        raise TrainingError(
-            "This checkpoint can't be read.", where=path, found=_why(error),
-            fix="delete the folder to start this training anew",
-        ) from error  # fmt: skip
+        raise _damaged(path, _why(error)) from error
     masters.copy_down()
     return state
+
+
+def _state(path: Path) -> dict[str, Any]:
+    """What a checkpoint keeps besides tensors.
+
+    Raises:
+        TrainingError: when it can't be read.
+    """
+    try:
+        return dict(read_json(path / "state.json"))
+    except (OSError, ValueError) as error:
+        raise _damaged(path, f"state.json: {error}") from error
+
+
+def _damaged(path: Path, found: str) -> TrainingError:
+    """The error of a checkpoint that a failing disk, or a hand, has spoilt."""
+    return TrainingError(
+        "This checkpoint can't be read.", where=path, found=found,
+        fix="delete the folder to start this training anew",
+    )  # fmt: skip
 
 
 def _write(tensors: dict[str, Any], folder: Path, group: Any) -> Future[Any] | None:
@@ -270,7 +287,10 @@ def _shapes(path: Path) -> dict[str, torch.Size] | None:
     """The shapes of a checkpoint's tensors; None where it is of another format."""
     if not (path / TENSORS).is_dir():
         return None
-    found = FileSystemReader(path / TENSORS).read_metadata().state_dict_metadata
+    try:
+        found = FileSystemReader(path / TENSORS).read_metadata().state_dict_metadata
+    except Exception as error:  # whatever unpickling a spoilt list of tensors raises
+        raise _damaged(path, f"{TENSORS}/.metadata: {error}") from error
     return {n: entry.size for n, entry in found.items() if isinstance(entry, TensorStorageMetadata)}
 
 

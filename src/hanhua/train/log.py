@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hanhua.core.errors import TrainingError
 from hanhua.core.progress import Bar
 from hanhua.train.speed import Speed
 from hanhua.train.trackers import Trackers
@@ -32,6 +33,9 @@ class TrainLog:
         trackers: other places for the same numbers.
         say: for what a person must not miss.
         speed: what the machine can do.
+
+    Raises:
+        TrainingError: when lines that must stay are not there.
     """
 
     def __init__(
@@ -40,7 +44,14 @@ class TrainLog:
     ) -> None:  # fmt: skip
         self.path, self.bar, self.trackers, self.say = path, bar, trackers, say
         self.speed = speed
-        kept = path.read_bytes().splitlines(keepends=True)[:steps] if steps else []
+        kept = path.read_bytes().splitlines(keepends=True)[:steps] if path.exists() else []
+        if len(kept) < steps:
+            raise TrainingError(
+                "The log of this training lacks steps that its checkpoint has.", where=path,
+                found=f"{len(kept)} lines, the checkpoint stands behind step {steps}",
+                fix=f"put the file back, or delete the folder {path.parent} to start this training "
+                "anew",
+            )  # fmt: skip
         self.file = path.open("a", encoding="utf-8")
         self.file.truncate(sum(map(len, kept)))  # what stays is not written again: a full disk
 

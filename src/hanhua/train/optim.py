@@ -66,7 +66,11 @@ class Masters:
             _hand_over(parameter, partial(self._take, name))
         self.embeddings = _embedding_names(model, self.working)
         self.optimizer = torch.optim.AdamW(
-            self._groups(), lr=config.learning_rate, betas=config.betas, eps=config.eps, fused=True
+            self._groups(_decaying(model)),
+            lr=config.learning_rate,
+            betas=config.betas,
+            eps=config.eps,
+            fused=True,
         )
         old = {name: self._old_rows(name) for name in self.embeddings if old_rows is not None}
         pull = config.pull_to_base
@@ -78,11 +82,11 @@ class Masters:
         assert self.old_rows is not None
         return max(self.old_rows - first_row(self.working[name]), 0)
 
-    def _groups(self) -> list[dict[str, Any]]:
+    def _groups(self, decaying: set[str]) -> list[dict[str, Any]]:
         body = [(n, w) for n, w in self.weights.items() if n not in self.embeddings]
         groups = {
-            "matrices": [w for _, w in body if w.ndim >= 2],
-            "vectors": [w for _, w in body if w.ndim < 2],
+            "matrices": [w for n, w in body if n in decaying],
+            "others": [w for n, w in body if n not in decaying],
             "embeddings": [self.weights[n] for n in self.embeddings],
         }
         decay = {"matrices": self.config.weight_decay}
@@ -263,6 +267,20 @@ def _embedding_names(model: Any, parameters: dict[str, nn.Parameter]) -> list[st
     head = model.get_output_embeddings()
     ends = [model.get_input_embeddings().weight] + ([] if head is None else [head.weight])
     return [name for name, p in parameters.items() if any(p is end for end in ends)]
+
+
+def _decaying(model: Any) -> set[str]:
+    """Names of the matrices that are multiplied with.
+
+    Tables of positions (GPT-2), norms of each head (Cohere) and biases of each expert have two
+    sides too.
+    """
+    return {
+        f"{path}.{name}" for path, module in model.named_modules()
+        if not isinstance(module, nn.Embedding) and "norm" not in type(module).__name__.lower()
+        for name, weight in module.named_parameters(recurse=False)
+        if weight.ndim >= 2 and not name.endswith("bias")
+    }  # fmt: skip
 
 
 def _length_over_ranks(grads: dict[str, Tensor]) -> Tensor:

@@ -88,7 +88,10 @@ def device_of(machine: Machine) -> str:
     cuda = machine.device == "cuda" or (machine.device == "auto" and torch.cuda.is_available())
     if not cuda:
         return "cpu"
-    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if started_ranks() > 1 else "cuda"
+    if started_ranks() == 1:
+        return "cuda"
+    # some launchers show each process one GPU alone, which is its first then
+    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % max(torch.cuda.device_count(), 1)}"
 
 
 class Together:

@@ -14,17 +14,18 @@ from hanhua.core.progress import Progress
 from hanhua.model.lora import add_adapters
 from hanhua.tokens.rows import PackedRows
 from hanhua.train import parallel
-from hanhua.train.attention import enable
+from hanhua.train.attention import enable, try_out
 from hanhua.train.blocks import prepare_blocks
 from hanhua.train.config import OptimConfig
 from hanhua.train.fill import fill
 from hanhua.train.keep import State
 from hanhua.train.log import NoLog, TrainLog
+from hanhua.train.objective import check_head
 from hanhua.train.optim import DTYPES
 from hanhua.train.parallel import device_of
 from hanhua.train.precision import Precision
 from hanhua.train.schedule import Plan
-from hanhua.train.shard import Root, settle, shard
+from hanhua.train.shard import Root, let_go, settle, shard
 from hanhua.train.speed import speed_of
 from hanhua.train.trackers import Trackers
 
@@ -65,6 +66,9 @@ def set_up(
     root = shard(model, dtype, device)
     fill(root, source, device)
     settle(root)
+    for check in (try_out, check_head):
+        root(check)
+    let_go(root)
     return root
 
 
