@@ -92,7 +92,8 @@ def _listen(model: Any) -> None:
     heard: dict[str, Any] = {}
     for module in model.modules():
         setattr(module, HEARD, heard)
-    model.base_model.register_forward_pre_hook(_hear, with_kwargs=True)
+    for body in {model, model.base_model}:  # OPT calls what is inside its body
+        body.register_forward_pre_hook(_hear, with_kwargs=True)
 
 
 def _hear(body: Any, args: Any, arguments: dict[str, Any]) -> None:
