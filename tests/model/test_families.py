@@ -51,6 +51,27 @@ GPT2 = {
 OPT = {**FULL, "word_embed_proj_dim": 32, "ffn_dim": 48, "dropout": 0.0}
 EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
 WINDOW = {"sliding_window": 24}
+FINE = {
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 24,
+    "shared_expert_intermediate_size": 40,
+}
+DEEPSEEK = {
+    "n_routed_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 24,
+    "n_shared_experts": 1,
+    "n_group": 1,
+    "topk_group": 1,
+    "first_k_dense_replace": 1,
+    "kv_lora_rank": 16,
+    "q_lora_rank": 16,
+    "qk_nope_head_dim": 8,
+    "qk_rope_head_dim": 8,
+    "v_head_dim": 8,
+    "num_key_value_heads": 4,
+}
 FAMILIES: dict[str, dict[str, Any]] = {
     "llama": LLAMA,
     "mistral": {**LLAMA, **WINDOW},
@@ -68,8 +89,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "cohere": {**LLAMA, "logit_scale": 0.25},
     "mixtral": {**LLAMA, **EXPERTS},
     "gpt_oss": {**WIDE, **WINDOW, **EXPERTS},
+    "qwen2_moe": {**LLAMA, **FINE},
+    "qwen3_moe": {**WIDE, **FINE},
+    "olmoe": {**LLAMA, **FINE},
+    "granitemoe": {**LLAMA, **EXPERTS, "logits_scaling": 4.0},
+    "deepseek_v3": {**FULL, **DEEPSEEK},
 }
-BENT = {"gemma2", "granite", "cohere"}
+BENT = {"gemma2", "granite", "cohere", "granitemoe"}
 """What comes out of the head is not the logits."""
 SENTENCEPIECE = {"llama", "mistral", "gemma", "gemma2", "gemma3_text", "phi3", "mixtral"}
 """Families whose tokenizer is SentencePiece; the others' is byte-level."""
