@@ -88,11 +88,9 @@ def test_adapters_in_two_processes(go, tmp_path, lora):
 def test_experts_in_two_processes(go, tmp_path):
     ranks_run.make_base(tmp_path, "qwen3_moe", num_hidden_layers=1)
     one, two = (go(f"r{size}", size, router_aux_loss_coef=0.1) for size in (1, 2))
-    for a, b in zip(one[0], two[0], strict=True):  # the first step's cut shows in the others
-        for name in ("loss", "grad_norm", "router_loss"):
-            assert a[name] == pytest.approx(b[name], rel=0.02), name
-    assert one[0][0]["router_loss"] == two[0][0]["router_loss"]
-    assert one[0][0]["busiest_expert"] == two[0][0]["busiest_expert"]
+    alike(one, two, loss=1e-4, weight=1e-3)
+    for a, b in zip(one[0], two[0], strict=True):
+        assert a["router_loss"] == pytest.approx(b["router_loss"], abs=1e-3)
     assert one[0][-1]["loss"] < one[0][0]["loss"] - 1
 
 

@@ -7,12 +7,12 @@ k where all experts have the same work. The mean over layers is added to the ste
 coefficient. transformers takes f and P over all layers at once, where one layer's idle expert is
 made up for by another layer's busy one of the same number; of one layer both are the same.
 
-How a step is cut into micro-batches and processes changes nothing from the second step on. P is a
-sum over tokens, divided by the real tokens of the whole step (fill and micro-batches of nothing
-don't count). f has no gradient, and is that of the whole step before, so that it is known in
-advance and of many texts: taken from a micro-batch of a document or two, it would ask every topic
-to use all experts alike (https://arxiv.org/abs/2501.11873). The first step has none before it, and
-takes each micro-batch's own. What is logged is of the whole step itself.
+How a step is cut into micro-batches and processes changes nothing. P is a sum over tokens, divided
+by the real tokens of the whole step (fill and micro-batches of nothing don't count). f has no
+gradient, and is that of the whole step before, so that it is known in advance and of many texts:
+taken from a micro-batch of a document or two, it would ask every topic to use all experts alike
+(https://arxiv.org/abs/2501.11873). A run's first step has none before it, and only counts. What is
+logged is of the whole step itself.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Balance:
         n_experts: E of a layer.
         top_k: k, to how many of them a token goes.
         tokens: real tokens of the whole step, of all processes.
-        before: the counts of the step before; None: there was none.
+        before: the counts of the step before; None: there was none, so nothing is added.
     """
 
     def __init__(
@@ -69,7 +69,9 @@ class Balance:
         self.counts = counts_LE if self.counts is None else self.counts + counts_LE
         seen = sums_LE.detach()
         self.chances = seen if self.chances is None else self.chances + seen
-        known = counts_LE if self.before is None else self.before.to(counts_LE.device)
+        if self.before is None:
+            return sums_LE.new_zeros(())
+        known = self.before.to(sums_LE.device)
         return self.coefficient / self.tokens * self._value(known, sums_LE)
 
     def _value(self, counts_LE: Tensor, sums_LE: Tensor) -> Tensor:

@@ -153,7 +153,9 @@ def run_body(
     """What stands before the head, and what experts' balance adds to the loss.
 
     Args:
-        model, flat, noise: see :func:`hidden_states`.
+        model: see :func:`hidden_states`.
+        flat: likewise.
+        noise: likewise.
         balance: of the step; None: it adds nothing.
     """
     embeddings, tokens, real = model.get_input_embeddings(), flat.ids.shape[1], flat.n_real
