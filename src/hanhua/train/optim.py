@@ -83,9 +83,11 @@ class Masters:
 
     def _groups(self) -> list[dict[str, Any]]:
         body = [(n, w) for n, w in self.weights.items() if n not in self.embeddings]
+        # experts' biases lie together, as a matrix
+        matrix = {n: w.ndim >= 2 and not n.endswith("bias") for n, w in body}
         groups = {
-            "matrices": [w for _, w in body if w.ndim >= 2],
-            "vectors": [w for _, w in body if w.ndim < 2],
+            "matrices": [w for n, w in body if matrix[n]],
+            "vectors": [w for n, w in body if not matrix[n]],
             "embeddings": [self.weights[n] for n in self.embeddings],
         }
         decay = {"matrices": self.config.weight_decay}
