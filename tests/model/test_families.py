@@ -140,6 +140,9 @@ def save_model(kind: str, tokenizer_from: Path, folder: Path) -> Path:
         for parameter in model.parameters():
             if parameter.ndim == 1:
                 parameter.add_(torch.randn_like(parameter) * 0.05)
+        for name, buffer in model.named_buffers():
+            if name.endswith("e_score_correction_bias"):
+                buffer.normal_(0, 0.2)
     model.save_pretrained(folder)
     read_tokenizer(tokenizer_from).save(folder)
     return folder

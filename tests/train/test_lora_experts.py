@@ -15,6 +15,7 @@ from hanhua.model.checkpoint import probe_logits
 from hanhua.model.config import LoraConfig
 from hanhua.model.lora import adapters, add_adapters, merge_adapters
 from hanhua.model.lora_experts import ExpertAdapter, expert_modules, expert_rank, grouped
+from hanhua.model.lora_files import save_adapter
 from hanhua.train.save import relative_difference
 
 FP32 = torch.float32
@@ -157,3 +158,18 @@ def test_products_of_groups_whatever_the_sizes():
         ours = torch.autograd.grad(found.square().sum(), (x, weight), retain_graph=True)
         theirs = torch.autograd.grad(expected.square().sum(), (x, weight))
         assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["mixtral", "qwen2_moe", "gpt_oss", "granitemoe"])
+@pytest.mark.parametrize("lora", [{}, {"rslora": True}, {"targets": ["q_proj", "down_proj"]}])
+def test_peft_reads_the_adapter_of_experts_and_computes_the_same(tmp_path, kind, lora):
+    peft = pytest.importorskip("peft", minversion="0.21")
+    config = LoraConfig(rank=32, alpha=6.0, dropout=0.1, **lora)
+    model = make_experts(kind).eval()
+    add_adapters(model, config, 0, FP32)
+    stir(model)
+    save_adapter(model, config, tmp_path)
+    theirs = peft.PeftModel.from_pretrained(make_experts(kind), tmp_path).eval()
+    found, ours = probe_logits(theirs.base_model.model), probe_logits(model)
+    assert relative_difference(found, ours) < 1e-5
+    assert relative_difference(probe_logits(make_experts(kind)), ours) > 0.01

@@ -85,13 +85,21 @@ def test_adapters_in_two_processes(go, tmp_path, lora):
     assert one[0][-1]["loss"] < one[0][0]["loss"]
 
 
-def test_experts_in_two_processes(go, tmp_path):
+@pytest.mark.parametrize("lora", [None, {"rank": 8, "embeddings": True}], ids=["all", "lora"])
+def test_experts_in_two_processes(go, tmp_path, lora):
     ranks_run.make_base(tmp_path, "qwen3_moe", num_hidden_layers=1)
-    one, two = (go(f"r{size}", size, router_aux_loss_coef=0.1) for size in (1, 2))
+    values = {"router_aux_loss_coef": 0.1} | ({"lora": lora} if lora else {})
+    one, two = (go(f"r{size}", size, **values) for size in (1, 2))
     alike(one, two, loss=1e-4, weight=1e-3)
+    assert any("experts" in name for name in two[1])
     for a, b in zip(one[0], two[0], strict=True):
         assert a["router_loss"] == pytest.approx(b["router_loss"], abs=1e-3)
     assert one[0][-1]["loss"] < one[0][0]["loss"] - 1
+
+
+def test_a_routers_corrections_reach_both_processes(go, tmp_path):
+    ranks_run.make_base(tmp_path, "deepseek_v3")
+    alike(go("one", 1), go("two", 2), loss=1e-4, weight=1e-3)
 
 
 def test_bf16_in_two_processes_follows_one(go, tmp_path):

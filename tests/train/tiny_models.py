@@ -52,7 +52,11 @@ def make_experts(kind="mixtral", seed=0, **values):
         "initializer_range": 0.2, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
     }  # fmt: skip
     config = AutoConfig.for_model(kind, **{**settings, **EXPERTS[kind], **values})
-    return AutoModelForCausalLM.from_config(config)
+    model = AutoModelForCausalLM.from_config(config)
+    for name, buffer in model.named_buffers():
+        if name.endswith("e_score_correction_bias"):  # not at its neutral start
+            buffer.normal_(0, 0.2)
+    return model
 
 
 def make_rows(path, n_rows=24, seq_len_tokens=32, has_targets=False, seed=0):
