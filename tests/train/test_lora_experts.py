@@ -13,8 +13,9 @@ from torch import nn
 from hanhua.core.errors import TrainingError
 from hanhua.model.checkpoint import probe_logits
 from hanhua.model.config import LoraConfig
+from hanhua.model.experts import expert_rank
 from hanhua.model.lora import adapters, add_adapters, merge_adapters
-from hanhua.model.lora_experts import ExpertAdapter, expert_modules, expert_rank, grouped
+from hanhua.model.lora_experts import ExpertAdapter, expert_modules, grouped
 from hanhua.model.lora_files import save_adapter
 from hanhua.train.save import relative_difference
 

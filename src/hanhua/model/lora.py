@@ -185,8 +185,8 @@ def find_targets(model: Any, config: LoraConfig) -> list[tuple[str, Any]]:
         if isinstance(module, (nn.Linear, Conv1D)) and module is not head
         and not _is_router(model, module)
     }  # fmt: skip
-    if config.targets == "auto":
-        return list(linear.items())
+    if config.targets == "auto":  # a gate of one number has nothing thinner than itself
+        return [pair for pair in linear.items() if 1 not in pair[1].weight.shape]
     experts = [f"{n}.{weight}" for n, m in expert_modules(model) for weight in expert_weights(m)]
     for target in config.targets:
         if not any(_fits(name, target) for name in (*linear, *experts)):

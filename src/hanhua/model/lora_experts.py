@@ -21,11 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hanhua.model.config import LoraConfig
+from hanhua.model.experts import expert_rank
 
 WEIGHTS = ("gate_up_proj", "up_proj", "down_proj")
 """Names of the weights in the module of a layer's experts."""
-ROUND = 8
-"""Ranks are multiples of this where they can be: products of groups want rows of 16 bytes."""
 _classes: dict[type, type] = {}
 
 
@@ -40,11 +39,6 @@ def expert_weights(module: Any) -> list[str]:
     """Names of a module's weights that can have adapters."""
     own = dict(module.named_parameters(recurse=False))
     return [name for name in WEIGHTS if name in own and own[name].ndim == 3]
-
-
-def expert_rank(rank: int, top_k: int) -> int:
-    """The rank of one expert's adapter: the section's, spread over those that a token meets."""
-    return min(rank, -(-rank // (top_k * ROUND)) * ROUND)
 
 
 def top_k_of(config: Any) -> int:
