@@ -24,6 +24,7 @@ from hanhua.core.errors import TrainingError
 from hanhua.model.config import LoraConfig
 from hanhua.model.lora_experts import ExpertAdapter, adapt, expert_modules, expert_weights
 from hanhua.model.nf4 import dequantised, is_quantised, quantise
+from hanhua.model.routing import routers
 
 NAME = "lora"
 """Of the adapter inside the layer that it belongs to."""
@@ -180,10 +181,11 @@ def find_targets(model: Any, config: LoraConfig) -> list[tuple[str, Any]]:
         TrainingError: naming the target and what there is.
     """
     head = model.get_output_embeddings()
+    choosing = {id(router) for _, router in routers(model)}  # of which some are linear layers too
     linear = {
         name: module for name, module in model.named_modules()
         if isinstance(module, (nn.Linear, Conv1D)) and module is not head
-        and not _is_router(model, module)
+        and id(module) not in choosing
     }  # fmt: skip
     if config.targets == "auto":  # a gate of one number has nothing thinner than itself
         return [pair for pair in linear.items() if 1 not in pair[1].weight.shape]
@@ -198,13 +200,6 @@ def find_targets(model: Any, config: LoraConfig) -> list[tuple[str, Any]]:
                 "embeddings: true",
             )  # fmt: skip
     return [pair for pair in linear.items() if any(_fits(pair[0], t) for t in config.targets)]
-
-
-def _is_router(model: Any, module: Any) -> bool:
-    """Whether it chooses experts; some are linear layers that give more than a linear layer's."""
-    recorded = (getattr(model, "_can_record_outputs", None) or {}).get("router_logits")
-    kind = getattr(recorded, "target_class", None)
-    return kind is not None and isinstance(module, kind)
 
 
 def _fits(name: str, target: str) -> bool:

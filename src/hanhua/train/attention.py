@@ -20,6 +20,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 
 from hanhua.core.errors import ModelError
 from hanhua.model.fuse import fuse
+from hanhua.model.routing import Routes, taken_again, written_down
 from hanhua.model.supported import context_tokens
 from hanhua.model.within import Within
 from hanhua.model.within import can_attend as can_attend_within
@@ -55,11 +56,12 @@ def enable(model: Any) -> None:
         return
     was_training = model.training
     model.eval()
-    alone = torch.cat([_states(model, ids, {}) for ids in _probe(model)], 1)
+    with written_down(model) as routes:
+        alone = torch.cat([_states(model, ids, {}) for ids in _probe(model)], 1)
     model.set_attn_implementation(NAME)
     fuse(model)
     if bool(torch.isfinite(alone).all()):  # else the weights are broken, which training will say
-        _check_packed(model, alone)
+        _check_packed(model, alone, routes)
     model.train(was_training)
 
 
@@ -81,11 +83,11 @@ def _states(model: Any, ids: Tensor, arguments: dict[str, Any]) -> Tensor:
     return states.float()
 
 
-def _check_packed(model: Any, alone: Tensor) -> None:
+def _check_packed(model: Any, alone: Tensor, routes: Routes) -> None:
     places = torch.cat([torch.arange(n, device=alone.device) for n in PROBE_LENGTHS])
     arguments = {"position_ids": places[None], "document_lengths": list(PROBE_LENGTHS)}
     try:
-        with _windows() as (masked, told):
+        with _windows() as (masked, told), taken_again(model, routes):
             packed = _states(model, torch.cat(_probe(model), 1), arguments)
         off = float((packed - alone).norm(dim=-1).max() / alone.norm(dim=-1).mean())
     except (TypeError, ValueError, RuntimeError) as error:  # it takes no such arguments

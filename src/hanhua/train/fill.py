@@ -104,7 +104,8 @@ def _stored(folder: Path, names: set[str]) -> Iterator[Any]:
         if names <= where.keys():
             yield lambda name: where[name].get_slice(name)
             return
-    # names of an older format, which transformers maps: read it its way
-    model = load_model(folder)
+    # names of another format, which transformers maps: read it its way
+    dtype = read_config(folder).dtype
+    model = load_model(folder, dtype if isinstance(dtype, torch.dtype) else torch.float32)
     whole = dict(model.named_parameters()) | dict(model.named_buffers())
     yield lambda name: whole[name].detach()
