@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from init_cases import read_pieces, write_vocab
+from safetensors import safe_open
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -25,6 +26,7 @@ from hanhua.model.config import BaseConfig, ExpandConfig
 from hanhua.model.ends import embedding_factor
 from hanhua.model.generate import Sampling, generate
 from hanhua.model.load import load_model, load_tokenizer
+from hanhua.model.merge import average, interpolated, merge, shared_tokens
 from hanhua.model.rows import expand_model
 from hanhua.serve.engine import Engine, Job
 from hanhua.serve.sampling import Sampling as ServeSampling
@@ -97,6 +99,16 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 BENT = {"gemma2", "granite", "cohere", "granitemoe"}
 """What comes out of the head is not the logits."""
+PUBLISHED = {
+    "mixtral": "model.layers.1.block_sparse_moe.experts.3.w2.weight",
+    "qwen2_moe": "model.layers.1.mlp.experts.3.down_proj.weight",
+    "qwen3_moe": "model.layers.1.mlp.experts.3.down_proj.weight",
+    "olmoe": "model.layers.1.mlp.experts.3.down_proj.weight",
+    "granitemoe": "model.layers.1.block_sparse_moe.input_linear.weight",
+    "gpt_oss": "model.layers.1.mlp.experts.gate_up_proj",
+    "deepseek_v3": "model.layers.1.mlp.experts.3.down_proj.weight",
+}
+"""A weight of the experts as the family's publishers name it, of mixtures of experts."""
 SENTENCEPIECE = {"llama", "mistral", "gemma", "gemma2", "gemma3_text", "phi3", "mixtral"}
 """Families whose tokenizer is SentencePiece; the others' is byte-level."""
 SPLIT = (
@@ -284,7 +296,25 @@ def test_scores_and_answers_are_those_of_transformers(way: Way) -> None:
         engine.close()
 
 
-@pytest.mark.parametrize("way", ["gemma2", "phi", "gpt2", "gpt_neox"], indirect=True)
+@pytest.mark.parametrize("way", ["gemma2", "phi", "gpt2", "gpt_neox", *PUBLISHED], indirect=True)
 def test_the_export_is_the_same_model(way: Way, tmp_path: Path) -> None:
     counts = export_hf(way.trained, tmp_path / "hf", ExportConfig())
     assert counts["greedy_tokens_compared"] > 0
+    for folder in (way.base, way.expanded, way.trained, tmp_path / "hf"):
+        with safe_open(folder / "model.safetensors", framework="pt") as file:
+            assert PUBLISHED.get(way.kind, "") in "".join(file.keys())  # as others load it
+
+
+@pytest.mark.parametrize("way", PUBLISHED, indirect=True)
+def test_experts_are_averaged_with_those_of_the_base(way: Way, tmp_path: Path) -> None:
+    terms = interpolated(average([way.trained]), way.expanded, 0.25, way.expanded)
+    merge(terms, shared_tokens([way.trained, way.expanded]), tmp_path / "merged")
+    found, trained, start = (
+        dict(load_model(folder).named_parameters())
+        for folder in (tmp_path / "merged", way.trained, way.expanded)
+    )
+    experts = [name for name in found if "experts" in name]
+    assert experts
+    assert any(not torch.equal(trained[name], start[name]) for name in experts)
+    for name in experts:
+        assert torch.allclose(found[name], torch.lerp(start[name], trained[name], 0.25), atol=1e-6)

@@ -117,6 +117,7 @@ def adapt(module: Any, weights: list[str], config: LoraConfig, generator: torch.
     module.__class__ = _classes[kind]
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _forward(self: Any, hidden_TI: Tensor, top_k_index: Tensor, top_k_weights: Tensor) -> Tensor:
     """Each token through its experts, summed with the router's weights."""
     tokens, top_k = top_k_index.shape
