@@ -81,7 +81,7 @@ def has_experts(data: Mapping[str, Any]) -> bool:
         if isinstance(value, dict) and has_experts(value):
             return True
         counts = value if isinstance(value, list) else [value]
-        if "experts" in key and any(isinstance(n, int) and n > 1 for n in counts):
+        if "experts" in str(key) and any(isinstance(n, int) and n > 1 for n in counts):
             return True
     return False
 

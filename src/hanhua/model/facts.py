@@ -68,6 +68,12 @@ def _read(reference: str) -> dict[str, Any] | None:
     return data if isinstance(data, dict) else {}
 
 
+def is_mixture(config: BaseConfig) -> bool:
+    """Whether a base is known to be a mixture of experts: by its config.json, or a table."""
+    reference = str(config.model)
+    return has_experts(_read(reference) or {}) or bool(known_facts(reference).get("experts"))
+
+
 def rows_cost(folder: Path) -> Cost:
     """What a model pays for new rows; LLaMA-2-7B's shapes where no config.json tells."""
     facts = base_facts(BaseConfig(model=str(folder)))
