@@ -31,8 +31,13 @@ _classes: dict[type, type] = {}
 def expert_modules(model: nn.Module) -> Iterator[tuple[str, Any]]:
     """Name and module of each layer's experts, where they are computed as grouped products."""
     for name, module in model.named_modules():
-        if hasattr(module, "is_transposed") and hasattr(module, "_apply_gate"):
+        if is_experts(module):
             yield name, module
+
+
+def is_experts(module: Any) -> bool:
+    """Whether a module is a layer's experts, computed as grouped products."""
+    return hasattr(module, "is_transposed") and hasattr(module, "_apply_gate")
 
 
 def expert_weights(module: Any) -> list[str]:
