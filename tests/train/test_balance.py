@@ -59,6 +59,10 @@ def test_of_one_layer_it_is_transformers_own(kind):
     theirs, ours = (make_experts(kind, **values) for _ in range(2))
     ids = torch.arange(40)[None] * 7 % 96
     expected = theirs(ids, output_router_logits=True).aux_loss
+    if isinstance(expected, int):  # transformers 5.17 doesn't record Granite-MoE's routers
+        assert coefficient_of(theirs, None) == 0
+        return
+    assert coefficient_of(theirs, None) > 0
     expected.backward()
     enable(ours)
     first = Balance(1.0, 4, 2, 40)

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from hanhua.core.errors import TrainingError
+from hanhua.model.routing import routers
 from hanhua.train import parallel
 
 Counts = list[list[int]]
@@ -106,7 +107,8 @@ def coefficient_of(model: Any, asked: float | None) -> float:
     Raises:
         TrainingError: when a loss is asked for that the model doesn't have.
     """
-    own = getattr(model, "router_aux_loss_coef", None)
+    told = next(routers(model), None)  # older transformers don't tell what some routers give
+    own = None if told is None else getattr(model, "router_aux_loss_coef", None)
     if own is None and asked:
         raise TrainingError(
             "This model has no loss that spreads tokens over experts.",
