@@ -164,5 +164,6 @@ def grouped(x_SI: Tensor, weight_EIO: Tensor, ends_E: Tensor) -> Tensor:
         found: Tensor = F.grouped_mm(x_SI, weight_EIO, offs=ends_E)
         return found
     ends = ends_E.tolist()
-    parts = x_SI.split([end - start for start, end in zip([0, *ends], ends, strict=False)])
+    sizes_E = [end - start for start, end in zip([0, *ends], ends, strict=False)]
+    parts = torch.split(x_SI, sizes_E)
     return torch.cat([x @ w for x, w in zip(parts, weight_EIO.unbind(), strict=True)])

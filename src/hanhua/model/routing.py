@@ -23,7 +23,9 @@ def routers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Name and module of each router; none of a dense model."""
     recorded = (getattr(model, "_can_record_outputs", None) or {}).get("router_logits")
     kind = getattr(recorded, "target_class", None)
-    for name, module in model.named_modules() if kind is not None else ():
+    if kind is None:
+        return
+    for name, module in model.named_modules():
         if isinstance(module, kind):
             yield name, module
 

@@ -117,7 +117,8 @@ class Keeper:
         checkpoint and comes to the same step again, but never goes on without what it held.
         """
         self.finish()
-        facts = {"identity": self.identity, "precision": self.masters.config.precision}
+        config = self.masters.config
+        facts: dict[str, Any] = {"identity": self.identity, "precision": config.precision}
         if self.masters.routed is not None:
             facts["routed"] = self.masters.routed
         first, *others = (*names, ".")

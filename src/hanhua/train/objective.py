@@ -175,8 +175,8 @@ def run_body(
         use_cache=False,
     )
     hidden: Tensor = out.last_hidden_state.squeeze(0)
-    added = None if balance is None else balance.loss(out.router_logits, real)
-    return (hidden[:tokens] if len(hidden) > tokens else hidden), added
+    loss = None if balance is None else balance.loss(out.router_logits, real)
+    return (hidden[:tokens] if len(hidden) > tokens else hidden), loss
 
 
 def next_token_loss(
