@@ -27,8 +27,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from hanhua.model.experts import Experts
 from hanhua.model.known import known_facts
-from hanhua.model.shapes import Shapes
+from hanhua.model.shapes import QK_NORM, Shapes
 from hanhua.train.config import TrainConfig
 from hanhua.train.cost.accelerators import TABLE
 from hanhua.train.cost.fit import settle
@@ -47,6 +48,12 @@ SHAPES = {
     "7B": (4096, 32, 32, 32, 11008, 55296, False),
 }
 """hidden_size, layers, heads, kv_heads, intermediate_size, vocab_size, tied."""
+EXPERTS = {
+    "8 experts, 45M": ("mixtral", (288, 6, 6, 6, 768, 32000, True), (8, 2, 768)),
+    "32 experts, 60M": ("qwen3_moe", (288, 6, 6, 6, 768, 32000, False), (32, 4, 256)),
+}
+"""Family, shapes of what is no expert; experts of a block, those of a token, width of one."""
+SHAPES |= {name: shapes for name, (_, shapes, _) in EXPERTS.items()}
 ROW_TOKENS = 512
 
 
@@ -70,6 +77,11 @@ CASES = [
     case("15M", 4096, 2048, lora={"rank": 16, "embeddings": True}),
     case("15M", 4096, 2048, lora={"rank": 16, "dropout": 0.1, "dora": True}),
     case("15M", 1024, 512, "bf16"), case("15M", 512, 512, "bf16", lora={"rank": 16}),
+    case("8 experts, 45M", 4096, 2048), case("8 experts, 45M", 2048, 2048, again="full"),
+    case("8 experts, 45M", 4096, 2048, lora={"rank": 16}),
+    case("32 experts, 60M", 4096, 2048), case("32 experts, 60M", 4096, 2048, again="selective"),
+    case("32 experts, 60M", 1024, 512, "bf16"),
+    case("32 experts, 60M", 4096, 2048, lora={"rank": 16, "targets": ["q_proj", "v_proj"]}),
     case("60M", 2048, 1024), case("60M", 1024, 1024, again="full"),
     case("60M", 2048, 1024, lora={"rank": 64, "embeddings": True}),
     case("110M", 1024, 512), case("110M", 2048, 2048),
@@ -207,12 +219,21 @@ def job_of(each: dict[str, Any], cuda: bool) -> Job:
     shapes = Shapes(
         hidden_size=hidden, layers=layers, heads=heads, kv_heads=kv_heads,
         head_dim=hidden // heads, intermediate_size=inner, vocab_size=vocab, tied=tied,
+        **_experts(each["shape"]),
     )  # fmt: skip
     return Job(
         shapes=shapes, section=section_of(each), precision=each["precision"],
         row_tokens=ROW_TOKENS, micro_batch_tokens=each["micro"], again=each.get("again", "none"),
         compiled=each.get("compiled", False), cuda=cuda, devices=each.get("ranks", 1),
     )  # fmt: skip
+
+
+def _experts(shape: str) -> dict[str, Any]:
+    if shape not in EXPERTS:
+        return {}
+    kind, _, (count, per_token, size) = EXPERTS[shape]
+    experts = Experts(count=count, per_token=per_token, size=size)
+    return {"experts": experts, "qk_norm": kind in QK_NORM}
 
 
 def section_of(each: dict[str, Any]) -> TrainConfig:
@@ -336,19 +357,27 @@ def prepare(each: dict[str, Any], folder: Path, row_tokens: int) -> None:
 
 
 def make_model(each: dict[str, Any]) -> Any:
-    """A LLaMA with random weights."""
+    """A LLaMA, or a mixture of experts, with random weights."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     hidden, layers, heads, kv_heads, inner, vocab, tied = SHAPES[each["shape"]]
     torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=vocab, hidden_size=hidden, intermediate_size=inner, num_hidden_layers=layers,
+    kind, more = "llama", {}
+    if each["shape"] in EXPERTS:
+        kind, _, (count, per_token, size) = EXPERTS[each["shape"]]
+        width = "intermediate_size" if kind == "mixtral" else "moe_intermediate_size"
+        inner = size
+        more = {"num_experts_per_tok": per_token, "head_dim": hidden // heads, width: size}
+        more["num_local_experts" if kind == "mixtral" else "num_experts"] = count
+    sizes = {"intermediate_size": inner} | more
+    config = AutoConfig.for_model(
+        kind, vocab_size=vocab, hidden_size=hidden, num_hidden_layers=layers,
         num_attention_heads=heads, num_key_value_heads=kv_heads, tie_word_embeddings=tied,
-        max_position_embeddings=4096,
+        max_position_embeddings=4096, **sizes,
     )  # fmt: skip
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        return LlamaForCausalLM(config)
+        return AutoModelForCausalLM.from_config(config)
 
 
 def train_two_steps(each: dict[str, Any], folder: Path) -> int:

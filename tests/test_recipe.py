@@ -224,6 +224,26 @@ def test_steps_that_could_not_be_taken_are_refused(tmp_path: Path, override: str
     assert load_recipe(path, alone).tokens.seq_len_tokens == 2048
 
 
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [("quantise.methods=[int8]", "which quantise can't store in fewer bits"),
+     ("pretrain.lora.base_bits=4", "can't be held in 4 bits"),
+     ("pretrain.lora.dora=true", "set dora: false"), ("pretrain.lora.rank=8", "")],
+)  # fmt: skip
+@pytest.mark.parametrize("named", ["model", "mistralai/Mixtral-8x7B-v0.1"])
+def test_what_experts_can_not_have_is_refused_before_anything_runs(recipe, override, said, named):
+    overrides = [f"base.model={named}", "eval={}", override]
+    (recipe.parent / "model" / "config.json").write_text(json.dumps({"num_hidden_layers": 2}))
+    if named == "model":
+        load_recipe(recipe, overrides)  # a dense one may
+    (recipe.parent / "model" / "config.json").write_text(json.dumps({"num_local_experts": 4}))
+    if not said:
+        assert load_recipe(recipe, overrides).pretrain.lora.rank == 8
+        return
+    with pytest.raises(RecipeError, match=said):
+        load_recipe(recipe, overrides)
+
+
 def test_schema_knows_every_section():
     schema = json_schema()
     assert set(schema["properties"]) == set(Recipe.model_fields)

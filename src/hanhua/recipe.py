@@ -23,6 +23,7 @@ from hanhua.eval.config import EvalConfig
 from hanhua.export.config import ExportConfig, QuantiseConfig
 from hanhua.mix.config import MixConfig
 from hanhua.model.config import BaseConfig, ExpandConfig
+from hanhua.model.facts import is_mixture
 from hanhua.stages import walk
 from hanhua.text.config import CorpusConfig
 from hanhua.text.domains import check_known
@@ -75,7 +76,31 @@ class Recipe(Section):
         if self.corpus is not None and self.tokens is not None:
             check_known(self.tokens.shares, self.corpus)
         self._check_steps()
+        if is_mixture(self.base):
+            self._check_experts()
         return self
+
+    def _check_experts(self) -> None:
+        """Refuse what a mixture of experts can't have, before hours of training."""
+        if self.quantise is not None:
+            raise ValueError(
+                f"base.model, {self.base.model}, is a mixture of experts, which quantise can't "
+                "store in fewer bits: its methods would leave experts as they are, or can't lay "
+                "them out. Take the section quantise out; export writes the whole model"
+            )
+        for name in ("pretrain", "finetune", "prefer"):
+            section = getattr(self, name)
+            lora = None if section is None else section.lora
+            if lora is not None and lora.base_bits:
+                raise ValueError(
+                    f"{name}.lora.base_bits is set, but the experts of {self.base.model} can't be "
+                    "held in 4 bits, and they are most of it: take it out"
+                )
+            if lora is not None and lora.dora and lora.targets == "auto":
+                raise ValueError(
+                    f"{name}.lora.dora is for linear layers, and the experts of {self.base.model} "
+                    "are none: set dora: false, or targets such as [q_proj, k_proj, v_proj, o_proj]"
+                )
 
     def _check_steps(self) -> None:
         """Refuse steps that no row fits into, before hours have gone into the rows."""

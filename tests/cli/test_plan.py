@@ -124,13 +124,39 @@ def test_an_unknown_base_is_said(tmp_path):
     found = planned(str(path), "--cost")
     assert "memory" not in found["stages"][0]["estimate"]
     assert found["notes"][0].startswith("the shapes of nobody/knows are not known")
-    config = {"model_type": "mixtral", "hidden_size": 64, "num_local_experts": 8}
-    (tmp_path / "mixtral").mkdir()
-    (tmp_path / "mixtral" / "config.json").write_text(json.dumps(config))
-    found = planned(str(path), "--cost", "--set", f"base.model={tmp_path / 'mixtral'}")
+    config = {"model_type": "deepseek_v3", "hidden_size": 64, "n_routed_experts": 8}
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "config.json").write_text(json.dumps(config))
+    found = planned(str(path), "--cost", "--set", f"base.model={tmp_path / 'deep'}")
     assert "memory" not in found["stages"][0]["estimate"]
-    assert "mixtral is a mixture of experts (mixtral): it can be trained" in found["notes"][0]
+    assert "a mixture of experts of a kind that plans don't count" in found["notes"][0]
     assert "folder with its config.json" not in found["notes"][0]
+
+
+def test_of_a_mixture_memory_is_of_all_and_time_of_what_a_token_meets(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        "name: r\nbase: {model: mistralai/Mixtral-8x7B-v0.1}\ncorpus:\n  sources:\n"
+        "    - {path: t.txt, language: zh, licence: CC0}\ntokens: {budget_tokens: 1000000}\n"
+        "pretrain: {}\n"
+    )
+    of = {}
+    for lora in ("null", "{rank: 64}"):
+        found = planned(str(path), "--cost", "--device", "h100-80gb", "--devices", "8",
+                        "--set", f"pretrain.lora={lora}")  # fmt: skip
+        of[lora] = found["stages"][0]["estimate"]
+        note = next(note for note in found["notes"] if "mixture of experts" in note)
+        assert "46,702,792,704" in note
+        assert "12,879,925,248" in note
+    whole, adapted = of["null"], of["{rank: 64}"]
+    assert whole["active_parameters"] == 12_879_925_248
+    assert 5.9 < whole["flops"] / whole["tokens"] / 12.88e9 < 6.7
+    assert whole["memory"]["optimizer_bytes"] == 46_702_792_704
+    assert 0.4e9 < adapted["trained_parameters"] < 0.5e9
+    assert not whole["fits"]
+    kinds = {proposal["what"] for proposal in whole["proposals"]}
+    assert "lora" in kinds
+    assert "lora, 4 bits" not in kinds
 
 
 def test_what_is_planned_for_changes_no_fingerprint(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from hanhua.core.errors import (
     GateError,
     HanhuaError,
     InputError,
+    ModelError,
     RecipeError,
     StorageError,
     UsageError,
@@ -33,6 +35,7 @@ from hanhua.export.gptq import BITS, unpack
 from hanhua.export.methods import METHODS, MethodName, parse_methods
 from hanhua.export.push import Place, manifest
 from hanhua.export.quality import Loss, broken
+from hanhua.export.quantise import check_dense
 from hanhua.export.quantise_text import table
 from hanhua.model.load import load_tokenizer
 from hanhua.recipe import load_recipe
@@ -182,6 +185,17 @@ def test_mistakes_have_a_message(options, kind: type[HanhuaError], what: str, tm
     assert what in str(caught.value)
     assert caught.value.fix
     assert not (tmp_path / "q").exists()
+
+
+def test_a_mixture_of_experts_is_refused_before_it_is_measured(tmp_path):
+    config = json.loads((MODEL / "config.json").read_text())
+    config |= {"model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 2}
+    shutil.copytree(MODEL, tmp_path / "m")
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="can't be stored in fewer bits") as error:
+        check_dense(tmp_path / "m")
+    assert "'mixtral'" in error.value.message
+    check_dense(MODEL)
 
 
 def test_methods_by_name():

@@ -79,28 +79,77 @@ def test_one_matrix_for_both_ends_goes_without_saying_in_some_families(tmp_path,
     assert found["n_params"] == pytest.approx(sum(p.numel() for p in model.parameters()), rel=0.12)
 
 
-EXPERTS = ["mixtral", "qwen2_moe", "qwen3_moe", "gpt_oss", "olmoe", "deepseek_v3"]
-ODD = [{"model_type": "hunyuan", "num_experts": [1, 8, 8]},
-       {"model_type": "dbrx", "ffn_config": {"moe_num_experts": 16}}]  # fmt: skip
+COUNTED = ["mixtral", "qwen2_moe", "qwen3_moe", "gpt_oss", "olmoe", "granitemoe"]
+LARGE = {
+    "mixtral-8x7b-v0.1": {"num_local_experts": 8, "num_experts_per_tok": 2},
+    "qwen1.5-moe-a2.7b": {
+        "num_experts": 60, "num_experts_per_tok": 4, "moe_intermediate_size": 1408,
+        "shared_expert_intermediate_size": 5632,
+    },
+    "qwen3-30b-a3b-base": {
+        "num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 768, "head_dim": 128,
+    },
+    "olmoe-1b-7b-0924": {"num_experts": 64, "num_experts_per_tok": 8},
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("config", ODD, ids=lambda config: config["model_type"])
-def test_experts_are_seen_however_they_are_counted(tmp_path, config):
+def idle_parameters(model, config):
+    """Of the experts that a token doesn't go to."""
+    experts = [m for m in model.modules() if type(m).__name__.endswith("Experts")]
+    held = sum(p.numel() for m in experts for p in m.parameters())
+    return held - held * config.num_experts_per_tok // experts[0].num_experts
+
+
+@pytest.mark.parametrize("kind", COUNTED)
+def test_of_a_mixture_all_are_counted_and_those_that_a_token_meets(tmp_path, kind):
+    shared = {"shared_expert_intermediate_size": 40} if kind == "qwen2_moe" else {}
+    config = AutoConfig.for_model(kind, **SMALL, **shared, num_experts_per_tok=2)
+    config.save_pretrained(tmp_path)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    facts = base_facts(BaseConfig(model=str(tmp_path)))
+    total = sum(p.numel() for p in model.parameters())
+    assert facts["n_params"] == total
+    assert facts["n_active_params"] == total - idle_parameters(model, config)
+    assert facts["n_active_params"] < 0.9 * total
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_known_mixtures_are_those_that_transformers_builds(tmp_path, name):
+    known = KNOWN[name]
+    config = AutoConfig.for_model(
+        known.kind, hidden_size=known.hidden_size, num_hidden_layers=known.layers,
+        num_attention_heads=known.heads, num_key_value_heads=known.kv_heads,
+        intermediate_size=known.intermediate_size, vocab_size=known.vocab_size,
+        tie_word_embeddings=False, **LARGE[name],
+    )  # fmt: skip
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    assert sum(p.numel() for p in model.parameters()) == known.parameters
+    facts = base_facts(BaseConfig(model=f"mirror/{name}"))
+    assert facts["n_active_params"] == known.parameters - idle_parameters(model, config)
+    config.save_pretrained(tmp_path)
+    read = base_facts(BaseConfig(model=str(tmp_path)))
+    assert Shapes.of(read) == Shapes.of(facts)
+
+
+OTHERS = [
+    {"model_type": "hunyuan", "num_experts": [1, 8, 8]},
+    {"model_type": "dbrx", "ffn_config": {"moe_num_experts": 16}},
+    {"model_type": "deepseek_v3", "n_routed_experts": 256},
+    {"model_type": "qwen3_moe", "num_experts": 8, "mlp_only_layers": [0]},
+]
+
+
+@pytest.mark.parametrize("config", OTHERS, ids=lambda config: config["model_type"])
+def test_a_mixture_of_another_kind_is_not_taken_for_a_dense_model(tmp_path, config):
     known = LlamaConfig(**SMALL).to_dict()
     (tmp_path / "config.json").write_text(json.dumps({**known, **config}))
     base = BaseConfig(model=str(tmp_path))
     assert base_facts(base) == {}
-    assert "mixture of experts" in why_unknown(base)
-
-
-@pytest.mark.parametrize("kind", EXPERTS)
-def test_a_mixture_of_experts_is_not_taken_for_one(tmp_path, kind):
-    AutoConfig.for_model(kind, **SMALL).save_pretrained(tmp_path)
-    base = BaseConfig(model=str(tmp_path))
-    assert base_facts(base) == {}
-    assert f"is a mixture of experts ({kind})" in why_unknown(base)
-    (tmp_path / "config.json").write_text(json.dumps(LlamaConfig(**SMALL).to_dict()))
-    assert "are not known here" in why_unknown(base)
+    assert f"a kind that plans don't count ({config['model_type']})" in why_unknown(base)
+    (tmp_path / "config.json").write_text(json.dumps(known))
+    assert base_facts(base)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"vocab_size": 3}', "nothing"])

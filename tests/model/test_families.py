@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from init_cases import read_pieces, write_vocab
+from safetensors import safe_open
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -25,6 +26,7 @@ from hanhua.model.config import BaseConfig, ExpandConfig
 from hanhua.model.ends import embedding_factor
 from hanhua.model.generate import Sampling, generate
 from hanhua.model.load import load_model, load_tokenizer
+from hanhua.model.merge import average, interpolated, merge, shared_tokens
 from hanhua.model.rows import expand_model
 from hanhua.serve.engine import Engine, Job
 from hanhua.serve.sampling import Sampling as ServeSampling
@@ -51,6 +53,27 @@ GPT2 = {
 OPT = {**FULL, "word_embed_proj_dim": 32, "ffn_dim": 48, "dropout": 0.0}
 EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
 WINDOW = {"sliding_window": 24}
+FINE = {
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 24,
+    "shared_expert_intermediate_size": 40,
+}
+DEEPSEEK = {
+    "n_routed_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 24,
+    "n_shared_experts": 1,
+    "n_group": 1,
+    "topk_group": 1,
+    "first_k_dense_replace": 1,
+    "kv_lora_rank": 16,
+    "q_lora_rank": 16,
+    "qk_nope_head_dim": 8,
+    "qk_rope_head_dim": 8,
+    "v_head_dim": 8,
+    "num_key_value_heads": 4,
+}
 FAMILIES: dict[str, dict[str, Any]] = {
     "llama": LLAMA,
     "mistral": {**LLAMA, **WINDOW},
@@ -68,9 +91,24 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "cohere": {**LLAMA, "logit_scale": 0.25},
     "mixtral": {**LLAMA, **EXPERTS},
     "gpt_oss": {**WIDE, **WINDOW, **EXPERTS},
+    "qwen2_moe": {**LLAMA, **FINE},
+    "qwen3_moe": {**WIDE, **FINE},
+    "olmoe": {**LLAMA, **FINE},
+    "granitemoe": {**LLAMA, **EXPERTS, "logits_scaling": 4.0},
+    "deepseek_v3": {**FULL, **DEEPSEEK},
 }
-BENT = {"gemma2", "granite", "cohere"}
+BENT = {"gemma2", "granite", "cohere", "granitemoe"}
 """What comes out of the head is not the logits."""
+PUBLISHED = {
+    "mixtral": "model.layers.1.block_sparse_moe.experts.3.w2.weight",
+    "qwen2_moe": "model.layers.1.mlp.experts.3.down_proj.weight",
+    "qwen3_moe": "model.layers.1.mlp.experts.3.down_proj.weight",
+    "olmoe": "model.layers.1.mlp.experts.3.down_proj.weight",
+    "granitemoe": "model.layers.1.block_sparse_moe.input_linear.weight",
+    "gpt_oss": "model.layers.1.mlp.experts.gate_up_proj",
+    "deepseek_v3": "model.layers.1.mlp.experts.3.down_proj.weight",
+}
+"""A weight of the experts as the family's publishers name it, of mixtures of experts."""
 SENTENCEPIECE = {"llama", "mistral", "gemma", "gemma2", "gemma3_text", "phi3", "mixtral"}
 """Families whose tokenizer is SentencePiece; the others' is byte-level."""
 SPLIT = (
@@ -121,6 +159,9 @@ def save_model(kind: str, tokenizer_from: Path, folder: Path) -> Path:
         for parameter in model.parameters():
             if parameter.ndim == 1:
                 parameter.add_(torch.randn_like(parameter) * 0.05)
+        for name, buffer in model.named_buffers():
+            if name.endswith("e_score_correction_bias"):
+                buffer.normal_(0, 0.2)
     model.save_pretrained(folder)
     read_tokenizer(tokenizer_from).save(folder)
     return folder
@@ -262,7 +303,25 @@ def test_scores_and_answers_are_those_of_transformers(way: Way) -> None:
         engine.close()
 
 
-@pytest.mark.parametrize("way", ["gemma2", "phi", "gpt2", "gpt_neox"], indirect=True)
+@pytest.mark.parametrize("way", ["gemma2", "phi", "gpt2", "gpt_neox", *PUBLISHED], indirect=True)
 def test_the_export_is_the_same_model(way: Way, tmp_path: Path) -> None:
     counts = export_hf(way.trained, tmp_path / "hf", ExportConfig())
     assert counts["greedy_tokens_compared"] > 0
+    for folder in (way.base, way.expanded, way.trained, tmp_path / "hf"):
+        with safe_open(folder / "model.safetensors", framework="pt") as file:
+            assert PUBLISHED.get(way.kind, "") in "".join(file.keys())  # as others load it
+
+
+@pytest.mark.parametrize("way", PUBLISHED, indirect=True)
+def test_experts_are_averaged_with_those_of_the_base(way: Way, tmp_path: Path) -> None:
+    terms = interpolated(average([way.trained]), way.expanded, 0.25, way.expanded)
+    merge(terms, shared_tokens([way.trained, way.expanded]), tmp_path / "merged")
+    found, trained, start = (
+        dict(load_model(folder).named_parameters())
+        for folder in (tmp_path / "merged", way.trained, way.expanded)
+    )
+    experts = [name for name in found if "experts" in name]
+    assert experts
+    assert any(not torch.equal(trained[name], start[name]) for name in experts)
+    for name in experts:
+        assert torch.allclose(found[name], torch.lerp(start[name], trained[name], 0.25), atol=1e-6)

@@ -24,12 +24,19 @@ def peak_bytes(work: Callable[[], object]) -> int:
     return most
 
 
+def _grouped_flops(a, b, *args, out_shape=None, **kwargs) -> int:
+    """Rows times the matrix of their group, or (the gradient of that) groups of rows by rows."""
+    return 2 * a[0] * a[1] * b[-1]
+
+
 def product_flops(work: Callable[[], object]) -> tuple[int, int]:
-    """FLOPs of products with weights (mm, addmm) and of batched ones (bmm)."""
-    with FlopCounterMode(display=False) as counter:
+    """FLOPs of products with weights (mm, addmm, of groups) and of batched ones (bmm)."""
+    grouped = {torch.ops.aten._grouped_mm: _grouped_flops}
+    with FlopCounterMode(display=False, custom_mapping=grouped) as counter:
         work()
     found = {str(op): count for op, count in counter.get_flop_counts()["Global"].items()}
     weights = found.pop("aten.mm", 0) + found.pop("aten.addmm", 0)
+    weights += found.pop("aten._grouped_mm", 0)
     batched = found.pop("aten.bmm", 0) + found.pop("aten.baddbmm", 0)
     assert not found, found
     assert torch.is_grad_enabled()

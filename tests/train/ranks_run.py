@@ -9,7 +9,7 @@ from pathlib import Path
 
 from resumed_run import Slow
 from safetensors.torch import save_file
-from tiny_models import make_llama, make_rows
+from tiny_models import make_experts, make_llama, make_rows
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
@@ -35,9 +35,11 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def make_base(folder: Path, model=None, **values) -> None:
+def make_base(folder: Path, model=None, kind: str = "llama", **values) -> None:
     """A model folder and rows that all processes read."""
-    (model or make_llama(**values)).save_pretrained(folder / "base")
+    if model is None:
+        model = make_llama(**values) if kind == "llama" else make_experts(kind, **values)
+    model.save_pretrained(folder / "base")
     make_rows(folder / "rows", n_rows=21)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from counted import product_flops
 from pairs_run import make_pair_rows, section
-from tiny_models import VOCAB, make_llama, make_rows
+from tiny_models import VOCAB, make_experts, make_llama, make_rows
 
 from hanhua.core.config import Machine
+from hanhua.model.facts import _from_file
 from hanhua.model.lora import add_adapters
 from hanhua.model.shapes import Shapes
 from hanhua.tokens.loader import Batch
@@ -31,6 +34,9 @@ from hanhua.train.preference import answer_sums, lay_out, pair_loss
 
 def shapes_of(model) -> Shapes:
     config = model.config
+    if config.model_type != "llama":
+        facts = _from_file(json.loads(config.to_json_string())) | {"vocab_size": VOCAB}
+        return Shapes.of(facts)
     return Shapes(
         hidden_size=config.hidden_size, layers=config.num_hidden_layers,
         heads=config.num_attention_heads, kv_heads=config.num_key_value_heads,
@@ -39,9 +45,9 @@ def shapes_of(model) -> Shapes:
     )  # fmt: skip
 
 
-def ready(section, again="none", **values):
+def ready(section, again="none", kind="llama", **values):
     """A tiny model set up as the loop does it."""
-    model = make_llama(**values)
+    model = make_llama(**values) if kind == "llama" else make_experts(kind, **values)
     check_head(model)  # runs the model once; then it knows
     enable(model)
     if section.lora is not None:
@@ -87,6 +93,38 @@ def test_products_with_weights_are_those_that_ran(tmp_path, name, tied, again):
     assert counted == pytest.approx(tokens * expected)
     assert flat.n_targets < 0.7 * tokens
     assert (again_weights > 0) == (again == "full")
+
+
+@pytest.mark.parametrize("again", ["none", "full", "selective"])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("mixtral", name) for name in CASES]
+    + [(kind, "all") for kind in ("qwen2_moe", "qwen3_moe", "olmoe", "granitemoe", "gpt_oss")]
+    + [("qwen2_moe", "lora")],
+)
+def test_of_experts_those_that_a_token_meets(tmp_path, kind, name, again):
+    section = TrainConfig(precision="fp32", **CASES[name])
+    values = {"mlp_only_layers": []} if kind == "qwen2_moe" else {}
+    model = ready(section, again, kind, **values)
+    rows = make_rows(tmp_path / "rows", n_rows=4, has_targets=True)
+    flat = flatten(Batch(tuple(rows.row(i) for i in range(4))), rows.languages)
+    tokens = flat.ids.shape[1]
+
+    def step():
+        torch.autograd.backward(next_token_loss(model, flat, 1.0)[0])
+
+    counted, _ = product_flops(step)
+    shapes = shapes_of(model)
+    job = Job(shapes=shapes, section=section, precision="fp32", row_tokens=32,
+              target_share=flat.n_targets / tokens, again=again)  # fmt: skip
+    attention = shapes.layers * attention_flops(job)
+    again_weights = again_flops(job) - (attention if again != "none" else 0)
+    expected = model_flops(job, section.phases[0].train) - 3 * attention + again_weights
+    assert counted == pytest.approx(tokens * expected, rel=1e-3)
+    assert shapes.parameters == sum(p.numel() for p in model.parameters() if p.ndim) - sum(
+        p.numel() for n, p in model.named_parameters() if ".lora." in n
+    )
+    assert shapes.active_matrices < 0.8 * shapes.block_matrices
 
 
 @pytest.mark.parametrize("lora", [None, {"rank": 4}], ids=["all", "lora"])

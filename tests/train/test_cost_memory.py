@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from counted import peak_bytes
-from tiny_models import make_llama
+from tiny_models import make_experts, make_llama
 
 from hanhua.core.config import Machine
 from hanhua.core.progress import Silent
@@ -46,7 +46,10 @@ def make_full_rows(path, n, vocab=VOCAB):
     return PackedRows.open(path)
 
 
-def compare(tmp_path, micro_rows=4, rows=4, again="none", tied=True, precision="fp32", **section):
+def compare(
+    tmp_path, micro_rows=4, rows=4, again="none", tied=True, precision="fp32", kind="llama",
+    **section,
+):  # fmt: skip
     """Peak of two steps of the loop, counted by PyTorch, and as predicted."""
     from test_cost_flops import shapes_of
 
@@ -60,10 +63,12 @@ def compare(tmp_path, micro_rows=4, rows=4, again="none", tied=True, precision="
     found = {}
 
     def work():
-        model = make_llama(
-            tied, vocab_size=VOCAB, hidden_size=96, intermediate_size=256, num_hidden_layers=4,
-            max_position_embeddings=ROW,
-        )  # fmt: skip
+        sizes = {"vocab_size": VOCAB, "hidden_size": 96, "num_hidden_layers": 4,
+                 "max_position_embeddings": ROW}  # fmt: skip
+        if kind == "llama":
+            model = make_llama(tied, intermediate_size=256, **sizes)
+        else:
+            model = make_experts(kind, **sizes, **OF_EXPERTS[kind])
         found["shapes"] = shapes_of(model)
         train(model, packed, config, work=tmp_path / "w", seed=0, machine=machine,
               progress=Silent())  # fmt: skip
@@ -89,7 +94,27 @@ CASES = {
     "adapters and ends": {"lora": {"rank": 8, "embeddings": True}, "micro_rows": 2},
     "dropout and lengths": {"lora": {"rank": 8, "dropout": 0.1, "dora": True}},
     "ends only": {"phases": [{"train": "embeddings"}]},
-}
+    "experts": {"kind": "mixtral"},
+    "experts, small pieces in bf16": {
+        "kind": "qwen2_moe", "precision": "bf16", "micro_rows": 1, "rows": 2,
+    },
+    "experts, all again": {"kind": "qwen3_moe", "again": "full"},
+    "experts, between products again": {"kind": "mixtral", "again": "selective"},
+    "adapters of experts": {"kind": "olmoe", "lora": {"rank": 8}},
+    "experts without adapters": {
+        "kind": "gpt_oss", "lora": {"rank": 8, "targets": ["q_proj", "v_proj"]},
+    },
+}  # fmt: skip
+FEW = {"num_experts": 16, "num_experts_per_tok": 4}
+OF_EXPERTS = {
+    "mixtral": {"intermediate_size": 256}, "gpt_oss": {"intermediate_size": 256},
+    "qwen3_moe": {**FEW, "moe_intermediate_size": 64},
+    "olmoe": {**FEW, "intermediate_size": 64},
+    "qwen2_moe": {
+        **FEW, "moe_intermediate_size": 64, "shared_expert_intermediate_size": 128,
+        "mlp_only_layers": [],
+    },
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CASES)

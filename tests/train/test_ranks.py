@@ -123,6 +123,23 @@ def test_what_one_process_refuses_two_refuse_too(go, tmp_path):
         assert "in masks alone" in (tmp_path / "two" / f"error-{rank}.txt").read_text()
 
 
+@pytest.mark.parametrize("lora", [None, {"rank": 8, "embeddings": True}], ids=["all", "lora"])
+def test_experts_in_two_processes(go, tmp_path, lora):
+    ranks_run.make_base(tmp_path, kind="qwen3_moe", num_hidden_layers=1)
+    values = {"router_aux_loss_coef": 0.1} | ({"lora": lora} if lora else {})
+    one, two = (go(f"r{size}", size, **values) for size in (1, 2))
+    alike(one, two, loss=1e-4, weight=1e-3)
+    assert any("experts" in name for name in two[1])
+    for a, b in zip(one[0], two[0], strict=True):
+        assert a["router_loss"] == pytest.approx(b["router_loss"], abs=1e-3)
+    assert one[0][-1]["loss"] < one[0][0]["loss"] - 1
+
+
+def test_a_routers_corrections_reach_both_processes(go, tmp_path):
+    ranks_run.make_base(tmp_path, kind="deepseek_v3")
+    alike(go("one", 1), go("two", 2), loss=1e-4, weight=1e-3)
+
+
 def test_bf16_in_two_processes_follows_one(go, tmp_path):
     ranks_run.make_base(tmp_path)
     one, two = (go(f"r{size}", size, precision="bf16") for size in (1, 2))

@@ -14,7 +14,7 @@ from hanhua.core.stage import Node
 from hanhua.core.walk import Step
 from hanhua.core.walk import plan as plan_walk
 from hanhua.model.config import BaseConfig, ExpandConfig
-from hanhua.model.facts import base_facts, parameters, why_unknown
+from hanhua.model.facts import active_parameters, base_facts, parameters, why_unknown
 from hanhua.recipe import Recipe
 from hanhua.train.cost.accelerators import MFU
 
@@ -58,7 +58,7 @@ def plan_facts(
     facts["machine"] = recipe.machine
     if "vocab_size" in facts and recipe.vocab is not None:
         facts["vocab_size"] = _grown(facts["vocab_size"], recipe)
-        facts["n_params"] = parameters(facts)
+        facts |= {"n_params": parameters(facts), "n_active_params": active_parameters(facts)}
     if recipe.tokens is not None:
         facts["tokens"] = recipe.tokens.budget_tokens
         facts["seq_len_tokens"] = recipe.tokens.seq_len_tokens
@@ -96,6 +96,12 @@ def plan_notes(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     costs = [row["estimate"] for row in training.values() if row["status"] == "run"]
     if any("memory" not in cost for cost in costs):
         notes.append(why_unknown(recipe.base))
+    active = next((cost["active_parameters"] for cost in costs if "active_parameters" in cost), 0)
+    if active:
+        notes.append(
+            f"a mixture of experts: memory is of all {costs[0]['parameters']:,} parameters, time "
+            f"of the {active:,} that a token meets"
+        )
     if any("memory" in cost and "tokens" not in cost for cost in costs):
         notes.append("the tokens of a stage are not known, so neither is its time")
     made = any(row["stage"] == "expand" and row["status"] == "done" for row in rows)

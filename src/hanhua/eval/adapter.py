@@ -1,7 +1,8 @@
 """A LoRA adapter on disk and the model it belongs to, as one model in memory.
 
 Reads the files that ``lora_files.py`` and peft write; the sum is the one that training used. What
-is not read (other kinds of adapters, patterns of ranks) is refused by name, never left out.
+is not read (other kinds of adapters, patterns of ranks but experts') is refused by name, never
+left out.
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ from hanhua.core.files import read_json
 from hanhua.eval.forward import CausalModel
 from hanhua.model.load import load_model, load_tokenizer
 from hanhua.model.lora import lengths, matrix
+from hanhua.model.lora_experts import expert_weights, is_experts
 from hanhua.model.lora_files import PREFIX
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+AROUND = ".base_layer"
+"""What peft puts into a name for each weight of a module whose adapter is wrapped around it."""
 REFUSED = ("alpha_pattern", "rank_pattern", "trainable_token_indices", "layer_replication")
 
 
@@ -57,7 +61,11 @@ def load_adapted(folder: Path, base: Path | str, device: str = "cpu") -> CausalM
     with torch.no_grad():
         for name, parts in _by_module(folder, tensors).items():
             try:
-                _add(model.get_submodule(name), parts, config)
+                module = model.get_submodule(name.replace(AROUND, ""))
+                if is_experts(module):
+                    _add_to_experts(module, name.count(AROUND), parts, config)
+                else:
+                    _add(module, parts, config)
             except (AttributeError, RuntimeError) as error:
                 raise ModelError(
                     "This adapter does not fit the model.", where=folder, found=f"{name}: {error}",
@@ -73,7 +81,8 @@ def _config(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, TypeError) as error:
         raise ModelError("This adapter's config does not parse.", where=folder / CONFIG,
                          found=error, fix="fetch the adapter again") from error  # fmt: skip
-    other = next((key for key in REFUSED if found.get(key)), None)
+    experts = set(found.get("target_parameters") or ())
+    other = next((key for key in REFUSED if set(found.get(key) or ()) - experts), None)
     if found.get("peft_type") != "LORA" or other or found.get("bias", "none") != "none":
         raise ModelError(
             "This kind of adapter is not read.", where=folder / CONFIG,
@@ -111,3 +120,20 @@ def _add(layer: Any, parts: dict[str, Tensor], config: dict[str, Any]) -> None:
     if "magnitude" in parts:
         total *= (parts["magnitude"].flatten() / lengths(total))[:, None]
     matrix(layer).copy_(total)
+
+
+def _add_to_experts(
+    module: Any, around: int, parts: dict[str, Tensor], config: dict[str, Any]
+) -> None:
+    """Of one weight of a layer's experts, as ``lora_files.py`` lays it out."""
+    keys = {key.rpartition(".")[2]: key for key in config.get("target_parameters") or ()}
+    name = [weight for weight in expert_weights(module) if weight in keys][-1 - around]
+    held, a, b = getattr(module, name), parts["A"], parts["B"]
+    experts = held.shape[0]
+    rank, pattern = a.shape[0] // experts, config.get("alpha_pattern") or {}
+    alpha = float(pattern.get(keys[name], config["lora_alpha"]))
+    scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    low_ERI = a.view(experts, rank, -1)
+    high_EOR = b.view(len(b), rank, experts).permute(2, 0, 1)
+    delta = scale * (high_EOR @ low_ERI)
+    held.add_(delta.transpose(1, 2) if module.is_transposed else delta)

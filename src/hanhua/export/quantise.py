@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from hanhua.core.errors import ModelError
 from hanhua.core.progress import Progress, Silent
 from hanhua.eval.forward import CausalModel
 from hanhua.export.calibration import calibration
@@ -19,6 +20,7 @@ from hanhua.export.gptq import load_gptq, need_auto_round, write_gptq
 from hanhua.export.llama_cpp import LlamaCpp
 from hanhua.export.methods import Method
 from hanhua.export.torch_weights import load_torch, memory_bytes, write_torch
+from hanhua.model.experts import has_experts
 from hanhua.model.load import load_tokenizer, read_config
 from hanhua.text.document import Document
 
@@ -52,6 +54,24 @@ class Job:
     progress: Progress = field(default_factory=Silent)
 
 
+def check_dense(folder: Path) -> None:
+    """Refuse a mixture of experts, before anything is measured.
+
+    transformers' int8 and nf4 leave experts as they are, which are most of it; auto-round spells
+    their names otherwise than Mixtral's publishers; and llama.cpp's layout of them isn't written.
+
+    Raises:
+        ModelError: when it is one.
+    """
+    config = read_config(folder)
+    if has_experts(config.to_dict()):
+        raise ModelError(
+            "A mixture of experts can't be stored in fewer bits here.", where=folder,
+            found=f"model_type {config.model_type!r}; its experts would stay as they are",
+            fix="export it whole with `hanhua export`",
+        )  # fmt: skip
+
+
 def quantise(method: Method, job: Job, out: Path) -> dict[str, Any]:
     """Write the model by one method.
 
@@ -68,6 +88,7 @@ def quantise(method: Method, job: Job, out: Path) -> dict[str, Any]:
         DependencyError: without what the method needs.
         ModelError: when the model does not fit the method.
     """
+    check_dense(job.model)
     out.mkdir(parents=True, exist_ok=True)
     started, more = time.monotonic(), {}
     if method.family == "gguf":

@@ -15,6 +15,7 @@ from hanhua.export.methods import Method
 from hanhua.export.quality import broken, losses, measure
 from hanhua.export.quantise import (
     Job,
+    check_dense,
     gguf_path,
     llama_speed,
     load_quantised,
@@ -62,6 +63,7 @@ def quantise_all(methods: Sequence[Method], job: Job, trial: Trial, out: Path) -
         The content of ``quantise.json``: ``rows``, the model as it came first; a row that breaks
         the gate has ``broken``.
     """
+    check_dense(job.model)
     source_proof = trial.source or out / f"source-{PROOF}"
     rows = [_source_row(job, trial, source_proof)]
     before = rows[0].pop("scores", None)

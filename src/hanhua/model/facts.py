@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from hanhua.core.config import is_hub_id
 from hanhua.model.config import BaseConfig
+from hanhua.model.experts import WIDE_QK_NORM, Experts, experts_of, has_experts
 from hanhua.model.known import known_facts
 from hanhua.model.shapes import BIASED, QK_NORM, TIED, UNGATED, Shapes
 from hanhua.vocab.cost import Cost
@@ -18,12 +20,12 @@ def base_facts(config: BaseConfig) -> dict[str, Any]:
 
     Returns:
         hidden_size, layers, intermediate_size, heads, kv_heads, head_dim, vocab_size, tied,
-        context_tokens, n_params and what else :class:`Shapes` wants, as far as they can be read
-        from config.json; nothing of a mixture of experts.
+        context_tokens, n_params, n_active_params and what else :class:`Shapes` wants, as far as
+        they can be read from config.json; nothing of a mixture of experts of an unknown kind.
     """
     raw = _from_scratch(config) if config.scratch is not None else _from_model(str(config.model))
     if raw:
-        raw["n_params"] = parameters(raw)
+        raw["n_params"], raw["n_active_params"] = parameters(raw), active_parameters(raw)
     if raw and config.context is not None:
         raw["context_tokens"] = config.context.tokens
     return raw
@@ -32,10 +34,11 @@ def base_facts(config: BaseConfig) -> dict[str, Any]:
 def why_unknown(config: BaseConfig) -> str:
     """Why :func:`base_facts` knows nothing of a base, and what to do if anything can be done."""
     data = _read(str(config.model)) or {}
-    if _has_experts(data):
+    if has_experts(data):
         return (
-            f"{config.model} is a mixture of experts ({data.get('model_type')}): it can be "
-            "trained, but its parameters, memory and time are not counted beforehand"
+            f"{config.model} is a mixture of experts of a kind that plans don't count "
+            f"({data.get('model_type')}), so its parameters, memory and time are not known "
+            "beforehand"
         )
     return (
         f"the shapes of {config.model} are not known here: for parameters, memory and time name a "
@@ -65,18 +68,10 @@ def _read(reference: str) -> dict[str, Any] | None:
     return data if isinstance(data, dict) else {}
 
 
-def _has_experts(data: dict[str, Any]) -> bool:
-    """Whether blocks have several MLPs: each family names and sizes them in a way of its own.
-
-    Some say how many for each block (Hunyuan), some of a part of the config (DBRX).
-    """
-    for key, value in data.items():
-        if isinstance(value, dict) and _has_experts(value):
-            return True
-        counts = value if isinstance(value, list) else [value]
-        if "experts" in key and any(isinstance(n, int) and n > 1 for n in counts):
-            return True
-    return False
+def is_mixture(config: BaseConfig) -> bool:
+    """Whether a base is known to be a mixture of experts: by its config.json, or a table."""
+    reference = str(config.model)
+    return has_experts(_read(reference) or {}) or bool(known_facts(reference).get("experts"))
 
 
 def rows_cost(folder: Path) -> Cost:
@@ -85,7 +80,7 @@ def rows_cost(folder: Path) -> Cost:
     if not facts:
         return Cost()
     rows = facts["vocab_size"] * facts["hidden_size"] * (1 if facts["tied"] else 2)
-    return Cost(facts["n_params"] - rows, facts["hidden_size"], facts["tied"], assumed=False)
+    return Cost(facts["n_active_params"] - rows, facts["hidden_size"], facts["tied"], assumed=False)
 
 
 def _from_scratch(config: BaseConfig) -> dict[str, Any]:
@@ -100,8 +95,7 @@ def _from_scratch(config: BaseConfig) -> dict[str, Any]:
 
 
 def _from_file(data: dict[str, Any]) -> dict[str, Any]:
-    if _has_experts(data):
-        return {}
+    experts = experts_of(data)
     heads = data.get("num_attention_heads") or data["n_head"]
     hidden = data.get("hidden_size") or data["n_embd"]
     kind = str(data.get("model_type"))
@@ -119,7 +113,22 @@ def _from_file(data: dict[str, Any]) -> dict[str, Any]:
         "gated": kind not in UNGATED,
         "attention_bias": kind in BIASED or bool(data.get("attention_bias")),
         "qk_norm": kind in QK_NORM,
+        **({} if experts is None else _of_mixture(kind, experts)),
     }
+
+
+def _of_mixture(kind: str, experts: Experts) -> dict[str, Any]:
+    return {
+        "experts": asdict(experts), "wide_qk_norm": kind in WIDE_QK_NORM,
+        "sinks": kind == "gpt_oss",
+    }  # fmt: skip
+
+
+def active_parameters(facts: dict[str, Any]) -> int:
+    """Parameters that a token meets: of a dense model all."""
+    shapes = Shapes.of(facts)
+    assert shapes is not None, facts
+    return shapes.active_parameters
 
 
 def parameters(facts: dict[str, Any]) -> int:

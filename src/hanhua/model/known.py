@@ -7,8 +7,10 @@ config of the model itself.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
+from hanhua.model.experts import WIDE_QK_NORM, Experts
 from hanhua.model.shapes import BIASED, QK_NORM
 
 
@@ -26,6 +28,7 @@ class Known(NamedTuple):
     tied: bool
     parameters: int
     head_dim: int | None = None
+    experts: Experts | None = None
 
 
 _LLAMA3 = Known("llama", 4096, 32, 32, 8, 14336, 128256, 8192, False, 8_030_261_248)
@@ -60,6 +63,22 @@ KNOWN = {
     "smollm2-135m": Known("llama", 576, 30, 9, 3, 1536, 49152, 8192, True, 134_515_008),
     "smollm2-360m": Known("llama", 960, 32, 15, 5, 2560, 49152, 8192, True, 361_821_120),
     "smollm2-1.7b": Known("llama", 2048, 24, 32, 32, 8192, 49152, 8192, True, 1_711_376_384),
+    "mixtral-8x7b-v0.1": Known(
+        "mixtral", 4096, 32, 32, 8, 14336, 32000, 32768, False, 46_702_792_704,
+        experts=Experts(count=8, per_token=2, size=14336),
+    ),
+    "qwen1.5-moe-a2.7b": Known(
+        "qwen2_moe", 2048, 24, 16, 16, 5632, 151936, 8192, False, 14_315_784_192,
+        experts=Experts(count=60, per_token=4, size=1408, shared_size=5632, shared_gate=True),
+    ),
+    "qwen3-30b-a3b-base": Known(
+        "qwen3_moe", 2048, 48, 32, 4, 6144, 151936, 32768, False, 30_532_122_624, head_dim=128,
+        experts=Experts(count=128, per_token=8, size=768),
+    ),
+    "olmoe-1b-7b-0924": Known(
+        "olmoe", 2048, 16, 16, 16, 1024, 50304, 4096, False, 6_919_161_856,
+        experts=Experts(count=64, per_token=8, size=1024),
+    ),
 }  # fmt: skip
 """By the name on the hub without its owner, in small letters: mirrors keep the name."""
 
@@ -72,6 +91,8 @@ def known_facts(reference: str) -> dict[str, Any]:
         return {}
     facts = found._asdict()
     kind, head_dim = facts.pop("kind"), facts.pop("head_dim")
-    del facts["parameters"]
+    del facts["parameters"], facts["experts"]
+    if found.experts is not None:
+        facts |= {"experts": asdict(found.experts), "wide_qk_norm": kind in WIDE_QK_NORM}
     facts["head_dim"] = head_dim or found.hidden_size // found.heads
     return facts | {"gated": True, "attention_bias": kind in BIASED, "qk_norm": kind in QK_NORM}

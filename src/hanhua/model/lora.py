@@ -5,6 +5,8 @@ So a model with adapters is the model it was plus a few parameters named ``….l
 ``….lora.B``, every family works alike, and taking the adapters off leaves nothing behind. The
 factor, DoRA and rsLoRA are computed as peft computes them (tests hold both against each other).
 
+A mixture's experts, whose weights are no linear layers, are :mod:`hanhua.model.lora_experts`.
+
 Letters for shapes: I inputs of a layer, O outputs, R rank.
 """
 
@@ -20,7 +22,9 @@ from transformers.pytorch_utils import Conv1D
 
 from hanhua.core.errors import TrainingError
 from hanhua.model.config import LoraConfig
+from hanhua.model.lora_experts import ExpertAdapter, adapt, expert_modules, expert_weights
 from hanhua.model.nf4 import dequantised, is_quantised, quantise
+from hanhua.model.routing import routers
 
 NAME = "lora"
 """Of the adapter inside the layer that it belongs to."""
@@ -121,10 +125,12 @@ def add_adapters(model: Any, config: LoraConfig, seed: int, dtype: torch.dtype) 
         dtype: of the arithmetic.
 
     Raises:
-        TrainingError: a target that the model doesn't have, or no linear layer under its name.
+        TrainingError: a target that the model doesn't have, or no linear layer under its name;
+            experts and what they can't have.
         DependencyError: for a base in 4 bits, without the library for it.
     """
-    targets = find_targets(model, config)
+    targets, experts = find_targets(model, config), find_experts(model, config)
+    _check_experts(model, config, bool(experts))
     learning = {id(end.weight) for _, end in end_modules(model)} if config.embeddings else set()
     for parameter in model.parameters():
         if id(parameter) not in learning:
@@ -136,24 +142,57 @@ def add_adapters(model: Any, config: LoraConfig, seed: int, dtype: torch.dtype) 
     generator = torch.Generator().manual_seed(seed)
     for _, layer in targets:
         Adapter(layer, config, generator)
+    for module, weights in experts:
+        adapt(module, weights, config, generator)
+
+
+def find_experts(model: Any, config: LoraConfig) -> list[tuple[Any, list[str]]]:
+    """The modules of experts that adapters go to, with the names of their weights."""
+    found = []
+    for name, module in expert_modules(model):
+        weights = expert_weights(module)
+        if config.targets != "auto":
+            weights = [w for w in weights if any(_fits(f"{name}.{w}", t) for t in config.targets)]
+        if weights:
+            found.append((module, weights))
+    return found
+
+
+def _check_experts(model: Any, config: LoraConfig, adapted: bool) -> None:
+    """Refuse what experts can't have, before anything is changed."""
+    if adapted and config.dora:
+        raise TrainingError(
+            "DoRA is for linear layers, and this model's experts are none.", where="lora.dora",
+            found=type(model).__name__,
+            fix="set dora: false, or name other targets, such as [q_proj, k_proj, v_proj, o_proj]",
+        )  # fmt: skip
+    if config.base_bits == 4 and any(True for _ in expert_modules(model)):
+        raise TrainingError(
+            "Experts can't be held in 4 bits, and they are most of this model.",
+            where="lora.base_bits", found=type(model).__name__,
+            fix="leave base_bits out",
+        )  # fmt: skip
 
 
 def find_targets(model: Any, config: LoraConfig) -> list[tuple[str, Any]]:
-    """The layers that adapters go to, with their names; the head never is one.
+    """The linear layers that adapters go to, with their names; the head and routers never are.
 
     Raises:
         TrainingError: naming the target and what there is.
     """
     head = model.get_output_embeddings()
+    choosing = {id(router) for _, router in routers(model)}  # of which some are linear layers too
     linear = {
         name: module for name, module in model.named_modules()
         if isinstance(module, (nn.Linear, Conv1D)) and module is not head
+        and id(module) not in choosing
     }  # fmt: skip
-    if config.targets == "auto":
-        return list(linear.items())
+    if config.targets == "auto":  # a gate of one number has nothing thinner than itself
+        return [pair for pair in linear.items() if 1 not in pair[1].weight.shape]
+    experts = [f"{n}.{weight}" for n, m in expert_modules(model) for weight in expert_weights(m)]
     for target in config.targets:
-        if not any(_fits(name, target) for name in linear):
-            there = sorted({name.rsplit(".", 1)[-1] for name in linear})
+        if not any(_fits(name, target) for name in (*linear, *experts)):
+            there = sorted({name.rsplit(".", 1)[-1] for name in (*linear, *experts)})
             raise TrainingError(
                 "LoRA has a target that is no linear layer of this model's body.",
                 where="lora.targets", found=f"{target}; there are {', '.join(there)}",
@@ -168,12 +207,16 @@ def _fits(name: str, target: str) -> bool:
     return name == target or name.endswith(f".{target}")
 
 
-def adapters(model: Any) -> Iterator[tuple[str, Any, Adapter]]:
-    """Name, layer and adapter of each layer that has one."""
+def adapters(model: Any) -> Iterator[tuple[str, Any, Adapter | ExpertAdapter]]:
+    """Name, layer and adapter of each layer that has one; of experts, each weight's."""
     for name, module in list(model.named_modules()):
         found = getattr(module, NAME, None)
         if isinstance(found, Adapter):
             yield name, module, found
+        elif isinstance(found, nn.ModuleDict):
+            for weight, adapter in list(found.items()):
+                assert isinstance(adapter, ExpertAdapter)
+                yield f"{name}.{weight}", module, adapter
 
 
 def trained_names(model: Any, config: LoraConfig) -> set[str]:

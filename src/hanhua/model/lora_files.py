@@ -1,4 +1,8 @@
-"""Adapters on disk, in the files that peft and what builds on it (vLLM, LLaMA-Factory) read."""
+"""Adapters on disk, in the files that peft and what builds on it (vLLM, LLaMA-Factory) read.
+
+Of experts peft (0.20 on) wraps the weights of a module one around the other, the later outside, and
+names them by that; the numbers of all experts lie in one matrix.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,8 @@ from transformers.pytorch_utils import Conv1D
 
 from hanhua.core.files import storage_errors, write_json
 from hanhua.model.config import LoraConfig
-from hanhua.model.lora import adapters, end_modules
+from hanhua.model.lora import Adapter, adapters, end_modules
+from hanhua.model.lora_experts import ExpertAdapter
 
 PREFIX = "base_model.model."
 """In front of a module's name in peft's files."""
@@ -39,7 +44,7 @@ def save_adapter(model: Any, config: LoraConfig, folder: Path) -> None:
 def adapter_config(model: Any, config: LoraConfig) -> dict[str, Any]:
     """What peft has to know. No base is named: its path would be this machine's."""
     found = list(adapters(model))
-    names = {name for name, _, _ in found}
+    names = {name for name, _, adapter in found if isinstance(adapter, Adapter)}
     targets = sorted({n.rsplit(".", 1)[-1] for n in names})
     if config.targets != "auto":
         targets = sorted(config.targets)
@@ -53,14 +58,35 @@ def adapter_config(model: Any, config: LoraConfig) -> dict[str, Any]:
         "target_modules": targets, "modules_to_save": saved,
         "fan_in_fan_out": any(isinstance(layer, Conv1D) for _, layer, _ in found),
         "use_dora": config.dora, "use_rslora": config.rslora,
-        **({"ensure_weight_tying": True} if tied else {}),
+        **({"ensure_weight_tying": True} if tied else {}), **_of_experts(found, config),
     }  # fmt: skip
+
+
+def _of_experts(found: list[tuple[str, Any, Any]], config: LoraConfig) -> dict[str, Any]:
+    """What peft has to know of experts: their weights, rank and alpha. It leaves no inputs out."""
+    experts = [(name, adapter) for name, _, adapter in found if isinstance(adapter, ExpertAdapter)]
+    if not experts:
+        return {}
+    keys, rank = sorted({_key(name) for name, _ in experts}), experts[0][1].rank
+    alpha = config.scale * (rank**0.5 if config.rslora else rank)
+    return {
+        "target_parameters": keys, "lora_dropout": 0.0,
+        "rank_pattern": dict.fromkeys(keys, rank), "alpha_pattern": dict.fromkeys(keys, alpha),
+    }  # fmt: skip
+
+
+def _key(name: str) -> str:
+    """The end of an expert weight's name that is the same in every layer."""
+    return ".".join(name.rsplit(".", 2)[-2:])
 
 
 def _tensors(model: Any, config: LoraConfig) -> dict[str, Tensor]:
     """Every adapter's numbers by peft's names, in fp32."""
     found: dict[str, Tensor] = {}
-    for name, _, adapter in adapters(model):
+    for name, module, adapter in adapters(model):
+        if isinstance(adapter, ExpertAdapter):
+            found |= _expert_tensors(name, module, adapter)
+            continue
         found[f"{PREFIX}{name}.lora_A.weight"] = adapter.A
         found[f"{PREFIX}{name}.lora_B.weight"] = adapter.B
         if adapter.magnitude is not None:
@@ -69,3 +95,13 @@ def _tensors(model: Any, config: LoraConfig) -> dict[str, Tensor]:
         for name, end in end_modules(model):
             found |= {f"{PREFIX}{name}.{key}": value for key, value in end.state_dict().items()}
     return {name: value.detach().float().clone().cpu() for name, value in found.items()}
+
+
+def _expert_tensors(name: str, module: Any, adapter: ExpertAdapter) -> dict[str, Tensor]:
+    """One weight: A ``[E * R, I]``, expert after expert, and B ``[O, R * E]``, rank by rank."""
+    around = len(module.lora) - 1 - list(module.lora).index(adapter.weight)
+    stem = f"{PREFIX}{name.rpartition('.')[0]}{'.base_layer' * around}"
+    return {
+        f"{stem}.lora_A.weight": adapter.A.flatten(0, 1),
+        f"{stem}.lora_B.weight": adapter.B.permute(1, 2, 0).flatten(1),
+    }

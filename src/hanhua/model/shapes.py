@@ -1,10 +1,16 @@
-"""The shapes of a decoder, from config.json alone, and how many numbers its weights are."""
+"""The shapes of a decoder, from config.json alone, and how many numbers its weights are.
+
+Of a mixture of experts all weights are held, but a token meets some of them: what memory needs is
+counted by all, what is computed by those.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+
+from hanhua.model.experts import Experts
 
 SMALL_PARAMETERS = 200_000_000
 """Models under this many parameters are saved in fp32: it costs little, and rounding a tiny
@@ -16,9 +22,9 @@ TIED = frozenset({
     "cohere2", "smollm3", "ernie4_5", "starcoder2",
 })  # fmt: skip
 """Model types with one matrix for embedding and head where their config.json doesn't say."""
-BIASED = frozenset({"qwen2"})
+BIASED = frozenset({"qwen2", "qwen2_moe", "gpt_oss"})
 """Model types with a bias at query, key and value that their config.json doesn't mention."""
-QK_NORM = frozenset({"qwen3"})
+QK_NORM = frozenset({"qwen3", "qwen3_moe"})
 """Model types that normalise queries and keys head by head."""
 
 
@@ -37,7 +43,10 @@ class Shapes:
         tied: one matrix for embedding and head.
         gated: whether the MLP has a third matrix.
         attention_bias: whether query, key and value have a bias.
-        qk_norm: whether queries and keys are normalised.
+        qk_norm: whether queries and keys are normalised, head by head.
+        wide_qk_norm: whether they are normalised over all heads at once.
+        sinks: whether each head has a sink, and the attention's output a bias (GPT-OSS).
+        experts: in place of the MLP; None: of a dense model.
     """
 
     hidden_size: int
@@ -51,6 +60,9 @@ class Shapes:
     gated: bool = True
     attention_bias: bool = False
     qk_norm: bool = False
+    wide_qk_norm: bool = False
+    sinks: bool = False
+    experts: Experts | None = None
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Shapes | None:
@@ -67,6 +79,9 @@ class Shapes:
             gated=bool(facts.get("gated", True)),
             attention_bias=bool(facts.get("attention_bias", False)),
             qk_norm=bool(facts.get("qk_norm", False)),
+            wide_qk_norm=bool(facts.get("wide_qk_norm", False)),
+            sinks=bool(facts.get("sinks", False)),
+            experts=Experts(**facts["experts"]) if facts.get("experts") else None,
         )  # fmt: skip
 
     @property
@@ -80,26 +95,59 @@ class Shapes:
         return self.kv_heads * self.head_dim
 
     @property
+    def inner_size(self) -> int:
+        """Width of the MLP that every token meets: a mixture's shared expert, which may be 0."""
+        return self.intermediate_size if self.experts is None else self.experts.shared_size
+
+    @property
     def linears(self) -> dict[str, tuple[int, int]]:
-        """``(inputs, outputs)`` of a block's linear layers, by their names in a LLaMA."""
-        hidden, inner = self.hidden_size, self.intermediate_size
+        """``(inputs, outputs)`` of a block's linear layers, by their names in a LLaMA.
+
+        A mixture's experts are no linear layers, see ``expert_linears``.
+        """
+        hidden, inner = self.hidden_size, self.inner_size
         found = {
             "q_proj": (hidden, self.attention_width), "k_proj": (hidden, self.kv_width),
             "v_proj": (hidden, self.kv_width), "o_proj": (self.attention_width, hidden),
-            "gate_proj": (hidden, inner), "up_proj": (hidden, inner), "down_proj": (inner, hidden),
         }  # fmt: skip
-        return found if self.gated else {n: s for n, s in found.items() if n != "gate_proj"}
+        if inner and self.gated:
+            found["gate_proj"] = (hidden, inner)
+        return found | ({"up_proj": (hidden, inner), "down_proj": (inner, hidden)} if inner else {})
+
+    @property
+    def expert_linears(self) -> dict[str, tuple[int, int]]:
+        """``(inputs, outputs)`` of one expert's layers; empty of a dense model."""
+        return {} if self.experts is None else self.experts.linears(self.hidden_size)
 
     @property
     def block_matrices(self) -> int:
-        """Numbers of the matrices of a block."""
-        return sum(inputs * outputs for inputs, outputs in self.linears.values())
+        """Numbers of the matrices of a block, all experts and the router among them."""
+        return self._matrices(None)
+
+    @property
+    def active_matrices(self) -> int:
+        """Numbers of the matrices of a block that a token meets."""
+        return self._matrices(0 if self.experts is None else self.experts.per_token)
+
+    def _matrices(self, n_experts: int | None) -> int:
+        """With so many experts; None: all."""
+        found = sum(inputs * outputs for inputs, outputs in self.linears.values())
+        if self.experts is None:
+            return found
+        bare = replace(self.experts, biased=False)
+        return found + bare.parameters(self.hidden_size, of=n_experts)
 
     @property
     def block_parameters(self) -> int:
         """Parameters of a block: matrices, norms and biases."""
-        bias = self.attention_width + 2 * self.kv_width if self.attention_bias else 0
-        return self.block_matrices + 2 * self.hidden_size + bias + 2 * self.head_dim * self.qk_norm
+        found = self.block_matrices + 2 * self.hidden_size + 2 * self.head_dim * self.qk_norm
+        wide = self.attention_width + self.kv_width
+        found += wide * self.wide_qk_norm + (wide + self.kv_width) * self.attention_bias
+        found += (self.hidden_size + self.heads) * self.sinks
+        if self.experts is not None and self.experts.biased:
+            outputs = sum(outputs for _, outputs in self.expert_linears.values())
+            found += self.experts.count * (outputs + 1)
+        return found
 
     @property
     def head_parameters(self) -> int:
@@ -115,6 +163,15 @@ class Shapes:
     def parameters(self) -> int:
         """All parameters."""
         return self.layers * self.block_parameters + self.hidden_size + self.end_parameters
+
+    @property
+    def active_parameters(self) -> int:
+        """Those that a token meets: all but the experts that it doesn't go to."""
+        if self.experts is None:
+            return self.parameters
+        each = self.experts.parameters
+        idle = each(self.hidden_size) - each(self.hidden_size, of=self.experts.per_token)
+        return self.parameters - self.layers * idle
 
     def with_rows(self, rows: int) -> Shapes:
         """The same model with another vocabulary."""

@@ -20,6 +20,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 
 from hanhua.core.errors import ModelError
 from hanhua.model.fuse import fuse
+from hanhua.model.routing import Routes, taken_again, written_down
 from hanhua.model.supported import context_tokens, plain_attention
 from hanhua.model.within import Within
 from hanhua.model.within import can_attend as can_attend_within
@@ -60,10 +61,10 @@ def enable(model: Any) -> None:
     was_training = model.training
     model.eval()
     model.set_attn_implementation(plain_attention(model))
-    alone = _alone(model)
+    alone, routes = _alone(model)
     model.set_attn_implementation(NAME)
     fuse(model)
-    _check_packed(model, alone)
+    _check_packed(model, alone, routes)
     model.train(was_training)
 
 
@@ -76,9 +77,9 @@ def try_out(model: Any) -> None:
     was_training = model.training
     model.eval()
     model.set_attn_implementation(plain_attention(model))
-    alone = _alone(model)
+    alone, routes = _alone(model)
     model.set_attn_implementation(NAME)
-    _check_packed(model, alone)
+    _check_packed(model, alone, routes)
     model.train(was_training)
 
 
@@ -118,18 +119,20 @@ def _states(model: Any, ids: Tensor, arguments: dict[str, Any]) -> Tensor:
     return states.float()
 
 
-def _alone(model: Any) -> Tensor:
-    """Last hidden states of the probe's documents, each by itself."""
-    return torch.cat([_states(model, ids, {}) for ids in _probe(model)], 1)
+def _alone(model: Any) -> tuple[Tensor, Routes]:
+    """Last hidden states of the probe's documents, each by itself, and which experts made them."""
+    with written_down(model) as routes:
+        states = torch.cat([_states(model, ids, {}) for ids in _probe(model)], 1)
+    return states, routes
 
 
-def _check_packed(model: Any, alone: Tensor) -> None:
+def _check_packed(model: Any, alone: Tensor, routes: Routes) -> None:
     if not bool(torch.isfinite(alone).all()):  # the weights are broken, which training will say
         return
     places = torch.cat([torch.arange(n, device=alone.device) for n in PROBE_LENGTHS])
     arguments = {"position_ids": places[None], "document_lengths": list(PROBE_LENGTHS)}
     try:
-        with _windows() as (masked, told):
+        with _windows() as (masked, told), taken_again(model, routes):
             packed = _states(model, torch.cat(_probe(model), 1), arguments)
         off = float((packed - alone).norm(dim=-1).max() / alone.norm(dim=-1).mean())
     except (TypeError, ValueError, RuntimeError) as error:  # it takes no such arguments
@@ -141,7 +144,8 @@ def _check_packed(model: Any, alone: Tensor) -> None:
             "Packed documents don't come out as each alone in this model.",
             where=type(model).__name__, found=why, fix="use another base",
         )  # fmt: skip
-    lost = {n for n in masked - told if n < (context_tokens(model.config) or n + 1)}
+    # a window of 0 tokens is none: Qwen2-MoE's config says so, and makes a mask that no layer uses
+    lost = {n for n in masked - told if 0 < n < (context_tokens(model.config) or n + 1)}
     if lost:  # documents of the probe are shorter, so it can't show there
         raise ModelError(
             "This model looks back through a window that its attention is not told of.",

@@ -16,9 +16,12 @@ from torch.utils.checkpoint import (
 
 from hanhua.core.config import Machine
 from hanhua.core.errors import ModelError, RecipeError
+from hanhua.model.lora_experts import expert_modules
 
-_PRODUCTS = {torch.ops.aten.mm.default, torch.ops.aten.addmm.default}
+_PRODUCTS = frozenset({torch.ops.aten.mm.default, torch.ops.aten.addmm.default})
 """What is dear to compute again and cheap to keep: products with weights."""
+_GROUPED = torch.ops.aten._grouped_mm.default
+"""The product of experts with their tokens."""
 
 
 def blocks_of(model: Any) -> list[nn.Module]:
@@ -57,11 +60,14 @@ def prepare_blocks(model: Any, machine: Machine) -> None:
         return
     if machine.compile:
         model.get_input_embeddings().register_forward_hook(_ask_for_gradient)
+    # experts' biases are added in place, so what they are added to can't be kept
+    biased = any(module.has_bias for _, module in expert_modules(model))
+    products = _PRODUCTS if biased else _PRODUCTS | {_GROUPED}
     for block in blocks_of(model):
         if machine.compile:  # inside what is computed again, which compiled code can't hold
             block.forward = torch.compile(block.forward, dynamic=True)
         if how != "none":
-            block.forward = again(block.forward, selective=how == "selective")
+            block.forward = again(block.forward, products if how == "selective" else None)
 
 
 def _ask_for_gradient(embedding: nn.Module, inputs: Any, out: Tensor) -> None:
@@ -74,16 +80,19 @@ def _ask_for_gradient(embedding: nn.Module, inputs: Any, out: Tensor) -> None:
         out.requires_grad_()
 
 
-def again(forward: Callable[..., Any], *, selective: bool) -> Callable[..., Any]:
+def again(
+    forward: Callable[..., Any], products: frozenset[Any] | None = None
+) -> Callable[..., Any]:
     """A forward pass that keeps only its inputs, and is computed again in the backward pass.
 
-    Selective: products with weights are kept too, so that only what lies between them (norms,
+    Selective: what some products give is kept too, so that only what lies between them (norms,
     activations, attention) is computed again. Source: https://arxiv.org/abs/1604.06174 (full),
     https://arxiv.org/abs/2205.05198 (selective).
     """
     options: dict[str, Any] = {"use_reentrant": False}
-    if selective:
-        options["context_fn"] = partial(create_selective_checkpoint_contexts, _keep_products)
+    if products is not None:
+        keep = partial(_keep_products, products)
+        options["context_fn"] = partial(create_selective_checkpoint_contexts, keep)
     return partial(_again, forward, options)
 
 
@@ -91,6 +100,8 @@ def _again(forward: Callable[..., Any], options: dict[str, Any], *args: Any, **k
     return checkpoint(forward, *args, **options, **kwargs)
 
 
-def _keep_products(context: Any, operation: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
-    keep = operation in _PRODUCTS
+def _keep_products(
+    products: frozenset[Any], context: Any, operation: Any, *args: Any, **kwargs: Any
+) -> CheckpointPolicy:
+    keep = operation in products
     return CheckpointPolicy.MUST_SAVE if keep else CheckpointPolicy.PREFER_RECOMPUTE

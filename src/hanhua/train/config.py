@@ -225,6 +225,13 @@ class OptimConfig(Section):
               "watch on"),
     ] = None  # fmt: skip
 
+    router_aux_loss_coef: Annotated[
+        float | None,
+        Added(),
+        Field(ge=0, description="mixtures of experts: weight of the loss that spreads tokens over "
+              "a layer's experts; null: the model's own; 0: none"),
+    ] = None  # fmt: skip
+
     lora: Annotated[
         LoraConfig | None,
         Field(description="train adapters instead of the weights; {} for the defaults"),

@@ -51,6 +51,8 @@ def estimate(config: OptimConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
     if job is None:
         return found
     found |= {"parameters": job.shapes.parameters, "trained_parameters": job.trained_parameters}
+    if job.shapes.experts is not None:
+        found["active_parameters"] = job.shapes.active_parameters
     found |= _work(job, device, machine, facts, tokens) | _memory(job, device) | _disk(job)
     section = next((n for kind, n in _SECTIONS.items() if isinstance(config, kind)), "pretrain")
     found["proposals"] = [

@@ -69,10 +69,13 @@ def fill(root: Root, folder: Path, device: str) -> None:
         device: of this process.
     """
     empty = {name for name, parameter in root.model.named_parameters() if parameter.is_meta}
+    buffers = dict(_stored_buffers(root.model))
     root._apply(  # type: ignore[no-untyped-call]
         lambda t: torch.empty_like(t, device=device) if t.is_meta else t.to(device)
     )
-    with _stored(folder, empty) as stored:
+    with _stored(folder, empty | buffers.keys()) as stored:
+        for name, buffer in buffers.items():
+            buffer.copy_(stored(name)[:])
         for name, parameter in root.model.named_parameters():
             if name in empty:
                 part, start = local(parameter), first_row(parameter)
@@ -84,6 +87,14 @@ def fill(root: Root, folder: Path, device: str) -> None:
                 adapter.magnitude.copy_(lengths(turned))
 
 
+def _stored_buffers(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """What is in the files beside weights, such as a router's corrections (DeepSeek-V3)."""
+    for name, module in model.named_modules():
+        for own, buffer in module.named_buffers(recurse=False):
+            if own not in module._non_persistent_buffers_set:
+                yield (f"{name}.{own}" if name else own), buffer
+
+
 @contextmanager
 def _stored(folder: Path, names: set[str]) -> Iterator[Any]:
     """A function from a parameter's name to its stored tensor, read when it is sliced."""
@@ -93,6 +104,8 @@ def _stored(folder: Path, names: set[str]) -> Iterator[Any]:
         if names <= where.keys():
             yield lambda name: where[name].get_slice(name)
             return
-    # names of an older format, which transformers maps: read it its way
-    whole = dict(load_model(folder).named_parameters())
+    # names of another format, which transformers maps: read it its way
+    dtype = read_config(folder).dtype
+    model = load_model(folder, dtype if isinstance(dtype, torch.dtype) else torch.float32)
+    whole = dict(model.named_parameters()) | dict(model.named_buffers())
     yield lambda name: whole[name].detach()

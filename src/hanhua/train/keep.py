@@ -104,7 +104,11 @@ class Keeper:
             TrainingError: when it belongs to another run.
         """
         found = load_checkpoint(self.work, self.masters, self.identity)
-        return State() if found is None else State.read(found)
+        return State() if found is None else self._read(found)
+
+    def _read(self, found: Mapping[str, Any]) -> State:
+        self.masters.routed = found.get("routed")
+        return State.read(found)
 
     def save(self, state: State, *names: str) -> Path:
         """Write the checkpoint to go on from, and hold it under names until others take them.
@@ -113,7 +117,10 @@ class Keeper:
         checkpoint and comes to the same step again, but never goes on without what it held.
         """
         self.finish()
-        facts = {"identity": self.identity, "precision": self.masters.config.precision}
+        config = self.masters.config
+        facts: dict[str, Any] = {"identity": self.identity, "precision": config.precision}
+        if self.masters.routed is not None:
+            facts["routed"] = self.masters.routed
         first, *others = (*names, ".")
         writing = Writing(
             self.work / first, state.step, self.masters, facts | asdict(state), self.group
@@ -155,7 +162,7 @@ class Keeper:
         self.finish()
         found = load_checkpoint(self.work / name, self.masters, self.identity)
         assert found is not None, name
-        return State.read(found)
+        return self._read(found)
 
 
 def _link(path: Path, place: Path) -> Path:

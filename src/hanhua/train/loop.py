@@ -26,6 +26,7 @@ from hanhua.tokens.loader import Batch, LoaderState, read_batch
 from hanhua.tokens.rows import PackedRows
 from hanhua.train import gate, guard, parallel
 from hanhua.train.answers import AnswerWatch, HeldOutAnswers, open_answers
+from hanhua.train.balance import coefficient_of
 from hanhua.train.checkpoint import kept_precision
 from hanhua.train.config import OptimConfig
 from hanhua.train.keep import ANCHOR, GOOD, Keeper, State, run_identity
@@ -111,6 +112,7 @@ def train(
     work.mkdir(parents=True, exist_ok=True)
     check_head(model)
     check_rows(model, rows)
+    coefficient_of(model, config.router_aux_loss_coef)
     precision = choose_precision(config.precision, device_of(machine), kept_precision(work))
     root = set_up(model, config, precision, machine, seed, source)
     plan = make_plan(config, len(rows), rows.seq_len_tokens)

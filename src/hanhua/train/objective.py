@@ -18,6 +18,7 @@ from hanhua.core.errors import TrainingError
 from hanhua.model.head import head_form
 from hanhua.tokens.loader import Batch
 from hanhua.tokens.rows import PackedRows
+from hanhua.train.balance import Balance
 from hanhua.train.chunks import shortfall
 from hanhua.train.linear_cross_entropy import IGNORE, linear_cross_entropy
 from hanhua.train.memory import onto
@@ -46,6 +47,11 @@ class Flat:
     languages: Tensor
     lengths: list[int]
     n_targets: int
+
+    @property
+    def n_real(self) -> int:
+        """Its tokens; none where it stands for nothing and is only computed with the others."""
+        return self.ids.shape[1] if self.n_targets else 0
 
 
 def flatten(batch: Batch, languages: list[str]) -> Flat:
@@ -141,7 +147,21 @@ def hidden_states(model: Any, flat: Flat, noise: Noise | None = None) -> Tensor:
         flat: the batch.
         noise: gives what is added to the embeddings ``[1, T, d]``; None: nothing.
     """
-    embeddings, tokens = model.get_input_embeddings(), flat.ids.shape[1]
+    return run_body(model, flat, noise, None)[0]
+
+
+def run_body(
+    model: Any, flat: Flat, noise: Noise | None, balance: Balance | None
+) -> tuple[Tensor, Tensor | None]:
+    """What stands before the head, and what experts' balance adds to the loss.
+
+    Args:
+        model: see :func:`hidden_states`.
+        flat: likewise.
+        noise: likewise.
+        balance: of the step; None: it adds nothing.
+    """
+    embeddings, tokens, real = model.get_input_embeddings(), flat.ids.shape[1], flat.n_real
     device = embeddings.weight.device
     flat = filled(flat) if device.type == "cpu" else flat
     given: dict[str, Tensor] = {"input_ids": onto(flat.ids, device)}
@@ -149,18 +169,23 @@ def hidden_states(model: Any, flat: Flat, noise: Noise | None = None) -> Tensor:
         embedded = embeddings(given["input_ids"])
         added = noise(flat, embedded.shape[-1], device)
         given = {"inputs_embeds": embedded + added.to(embedded.dtype)}
-    hidden: Tensor = model.base_model(
+    routed = {} if balance is None else {"output_router_logits": True}
+    out = model.base_model(
         **given,
+        **routed,
         position_ids=onto(flat.positions, device),
         document_lengths=_documents_of(model).set(flat.lengths),
         use_cache=False,
-    ).last_hidden_state.squeeze(0)
-    return hidden[:tokens] if len(hidden) > tokens else hidden
+    )
+    hidden: Tensor = out.last_hidden_state.squeeze(0)
+    loss = None if balance is None else balance.loss(out.router_logits, real)
+    return (hidden[:tokens] if len(hidden) > tokens else hidden), loss
 
 
 def next_token_loss(
-    model: Any, flat: Flat, scale: float, noise: Noise | None = None
-) -> tuple[Tensor, Tensor]:
+    model: Any, flat: Flat, scale: float, noise: Noise | None = None,
+    balance: Balance | None = None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """The loss of a flat batch.
 
     Args:
@@ -169,13 +194,16 @@ def next_token_loss(
         scale: 1 / targets of the whole optimiser step, so that cutting the step into
             micro-batches doesn't change its gradient.
         noise: see :func:`hidden_states`.
+        balance: what keeps experts at work; None: nothing.
 
     Returns:
-        The scaled sum of the losses, with a gradient, and every token's loss ``[T]``.
+        The scaled sum of the losses, with a gradient, and every token's loss ``[T]``. The first
+        has the balance's part in it.
     """
-    hidden = hidden_states(model, flat, noise)
+    hidden, added = run_body(model, flat, noise, balance)
     head, form = model.get_output_embeddings(), head_form(model)
-    return linear_cross_entropy(
+    loss, losses = linear_cross_entropy(
         hidden, head.weight, flat.labels, getattr(head, "bias", None), scale=scale,
         logit_scale=form.scale, softcap=form.softcap,
     )  # fmt: skip
+    return loss if added is None else loss + added, losses

@@ -21,6 +21,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from hanhua.core.errors import TrainingError
 from hanhua.model.lora import keeps_fp32, trained_names
 from hanhua.train import parallel
+from hanhua.train.balance import Counts
 from hanhua.train.config import OptimConfig, PhaseConfig
 from hanhua.train.forgetting import Average, Pull
 from hanhua.train.precision import choose_precision
@@ -50,6 +51,8 @@ class Masters:
         self.config = config
         self.old_rows = old_rows
         self.only_new_rows = False
+        self.routed: Counts | None = None
+        """Where the last step's tokens went, of a mixture of experts."""
         dtype = DTYPES[choose_precision(config.precision, str(model.device))]
         self.working: dict[str, nn.Parameter] = dict(model.named_parameters())
         if config.lora is not None:

@@ -25,14 +25,15 @@ from hanhua.tokens.loader import Batch
 from hanhua.tokens.pairs import PairRow, PairRows
 from hanhua.tokens.rows import PackedRows
 from hanhua.train import parallel
+from hanhua.train.balance import Balance
 from hanhua.train.linear_cross_entropy import linear_cross_entropy, token_losses
 from hanhua.train.memory import onto
-from hanhua.train.objective import Flat, flatten, hidden_states
+from hanhua.train.objective import Flat, flatten, hidden_states, run_body
 from hanhua.train.optim import Masters
 from hanhua.train.pair_losses import pair_losses
 from hanhua.train.prefer_config import PreferConfig
 from hanhua.train.shard import Root
-from hanhua.train.step import Counted, by_language_of, my_batches, nothing
+from hanhua.train.step import Counted, balance_in, by_language_of, my_batches, nothing
 
 AT_ONCE = 64
 """Rows of a process that are measured together."""
@@ -76,7 +77,7 @@ def lay_out(batch: Batch | None, languages: list[str]) -> Pairs:
 
 
 def pair_loss(
-    model: Any, pairs: Pairs, config: PreferConfig, scale: float
+    model: Any, pairs: Pairs, config: PreferConfig, scale: float, balance: Balance | None = None
 ) -> tuple[Tensor, Tensor]:
     """A scalar whose gradient is that of the pairs' summed losses times a scale.
 
@@ -85,12 +86,13 @@ def pair_loss(
         pairs: the micro-batch.
         config: the section.
         scale: 1 / pairs of the whole optimiser step.
+        balance: what keeps experts at work; None: nothing.
 
     Returns:
         The scalar (its value is not the loss), and ``[P, 3]``: losses, margins, 1 where the margin
         is above nothing.
     """
-    hidden, head, form = hidden_states(model, pairs.flat), *_head(model)
+    (hidden, added), (head, form) = run_body(model, pairs.flat, None, balance), _head(model)
     sums = _answer_sums(model, hidden, pairs).requires_grad_()
     device = hidden.device
     with torch.enable_grad():
@@ -105,6 +107,7 @@ def pair_loss(
         hidden, head.weight, pairs.flat.labels, getattr(head, "bias", None), scale=scale,
         logit_scale=form.scale, softcap=form.softcap, weights_N=weights,
     )  # fmt: skip
+    total = total if added is None else total + added
     return total, torch.stack([losses, margins, (margins > 0).double()], 1).detach()
 
 
@@ -197,11 +200,11 @@ class Preference:
         """See :class:`hanhua.train.step.Objective`; what is counted are pairs."""
         parts = _mine(batch, languages, micro)
         targets = torch.tensor([sum(part.flat.n_targets for part in parts)])
-        n = len(batch.rows)
+        n, balance = len(batch.rows), balance_in(root, masters, [part.flat for part in parts])
         sums = torch.zeros(len(languages), 4, dtype=torch.float64)
         found = []
         for part in parts:
-            loss, told = root(pair_loss, part, self.config, 1 / n)
+            loss, told = root(pair_loss, part, self.config, 1 / n, balance)
             torch.autograd.backward(loss)
             masters.collect()
             found.append(told)
@@ -209,8 +212,9 @@ class Preference:
             ones = torch.ones(len(told), 1, dtype=torch.float64)
             sums.index_add_(0, part.languages, torch.cat([told.cpu(), ones], 1))
         sums = parallel.total(sums)
-        facts = _facts(languages, sums)
-        return Counted(sums[:, [0, 3]], int(parallel.total(targets)), facts)
+        told, routed = ({}, None) if balance is None else balance.end()
+        facts = _facts(languages, sums) | told
+        return Counted(sums[:, [0, 3]], int(parallel.total(targets)), facts, routed)
 
 
 def _facts(languages: Sequence[str], sums: Tensor) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from hanhua.model.load import load_model, read_config
 from hanhua.model.lora import add_adapters, merge_adapters
 from hanhua.model.lora_files import save_adapter
 from hanhua.model.nf4 import dequantise
+from hanhua.model.routing import taken_again, written_down
 from hanhua.train import parallel
 from hanhua.train.config import OptimConfig
 from hanhua.train.fill import model_without_weights
@@ -74,14 +75,16 @@ def save_trained(
         for name, parameter in model.named_parameters():
             if name in result.weights:
                 parameter.copy_(result.weights[name])
-    unmerged = probe_logits(model)
+    with written_down(model) as routes:
+        unmerged = probe_logits(model)
     save_adapter(model, config.lora, out / "adapter")
     merge_adapters(model)
     weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
     saved = save_model(
         model, folder, weights=weights, tokenizer_from=tokenizer_from, chat_template=chat_template
     )
-    difference = relative_difference(probe_logits(model), unmerged)
+    with taken_again(model, routes):
+        difference = relative_difference(probe_logits(model), unmerged)
     if not difference <= MERGED_MOST[saved["dtype"]]:
         raise TrainingError(
             "The merged model computes other logits than the one with adapters.", where=folder,

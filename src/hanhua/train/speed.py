@@ -17,6 +17,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from hanhua.model.lora import adapters
+from hanhua.model.lora_experts import ExpertAdapter, expert_modules, expert_weights, top_k_of
 from hanhua.tokens.rows import PackedRows
 from hanhua.train import parallel
 from hanhua.train.optim import DTYPES
@@ -76,10 +77,20 @@ def weight_flops(model: Any) -> tuple[float, float]:
             shape = getattr(module, "in_features", 0) * getattr(module, "out_features", 0)
             numbers = shape or module.weight.numel()
             body += numbers * (6 if module.weight.requires_grad else 4)
-    for _, _, adapter in adapters(model):
-        body += 6 * (adapter.A.numel() + adapter.B.numel())
+    for _, module, adapter in adapters(model):
+        met = met_share(module) if isinstance(adapter, ExpertAdapter) else 1.0
+        body += 6 * met * (adapter.A.numel() + adapter.B.numel())
+    for _, module in expert_modules(model):
+        for name in expert_weights(module):
+            weight = getattr(module, name)
+            body += met_share(module) * weight.numel() * (6 if weight.requires_grad else 4)
     learns = head.weight.requires_grad
     return body, float(head.weight.numel() * (6 if learns else 4))
+
+
+def met_share(experts: Any) -> float:
+    """The part of a layer's experts that a token goes to."""
+    return top_k_of(experts.config) / int(experts.num_experts)
 
 
 def attention_flops(config: Any, rows: PackedRows) -> float:

@@ -17,6 +17,7 @@ from torch import Tensor
 from hanhua.tokens.loader import Batch
 from hanhua.tokens.rows import PackedRows
 from hanhua.train import parallel
+from hanhua.train.balance import Balance, Counts, balance_of
 from hanhua.train.linear_cross_entropy import IGNORE
 from hanhua.train.noise import embedding_noise
 from hanhua.train.objective import Flat, flatten, next_token_loss
@@ -48,11 +49,13 @@ class Counted:
             processes.
         targets: predicted tokens, of all processes.
         facts: more for the log's line.
+        routed: tokens that went to each expert of each layer; None of a dense model.
     """
 
     sums: Tensor
     targets: int
     facts: Mapping[str, Any] = field(default_factory=dict)
+    routed: Counts | None = None
 
 
 class Objective(Protocol):
@@ -91,16 +94,31 @@ class NextToken:
         parts = my_parts(batch, languages, micro)
         targets = int(parallel.total(torch.tensor([sum(part.n_targets for part in parts)])))
         noise = self._noise if self.noise_alpha else None
+        balance = balance_in(root, masters, parts)
         found = []
         for flat in parts:
-            loss, losses = root(next_token_loss, flat, 1 / max(targets, 1), noise)
+            loss, losses = root(next_token_loss, flat, 1 / max(targets, 1), noise, balance)
             torch.autograd.backward(loss)
             masters.collect()
             found.append(losses)  # looked at in the end, as a GPU would have to be waited for
-        return Counted(parallel.total(_sums(parts, found, len(languages))), targets)
+        facts, routed = ({}, None) if balance is None else balance.end()
+        sums = parallel.total(_sums(parts, found, len(languages)))
+        return Counted(sums, targets, facts, routed)
 
     def _noise(self, flat: Flat, width: int, device: torch.device) -> Tensor:
         return embedding_noise(flat, width, self.noise_alpha, shared_seed(), device)
+
+
+def balance_in(root: Root, masters: Masters, parts: Sequence[Flat]) -> Balance | None:
+    """What keeps experts at work in a step; None for a dense model.
+
+    Args:
+        root: of the model.
+        masters: with the section's coefficient.
+        parts: this process's micro-batches.
+    """
+    asked = masters.config.router_aux_loss_coef
+    return balance_of(root.model, asked, sum(part.n_real for part in parts), masters.routed)
 
 
 def learn(
@@ -130,6 +148,7 @@ def learn(
     fault, grad_norm = find_fault(mean, by_language), math.nan
     if fault is None:
         grad_norm = masters.step(lr)
+        masters.routed = counted.routed
         fault = None if math.isfinite(grad_norm) else "the gradient is not a number"
     else:
         masters.optimizer.zero_grad(set_to_none=True)

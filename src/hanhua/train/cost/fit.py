@@ -80,7 +80,7 @@ def _with_lora(job: Job, device: Accelerator, section: str) -> Iterator[Proposal
     """Adapters on the devices given; where they don't fit either, over 4 bits or more devices."""
     ends = any(phase != "all" for phase in job.phases)
     for bits in (None, 4):
-        if bits == 4 and (job.sharded or not device.cuda):
+        if bits == 4 and (job.sharded or not device.cuda or job.shapes.experts is not None):
             break
         lora = LoraConfig(embeddings=ends, base_bits=4 if bits else None)
         asked = replace(job, section=job.section.model_copy(update={"lora": lora}))

@@ -2,8 +2,9 @@
 
 A weight that multiplies costs 2 a token forward, 2 for the gradient that goes on down, and 2 for
 its own gradient where it learns; so 6, or 4 where it is frozen. The input embedding only looks up.
-Attention is causal and stays inside a document. What is computed a second time to save memory is
-counted apart: utilisation is of what the model needs.
+Attention is causal and stays inside a document. Of a mixture's experts those are counted that the
+router sends a token to, and the router. What is computed a second time to save memory is counted
+apart: utilisation is of what the model needs.
 """
 
 from __future__ import annotations
@@ -41,11 +42,21 @@ def flops(job: Job) -> Flops:
 
 def forward_flops(job: Job) -> float:
     """FLOPs of a token in a forward pass alone, as a reference is measured."""
-    shapes, lora = job.shapes, job.section.lora
-    block = 2.0 * shapes.block_matrices + attention_flops(job)
-    if lora is not None:
-        block += sum(2.0 * lora.rank * sum(shapes.linears[name]) for name in job.adapted)
+    shapes = job.shapes
+    block = 2.0 * shapes.active_matrices + attention_flops(job) + _adapters_forward(job)
     return shapes.layers * block + 2.0 * shapes.head_parameters * job.target_share
+
+
+def _adapters_forward(job: Job) -> float:
+    """FLOPs of a token in a block's adapters, forward."""
+    lora, shapes = job.section.lora, job.shapes
+    if lora is None:
+        return 0.0
+    found = sum(2.0 * lora.rank * sum(shapes.linears[name]) for name in job.adapted)
+    if shapes.experts is not None:
+        own, met = shapes.expert_linears, shapes.experts.per_token
+        found += sum(2.0 * met * job.expert_rank * sum(own[n]) for n in job.adapted_experts)
+    return found
 
 
 def _shares(job: Job) -> list[tuple[TrainKind, float]]:
@@ -61,7 +72,7 @@ def model_flops(job: Job, phase: TrainKind) -> float:
     first, other = (
         sum(_linear(job, name, phase, layer) for name in shapes.linears) for layer in (0, 1)
     )
-    body = first + (shapes.layers - 1) * other
+    body = first + (shapes.layers - 1) * other + shapes.layers * _experts(job, phase)
     attention = 3 * shapes.layers * attention_flops(job)
     head = (6 if job.ends_learn else 4) * shapes.head_parameters * job.target_share
     return float(body + attention + head)
@@ -84,6 +95,22 @@ def _linear(job: Job, name: str, phase: TrainKind, layer: int) -> float:
     return float(found)
 
 
+def _experts(job: Job, phase: TrainKind) -> float:
+    """FLOPs of a token in a block's experts, their adapters, router and gate."""
+    shapes, lora = job.shapes, job.section.lora
+    if shapes.experts is None:
+        return 0.0
+    learns = 2 if phase == "all" and lora is None else 0
+    rank, own = job.expert_rank, 2 if phase == "all" else 0
+    one = 0
+    for name, (inputs, outputs) in shapes.expert_linears.items():
+        one += (4 + learns) * inputs * outputs
+        if name in job.adapted_experts:
+            one += rank * (4 + own) * (inputs + outputs)
+    routers = shapes.hidden_size * (shapes.experts.count + shapes.experts.shared_gate)
+    return float(shapes.experts.per_token * one + (4 + learns) * routers)
+
+
 def attention_flops(job: Job) -> float:
     """FLOPs of a token in one block's attention, forward: scores and sums over what it sees."""
     seen = ((job.document_tokens or job.row_tokens) + 1) / 2
@@ -93,18 +120,28 @@ def attention_flops(job: Job) -> float:
 def again_flops(job: Job) -> float:
     """FLOPs of a token that activation checkpointing computes a second time.
 
-    Full: a block's forward but for its last product, which nothing waits for. Selective: attention.
+    Full: a block's forward but for its last product, which nothing waits for (experts' are weighed
+    by the router, so that waits for all). Selective: attention, and experts that have biases.
     """
     if job.again == "none":
         return 0.0
     found = attention_flops(job)
     if job.again == "full":
-        linears, lora = job.shapes.linears, job.section.lora
-        inputs, outputs = linears["down_proj"]
-        found += 2.0 * job.shapes.block_matrices
-        if lora is None:
-            found -= 2.0 * inputs * outputs
-        else:
-            found += sum(2.0 * lora.rank * sum(linears[name]) for name in job.adapted)
-            found -= 2.0 * lora.rank * outputs if "down_proj" in job.adapted else 0.0
+        found += 2.0 * job.shapes.active_matrices + _adapters_forward(job) - _last_product(job)
+    elif job.shapes.experts is not None and job.shapes.experts.biased:
+        met = job.shapes.experts.per_token
+        for name, (inputs, outputs) in job.shapes.expert_linears.items():
+            rank = job.expert_rank if name in job.adapted_experts else 0
+            found += 2.0 * met * (inputs * outputs + rank * (inputs + outputs))
     return job.shapes.layers * found
+
+
+def _last_product(job: Job) -> float:
+    """FLOPs of a token in the product that ends a dense block."""
+    lora, shapes = job.section.lora, job.shapes
+    if shapes.experts is not None:
+        return 0.0
+    inputs, outputs = shapes.linears["down_proj"]
+    if lora is None:
+        return 2.0 * inputs * outputs
+    return 2.0 * lora.rank * outputs if "down_proj" in job.adapted else 0.0

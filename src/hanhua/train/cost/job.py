@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil
 from typing import Literal
 
+from hanhua.model.experts import expert_rank
 from hanhua.model.native import NATIVE
 from hanhua.model.shapes import Shapes
 from hanhua.train.config import OptimConfig
@@ -15,7 +16,6 @@ from hanhua.train.prefer_config import PreferConfig
 
 Again = Literal["none", "selective", "full"]
 TrainKind = Literal["new_rows", "embeddings", "all"]
-ADAPTER_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,16 +128,37 @@ class Job:
     @property
     def adapted(self) -> tuple[str, ...]:
         """Linear layers of a block that have adapters, by their names in a LLaMA."""
+        return self._targeted(self.shapes.linears, experts=False)
+
+    @property
+    def adapted_experts(self) -> tuple[str, ...]:
+        """Weights of a block's experts that have adapters, by their names in transformers."""
+        return self._targeted(self.shapes.expert_linears, experts=True)
+
+    def _targeted(self, names: Iterable[str], *, experts: bool) -> tuple[str, ...]:
+        """Those that are targets; ``experts.down_proj`` means no shared expert's."""
         lora = self.section.lora
         if lora is None:
             return ()
-        names = set(ADAPTER_LAYERS if lora.targets == "auto" else lora.targets)
-        short = {name.rsplit(".", 1)[-1] for name in names}
-        return tuple(name for name in self.shapes.linears if name in short)
+        if lora.targets == "auto":
+            return tuple(names)
+        parts = [["", *target.split(".")] for target in lora.targets]
+        meant = {p[-1] for p in parts if not p[-2] or (p[-2] == "experts") == experts}
+        return tuple(name for name in names if name in meant)
+
+    @property
+    def expert_rank(self) -> int:
+        """Rank of one expert's adapters."""
+        lora, experts = self.section.lora, self.shapes.experts
+        return 0 if lora is None or experts is None else expert_rank(lora.rank, experts.per_token)
 
     def has_gradient(self, name: str, phase: TrainKind) -> bool:
         """Whether a linear layer's weight, or its adapter's, learns in a phase."""
         return phase == "all" and (self.section.lora is None or name in self.adapted)
+
+    def expert_has_gradient(self, name: str, phase: TrainKind) -> bool:
+        """The same of a weight of experts."""
+        return phase == "all" and (self.section.lora is None or name in self.adapted_experts)
 
     @property
     def adapter_parameters(self) -> int:
@@ -149,6 +170,10 @@ class Job:
             lora.rank * sum(linears[name]) + (linears[name][1] if lora.dora else 0)
             for name in self.adapted
         )
+        if self.shapes.experts is not None:
+            own = self.shapes.expert_linears
+            one = sum(self.expert_rank * sum(own[name]) for name in self.adapted_experts)
+            block += self.shapes.experts.count * one
         return self.shapes.layers * block
 
     @property

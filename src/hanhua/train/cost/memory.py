@@ -143,7 +143,10 @@ def _at_answers(job: Job, phase: TrainKind) -> Memory:
 def _at_backward(job: Job, phase: TrainKind) -> Memory:
     """The last block: its MLP's gradients at their widest; under FSDP after a block or two."""
     shapes, width = job.shapes, job.width
-    inner = (2 if shapes.gated else 1) * shapes.intermediate_size
+    inner = (2 if shapes.gated else 1) * shapes.inner_size
+    if shapes.experts is not None:
+        experts = shapes.experts
+        inner += experts.per_token * (2 * experts.size + 3 * shapes.hidden_size)
     last = job.tokens * (made_again(job, phase) + width * (shapes.hidden_size + inner))
     return Memory(
         "backward", weights=_gathered(job, blocks=2) + _dequantised(job),
