@@ -33,10 +33,10 @@ from hanhua.serve.sampling import Sampling as ServeSampling
 from hanhua.serve.served import load_served
 from hanhua.tokens.loader import Batch
 from hanhua.tokens.rows import PackedRows, Row, RowsWriter
-from hanhua.train.attention import enable
 from hanhua.train.config import TrainConfig
 from hanhua.train.loop import train
 from hanhua.train.objective import flatten, next_token_loss
+from hanhua.train.packed import enable
 from hanhua.train.save import load_to_train, save_trained
 from hanhua.vocab.tokenizer import read_tokenizer
 

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from hanhua.model.routing import routers, taken_again, written_down
-from hanhua.train.attention import enable
+from hanhua.train.packed import enable
 
 SIZES = {
     "vocab_size": 96, "hidden_size": 96, "intermediate_size": 48, "num_hidden_layers": 4,

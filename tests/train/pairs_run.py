@@ -16,8 +16,8 @@ from hanhua.core.config import Machine
 from hanhua.core.progress import Silent
 from hanhua.tokens.pairs import PairRows
 from hanhua.tokens.rows import Row, RowsWriter
-from hanhua.train.attention import enable
 from hanhua.train.loop import train
+from hanhua.train.packed import enable
 from hanhua.train.prefer_config import PreferConfig
 from hanhua.train.preference import Preference, measure_pairs
 from hanhua.train.shard import Root

@@ -14,10 +14,10 @@ from hanhua.core.config import Machine
 from hanhua.core.progress import Silent
 from hanhua.model.load import load_tokenizer
 from hanhua.train.answers import AnswerWatch, HeldOutAnswers, find_answers
-from hanhua.train.attention import enable
 from hanhua.train.config import AverageConfig
 from hanhua.train.finetune_config import AnswersConfig, FinetuneConfig
 from hanhua.train.loop import train
+from hanhua.train.packed import enable
 from hanhua.train.shard import Root
 from hanhua.train.trackers import numbers
 

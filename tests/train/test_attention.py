@@ -26,7 +26,8 @@ from transformers import (
 
 from hanhua.core.errors import ModelError
 from hanhua.train import attention, causal
-from hanhua.train.attention import enable, runs
+from hanhua.train.attention import runs
+from hanhua.train.packed import enable
 
 LENGTHS = [5, 5, 17, 1, 9, 9, 9, 2]
 SIZES = {

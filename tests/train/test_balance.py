@@ -15,13 +15,13 @@ from hanhua.core.errors import TrainingError
 from hanhua.core.progress import Silent
 from hanhua.model.config import LoraConfig
 from hanhua.tokens.loader import Batch
-from hanhua.train.attention import enable
 from hanhua.train.balance import Balance, balance_of, coefficient_of
 from hanhua.train.blocks import prepare_blocks
 from hanhua.train.checkpoint import checkpoints
 from hanhua.train.config import TrainConfig
 from hanhua.train.loop import train
 from hanhua.train.objective import filled, flatten, run_body
+from hanhua.train.packed import enable
 from hanhua.train.preference import Preference
 from hanhua.train.step import nothing
 

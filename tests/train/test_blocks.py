@@ -17,11 +17,11 @@ from hanhua.core.progress import Silent
 from hanhua.model.config import LoraConfig
 from hanhua.model.lora import add_adapters
 from hanhua.tokens.loader import Batch
-from hanhua.train.attention import enable
 from hanhua.train.blocks import prepare_blocks
 from hanhua.train.config import PhaseConfig, TrainConfig
 from hanhua.train.loop import train
 from hanhua.train.objective import flatten, next_token_loss
+from hanhua.train.packed import enable
 
 
 def run(rows, work, dropout=0.2, **machine):

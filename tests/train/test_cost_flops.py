@@ -16,7 +16,6 @@ from hanhua.model.lora import add_adapters
 from hanhua.model.shapes import Shapes
 from hanhua.tokens.loader import Batch
 from hanhua.train import attention, causal
-from hanhua.train.attention import enable
 from hanhua.train.blocks import prepare_blocks
 from hanhua.train.config import TrainConfig
 from hanhua.train.cost.flops import (
@@ -29,6 +28,7 @@ from hanhua.train.cost.flops import (
 from hanhua.train.cost.job import Job
 from hanhua.train.objective import check_head, flatten, next_token_loss
 from hanhua.train.optim import Masters
+from hanhua.train.packed import enable
 from hanhua.train.preference import answer_sums, lay_out, pair_loss
 
 

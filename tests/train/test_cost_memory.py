@@ -17,7 +17,6 @@ from hanhua.model.native import NATIVE
 from hanhua.model.shapes import Shapes
 from hanhua.tokens.pairs import PairRows
 from hanhua.tokens.rows import PackedRows, Row, RowsWriter
-from hanhua.train.attention import enable
 from hanhua.train.blocks import prepare_blocks
 from hanhua.train.config import TrainConfig
 from hanhua.train.cost import memory
@@ -25,6 +24,7 @@ from hanhua.train.cost.activations import kept_by_block
 from hanhua.train.cost.job import Job
 from hanhua.train.cost.memory import moments
 from hanhua.train.loop import train
+from hanhua.train.packed import enable
 from hanhua.train.prefer_config import PreferConfig
 from hanhua.train.preference import Preference
 

@@ -174,8 +174,8 @@ def test_adapters_learn_over_a_base_in_four_bits(gpu, rows, tmp_path, precision)
 
 def test_packed_documents_lose_what_each_loses_alone(gpu, rows, tmp_path):
     from hanhua.tokens.loader import Batch
-    from hanhua.train.attention import enable
     from hanhua.train.objective import flatten, next_token_loss
+    from hanhua.train.packed import enable
 
     model = make_llama(**WIDE).to(gpu)
     flat = flatten(Batch([rows.row(i) for i in range(6)]), rows.languages)

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from tiny_models import VOCAB, make_llama
 
 from hanhua.train import chunks, linear_cross_entropy, objective
-from hanhua.train.attention import enable
 from hanhua.train.chunks import USUAL, shortfall
 from hanhua.train.linear_cross_entropy import IGNORE
 from hanhua.train.objective import Flat, filled, hidden_states, next_token_loss
+from hanhua.train.packed import enable
 
 
 def make_flat(lengths):

@@ -27,11 +27,11 @@ from hanhua.model.lora import (
     merge_adapters,
 )
 from hanhua.tokens.loader import LoaderState, read_batch
-from hanhua.train.attention import enable
 from hanhua.train.checkpoint import checkpoints
 from hanhua.train.config import PhaseConfig, TrainConfig
 from hanhua.train.objective import flatten, next_token_loss
 from hanhua.train.optim import Masters
+from hanhua.train.packed import enable
 from hanhua.train.save import relative_difference
 
 

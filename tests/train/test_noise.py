@@ -14,11 +14,11 @@ from hanhua.core.config import Machine
 from hanhua.core.progress import Silent
 from hanhua.model.config import LoraConfig
 from hanhua.tokens.loader import Batch, LoaderState, read_batch
-from hanhua.train.attention import enable
 from hanhua.train.finetune_config import FinetuneConfig
 from hanhua.train.loop import train
 from hanhua.train.noise import embedding_noise, is_text
 from hanhua.train.objective import flatten, hidden_states, next_token_loss
+from hanhua.train.packed import enable
 from hanhua.train.step import seed_step, shared_seed
 
 WIDTH = 32

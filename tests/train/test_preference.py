@@ -15,10 +15,10 @@ from tiny_models import VOCAB, make_llama
 from hanhua.core.progress import Silent
 from hanhua.tokens.loader import Batch
 from hanhua.tokens.pairs import PairRows
-from hanhua.train.attention import enable
 from hanhua.train.config import TrainConfig
 from hanhua.train.linear_cross_entropy import IGNORE, linear_cross_entropy, token_losses
 from hanhua.train.optim import Masters
+from hanhua.train.packed import enable
 from hanhua.train.pair_scores import pair_scores
 from hanhua.train.prefer_config import PreferConfig
 from hanhua.train.preference import Preference, measure_pairs

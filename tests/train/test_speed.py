@@ -12,9 +12,9 @@ from hanhua.core.progress import Lines
 from hanhua.model.config import LoraConfig
 from hanhua.model.lora import add_adapters
 from hanhua.tokens.loader import Batch
-from hanhua.train.attention import enable
 from hanhua.train.chunks import shortfall
 from hanhua.train.objective import filled, flatten, next_token_loss
+from hanhua.train.packed import enable
 from hanhua.train.speed import Speed, attention_flops, matmul_limit, weight_flops
 
 

@@ -3,7 +3,7 @@
 A model must be a decoder of attention layers only, whose attention can be replaced (packed
 documents must not see each other), with one table of tokens at the bottom and one matrix at the
 top (both grow). What can't be seen in its parts is tried out when it is loaded to be trained, see
-:func:`hanhua.train.attention.enable` and :func:`hanhua.model.head.head_form`.
+:func:`hanhua.train.packed.enable` and :func:`hanhua.model.head.head_form`.
 """
 
 from __future__ import annotations

@@ -37,10 +37,10 @@ from hanhua.tokens.encode import encode_documents
 from hanhua.tokens.loader import Batch
 from hanhua.tokens.pack import pack
 from hanhua.tokens.rows import Row
-from hanhua.train.attention import enable
 from hanhua.train.config import PhaseConfig, TrainConfig
 from hanhua.train.objective import check_head, flatten, next_token_loss
 from hanhua.train.optim import Masters
+from hanhua.train.packed import enable
 
 STEP_TOKENS = 4096
 TARGET_SHARE = 0.7

@@ -14,7 +14,6 @@ from hanhua.core.progress import Progress
 from hanhua.model.lora import add_adapters
 from hanhua.tokens.rows import PackedRows
 from hanhua.train import parallel
-from hanhua.train.attention import enable, try_out
 from hanhua.train.blocks import prepare_blocks
 from hanhua.train.config import OptimConfig
 from hanhua.train.fill import fill
@@ -22,6 +21,7 @@ from hanhua.train.keep import State
 from hanhua.train.log import NoLog, TrainLog
 from hanhua.train.objective import check_head
 from hanhua.train.optim import DTYPES
+from hanhua.train.packed import enable, try_out
 from hanhua.train.parallel import device_of
 from hanhua.train.precision import Precision
 from hanhua.train.schedule import Plan
