@@ -109,8 +109,9 @@ void head_losses(const void *given, int part, int64_t from, int64_t to)
     for (int64_t n = from * SIDE; n < to * SIDE; n++) {
         job->total[n] = most[n] + log2f(sum[n]);
         job->own[n] = n < job->n ? logit_of_label(job, n) : 0.0f;
-        if (n < job->n)
-            job->losses[n] = (job->total[n] - job->own[n]) / LOG2_E;
+        float loss = (job->total[n] - job->own[n]) / LOG2_E;
+        if (n < job->n) /* both are rounded, each in its own order */
+            job->losses[n] = loss < 0.0f ? 0.0f : loss;
     }
 }
 
