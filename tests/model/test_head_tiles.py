@@ -127,6 +127,20 @@ def test_far_apart_logits_stay_exact():
     assert off(d_hidden, expected[1]) < 0.01
 
 
+def test_what_fills_up_the_last_pieces_has_no_share():
+    """All logits are far below those that nothing would have."""
+    hidden, weight, labels = numbers(40, 33, 32, 3)
+    hidden, weight = hidden.abs() * 10, -weight.abs()
+    assert (hidden.float() @ weight.float().t()).max() < -100
+    losses, d_hidden, d_weight = tiled_gradients(
+        hidden, weight, labels, None, 1.0, need_weight=True
+    )
+    expected = formula(hidden, weight, labels, None, 1.0)
+    assert (losses - expected[0]).abs().max() < 1e-5 * expected[0].max()
+    assert off(d_hidden, expected[1]) < 0.01
+    assert off(d_weight, expected[2]) < 0.01
+
+
 def test_labels_outside_are_refused_and_others_do_it_otherwise():
     hidden, weight, labels = numbers(40, 300, 32, 3)
     with pytest.raises(IndexError, match="300 of 300"):

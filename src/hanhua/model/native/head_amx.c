@@ -116,9 +116,10 @@ void head_losses(const void *given, int part, int64_t from, int64_t to)
 }
 
 /* Logits [32, 32] of tokens from n on become their gradient, but for the labels: rows of shares,
-   of their own length, and the same in pairs. */
-INLINE void share(const struct head *job, const float *logits, int64_t n, uint16_t *shares,
-                  int64_t to_shares, uint32_t *pairs)
+   of their own length, and the same in pairs. Rows behind the last piece have none: their logits
+   of 0 may be far above all others. */
+INLINE void share(const struct head *job, const float *logits, int64_t pieces, int64_t n,
+                  uint16_t *shares, int64_t to_shares, uint32_t *pairs)
 {
     __m512 by = _mm512_set1_ps(LOG2_E), x[2];
     __m512i above = _mm512_setzero_si512();
@@ -128,7 +129,7 @@ INLINE void share(const struct head *job, const float *logits, int64_t n, uint16
             x[h] = power(_mm512_fmsub_ps(x[h], by, _mm512_load_ps(job->total + n + 16 * h)));
             x[h] = _mm512_mul_ps(x[h], _mm512_load_ps(job->factors + n + 16 * h));
         }
-        __m512i own = as_half(x[0], x[1]);
+        __m512i own = r < pieces ? as_half(x[0], x[1]) : _mm512_setzero_si512();
         _mm512_store_si512(shares + r * to_shares, own);
         if (r & 1)
             pair(pairs + r / 2 * SIDE, above, own);
@@ -179,7 +180,7 @@ static void give(const struct head *job, const struct desk *desk, int64_t v, int
     for (int64_t r = 0; r < pieces; r += SIDE)
         for (int64_t i = 0; i < tokens; i += SIDE) {
             make_logits(job, logits, rows_from(job, v + r), n + i);
-            share(job, logits, n + i, desk->shares + r * tokens + i, tokens,
+            share(job, logits, job->v - v - r, n + i, desk->shares + r * tokens + i, tokens,
                   desk->pairs + i * BLOCK / 2 + r / 2 * SIDE);
         }
     take_labels(job, desk, v, pieces, n, tokens);
