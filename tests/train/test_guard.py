@@ -72,6 +72,15 @@ def test_the_rule_tells_a_spike_from_noise_and_from_progress():
     assert fault(section, [2.0] * 128, 2.3)
 
 
+def test_a_step_without_targets_is_no_measure_of_the_next():
+    state = GuardState()
+    for loss in [2.0, 2.1, 1.9, 2.0] * 4:
+        state = learnt(GUARD, state, loss, {"en": loss})
+    after = learnt(GUARD, state, 0.0, {})
+    assert after.losses == state.losses
+    assert find_fault(GUARD, after, 2.1, {"en": 2.1}) is None
+
+
 @pytest.mark.parametrize("loss", [float("nan"), float("inf"), float("-inf")])
 def test_no_number_is_always_a_fault(loss):
     assert fault(GuardConfig(), [], loss)

@@ -101,12 +101,12 @@ def keeps(config: GuardConfig | None, step: int, steps: int) -> bool:
 def learnt(
     config: GuardConfig | None, state: GuardState, loss: float, by_language: Mapping[str, float]
 ) -> GuardState:
-    """The guard's state behind a step that was taken."""
+    """The guard's state behind a step that was taken; one without targets tells nothing."""
     window = config.window_steps if config else 1
     known = dict(state.by_language)
     for name, found in by_language.items():
         known[name] = [*known.get(name, []), found][-window:]
-    losses = [*state.losses, loss][-window:]
+    losses = [*state.losses, loss][-window:] if by_language else state.losses
     return replace(state, losses=losses, by_language=known, in_a_row=0)
 
 
