@@ -88,6 +88,22 @@ def test_shares_of_domains_are_counted_on_the_page(run_dir: Path, tmp_path: Path
     assert "40.08 %" in shown
 
 
+def test_one_document_of_a_source_has_no_interval(run_dir: Path, tmp_path: Path) -> None:
+    own = Path(shutil.copytree(run_dir, tmp_path / "own"))
+    for name in ("base", "prefer"):
+        path = next(own.glob(f"eval-{name}-*")) / "scores.json"
+        scores = read_json(path)
+        scores["bits_per_byte"]["zh"]["by_source"] = {
+            "wiki": {"value": 2.5, "low": 2.25, "high": 2.75, "n_docs": 7},
+            "novel": {"value": 3.125, "low": 3.125, "high": 3.125, "n_docs": 1},
+        }
+        write_json(path, scores)
+    shown = section(own, "bits-per-byte")
+    assert "[2.25, 2.75]" in shown
+    assert ">3.12<" in shown
+    assert "[3.12, 3.12]" not in shown
+
+
 def test_nothing_has_no_sign_and_axes_are_round() -> None:
     assert number(-0.0, 1) == "0.0"
     assert number(-0.0, 1, signed=True) == "+0.0"

@@ -75,7 +75,7 @@ def _make_rows(
     )  # fmt: skip
     said = told(meta["conversations"], "conversations", "finetune.seq_len_tokens", longest)
     if said:
-        context.progress.say(said)
+        context.progress.say(f"  {said}")
     if text is not None:
         add_rehearsal(
             PackedRows.open(context.work / "rows"), text, context.work / "mixed",

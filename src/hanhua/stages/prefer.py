@@ -111,7 +111,7 @@ def _make_rows(
     meta = build(pairs=found.train, out=context.work / "pairs")
     room = context.config.seq_len_tokens
     if said := told(meta["pairs"], "pairs", "prefer.seq_len_tokens", room):
-        context.progress.say(said)
+        context.progress.say(f"  {said}")
     if found.held_out:
         with suppress(InputError):  # none of them fits: nothing is measured
             build(pairs=found.held_out, out=context.work / "held_out")
