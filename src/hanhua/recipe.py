@@ -159,9 +159,10 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         data = yaml.load(text, Loader=Loader)  # a SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
+        line = text.splitlines()[mark.line] if mark and mark.line < text.count("\n") + 1 else ""
         raise RecipeError(
             "The recipe is not valid YAML.", where=f"{path}:{mark.line + 1}" if mark else path,
-            found=error.problem, fix="mend that line (indent with spaces, `key: value`)",
+            found=error.problem, fix=_yaml_fix(line),
         ) from error  # fmt: skip
     except yaml.YAMLError as error:
         raise RecipeError("The recipe is not valid YAML.", where=path, found=error) from error
@@ -201,6 +202,13 @@ def section_from(kind: type[SectionT], name: str, overrides: Sequence[str]) -> S
         raise explain_section(error, kind, name) from error
 
 
+def _yaml_fix(line: str) -> str:
+    """What to do about a line that is no YAML."""
+    if "{" in line.split("${", 1)[0] and "${" in line:
+        return 'inside { } put quotes around a value with ${NAME}: {model: "${NAME}/folder"}'
+    return "mend that line (indent with spaces, `key: value`)"
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
@@ -208,7 +216,14 @@ def _read(path: Path) -> str:
         raise RecipeError(
             "There is no such recipe.", where=path, fix="name a YAML file; `hanhua init` writes one"
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise RecipeError(
+            "The recipe is not in UTF-8.", where=f"{path}:{line}",
+            found=f"the byte {error.object[error.start]:#04x}",
+            fix="save it as UTF-8; from GBK: iconv -f GB18030 -t UTF-8 OLD > NEW",
+        ) from error  # fmt: skip
+    except OSError as error:
         raise RecipeError(
             "The recipe cannot be read.", where=path, found=error,
             fix="a recipe is a UTF-8 YAML file that you may read",

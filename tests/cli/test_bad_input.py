@@ -109,8 +109,13 @@ def test_recipe(project, old, new, parts):
 
 
 def test_recipe_in_another_encoding(project):
-    project.recipe.write_bytes("name: 汉化\n".encode("gb18030"))
-    refused(project.call("run", "recipe.yaml"), RECIPE, "UTF-8")
+    project.recipe.write_bytes("seed: 1\nname: 汉化\n".encode("gb18030"))
+    refused(project.call("run", "recipe.yaml"), RECIPE, "not in UTF-8", "recipe.yaml:2", "iconv")
+
+
+def test_a_variable_in_braces_wants_quotes(project):
+    project.edit("{path: zh.jsonl,", "{path: ${PWD}/zh.jsonl,")
+    refused(project.call("run", "recipe.yaml"), RECIPE, "not valid YAML", "put quotes around")
 
 
 def test_empty_recipe(project):
@@ -221,6 +226,12 @@ def test_base_model(project, name, harm, parts):
     done = project.call("run", "recipe.yaml", "--until", "base")
     assert done.code in (code, MODEL), done.err
     refused(done, done.code, *parts)
+
+
+def test_a_template_that_the_base_cannot_write_is_refused_before_training(project):
+    done = project.call("run", "recipe.yaml", "--set", "chatdata.template=chatml")
+    refused(done, MODEL, "lacks tokens of the chat template chatml", "<|im_start|>")
+    assert {path.name.split("-")[0] for path in project.folder.glob("runs/small/*-*")} == {"base"}
 
 
 def test_hub_out_of_reach(project):

@@ -221,6 +221,10 @@ def test_a_narrow_flat_range_is_told_alike_by_text_and_page(mixed, tmp_path):
         page = (tmp_path / "mixture.html").read_text(encoding="utf-8")
         assert f"A share off by 1 % already costs 0.3 % of {lost}" in page
         assert "any of these is as good" not in page
+        assert "<title>small: mixture</title>" in page
+        assert result["why"] in page
+        assert result["why_zh"] in page
+        assert result["why_zh"].endswith("。")
 
 
 def copy_of(project, folder_):

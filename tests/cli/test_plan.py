@@ -171,3 +171,16 @@ def test_what_is_planned_for_changes_no_fingerprint(tmp_path):
                   "mi300x", "--set", "machine.activation_checkpointing=full")  # fmt: skip
     assert [r["fingerprint"] for r in one["stages"]] == [r["fingerprint"] for r in two["stages"]]
     assert len(one["stages"]) >= 4
+
+
+def test_a_total_names_what_it_is_of(tmp_path):
+    """Not all of it is training: a corpus of terabytes takes longer than some."""
+    (tmp_path / "t.txt").write_text("文字\n" * 1_500_000)
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        "name: r\nbase: {model: nobody/knows}\ncorpus:\n  sources:\n"
+        "    - {path: t.txt, language: zh, licence: CC0}\n"
+    )
+    code, out = plan(str(path), "--runs", str(tmp_path / "runs"))
+    assert code == 0, out
+    assert "s for corpus (a first estimate)" in out

@@ -134,3 +134,23 @@ def test_killed_in_every_stage_and_run_again_gives_the_same_bytes(finished, proj
     assert done.code == 0, done.err
     assert contents(project) == contents(finished)
     assert len(killed) >= 8, f"the kill must really fall into the stages: {killed}"
+
+
+def test_a_plan_reads_the_size_of_conversations_that_were_made(copied):
+    """Most of the file is dropped, so its size says little."""
+    project = copied()
+    file = project.folder / "chat.json"
+    unanswered = [{"instruction": f"{n} " * 200, "output": ""} for n in range(100)]
+    file.write_text(json.dumps(json.loads(file.read_text()) + unanswered))
+
+    def planned() -> int:
+        rows = project.call("plan", "recipe.yaml", "--json").json["stages"]
+        found = {row["stage"]: row for row in rows}["finetune"]
+        assert found["status"] == "run"
+        return int(found["estimate"]["tokens"])
+
+    ledger = json.loads((project.folder / "runs/small/ledger.json").read_text())
+    real = ledger["stages"]["finetune"]["counts"]["tokens"]
+    guessed = planned()
+    assert project.call("run", "recipe.yaml", "--until", "chatdata").code == 0
+    assert abs(planned() - real) < real < guessed / 4

@@ -142,7 +142,7 @@ def test_a_measured_size_is_its_own_and_another_is_wider(joint):
 def test_the_share_moves_with_size_as_it_was_planted(joint):
     each, fits = joint
     answer, rows = recommend_at(each, fits, parse_wish("en+2%"), LONGEST, LARGE)
-    assert answer.sure, answer.why
+    assert answer.sure, answer.why.en
     assert [row.measured for row in rows] == [True, True, True, False]
     for row in rows:
         true = truth(row.parameters, GRID, LONGEST)["en"]
@@ -163,19 +163,19 @@ def test_far_sizes_and_two_sizes_are_not_sure(joint):
     near, _ = recommend_at(each, fits, wish, LONGEST, 2.3e9)
     far, _ = recommend_at(each, fits, wish, LONGEST, 7e9)
     small, _ = recommend_at(each, fits, wish, LONGEST, 7e6)
-    assert "times the largest size" not in near.why
+    assert "times the largest size" not in near.why.en
     assert not far.sure
-    assert "17.1 times the largest size" in far.why
-    assert "1/10 of the smallest size" in small.why
+    assert "17.1 times the largest size" in far.why.en
+    assert "1/10 of the smallest size" in small.why.en
     with pytest.raises(UsageError, match="too far"):
         recommend_at(each, fits, wish, LONGEST, 70e9)
     two = studies(SIZES[1:])
     only = fits_of(two)
     found, _ = recommend_at(two, only, wish, LONGEST, LARGE)
     assert only["en"].size_error is None
-    assert "Only two sizes" in found.why
+    assert "Only two sizes" in found.why.en
     own, _ = recommend_at(two, only, wish, LONGEST, SIZES[-1])
-    assert "Only two sizes" not in own.why
+    assert "Only two sizes" not in own.why.en
 
 
 def test_a_miss_as_large_as_what_mixtures_differ_by_is_told(joint):
@@ -184,6 +184,6 @@ def test_a_miss_as_large_as_what_mixtures_differ_by_is_told(joint):
     poor = {**fits, "en": replace(fits["en"], size_error=0.05)}
     found, _ = recommend_at(each, poor, wish, LONGEST, LARGE)
     assert not found.sure
-    assert "left out, by 5.0%" in found.why
+    assert "left out, by 5.0%" in found.why.en
     own, _ = recommend_at(each, poor, wish, LONGEST, SIZES[1])
-    assert "left out, by 5.0%" not in own.why
+    assert "left out, by 5.0%" not in own.why.en

@@ -38,7 +38,7 @@ def test_the_share_is_the_best_of_a_fine_grid(known):
     best = grid[truth(grid, LONGEST)["en"] <= BASE["en"] * 1.02].max()
     assert answer.share == pytest.approx(best, abs=0.05)
     assert answer.low <= answer.share <= answer.high
-    assert answer.sure, answer.why
+    assert answer.sure, answer.why.en
     assert answer.predicted["en"] <= BASE["en"] * 1.02
     assert answer.predicted_low["zh"] <= answer.predicted["zh"] <= answer.predicted_high["zh"]
     assert answer.cost_of_a_point > 0
@@ -96,8 +96,8 @@ def test_a_law_that_falls_below_nothing_foretells_no_negative_loss():
     }
     near, far = (recommend(study, fits, parse_wish("en+2%"), n * LONGEST) for n in (2, 6))
     assert fits["zh"].form("anchored")(fits["zh"].parameters, 0.5, 6.0) < 0  # the case is there
-    assert "does not reach so far" in far.why
-    assert "does not reach so far" not in near.why
+    assert "does not reach so far" in far.why.en
+    assert "does not reach so far" not in near.why.en
     assert 0 < near.predicted["zh"] < BASE["zh"]
     assert far.predicted_low["zh"] >= 0
     assert far.predicted["zh"] >= 0
@@ -118,7 +118,7 @@ def test_runs_that_cannot_tell(study, wish, tokens, said):
         study, fits_of(study, ("anchored", "settling_gain")), parse_wish(wish), tokens
     )
     assert not answer.sure
-    assert any(word in answer.why for word in said.split("|")), answer.why
+    assert any(word in answer.why.en for word in said.split("|")), answer.why.en
 
 
 def test_mixtures_that_differ_less_than_the_law_misses_are_told():
@@ -130,7 +130,7 @@ def test_mixtures_that_differ_less_than_the_law_misses_are_told():
         for error in (0.0005, 0.015)
     ]  # fmt: skip
     said = "the law misses runs left out by 1.5%"
-    assert [said in answer.why for answer in answers] == [False, True]
+    assert [said in answer.why.en for answer in answers] == [False, True]
     assert not answers[1].sure
 
 

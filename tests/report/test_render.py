@@ -253,7 +253,7 @@ def test_unfinished_run_is_marked(tmp_path: Path) -> None:
 
 
 def test_preferences_are_shown_with_their_errors(run_dir: Path) -> None:
-    found = section(page_of(run_dir), "preference")
+    found = section(page_of(run_dir), "preference").replace('<span class="range">', " ")
     assert "By DPO." in found
     assert "25.0 % ± 6.9" in found  # right before
     assert "75.0 % ± 6.9" in found  # right after

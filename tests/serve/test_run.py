@@ -14,8 +14,10 @@ import httpx
 import pytest
 import torch
 
+from hanhua.cli.eval import find_target
 from hanhua.core.config import model_in_run
-from hanhua.core.errors import ArtifactError, ModelError, ServeError
+from hanhua.core.errors import ArtifactError, InputError, ModelError, ServeError
+from hanhua.eval.published import read_results
 from hanhua.serve.api import create_app
 from hanhua.serve.connection import make_config, make_server
 from hanhua.serve.engine import Engine
@@ -218,3 +220,53 @@ def test_a_stop_amid_long_answers_ends_them_with_a_word_and_without_a_traceback(
     assert engine.stats.ended == {"cancelled": 8}  # the case: it was under way
     assert any("cut off" in record.getMessage() for record in caplog.records)  # and so was the body
     assert not any(record.exc_info for record in caplog.records)
+
+
+def test_a_stage_is_the_one_of_the_ledger_not_the_newest(run_folder, monkeypatch):
+    """Settings tried and taken back leave a newer artifact that is not of the run as it stands."""
+    tried = run_folder / "finetune-ba9876543210" / "model"
+    tried.mkdir(parents=True)
+    (tried / "config.json").write_text("{}")
+    mine = run_folder / "finetune-0123456789ab"
+    os.utime(mine, (1, 1))
+    assert mine.stat().st_mtime < tried.parent.stat().st_mtime
+    assert resolve_run(run_folder / "finetune") == mine / "model"
+    assert find_target(str(run_folder / "finetune")).folder == mine / "model"
+    assert model_name(run_folder / "finetune") == "my"
+    monkeypatch.chdir(run_folder.parents[1])
+    assert resolve_run(Path("my/base")) == Path("runs/my/base-0123456789ab/model")
+    monkeypatch.chdir(run_folder.parent)  # where my/base could be a repository of a hub
+    assert find_target("my/base").folder == Path("my/base-0123456789ab/model")
+
+
+def test_a_stage_that_is_not_there_or_has_no_model_is_named(run_folder):
+    for stage, what in (("finetun", "no such stage"), ("corpus", "no model of its own")):
+        with pytest.raises(ModelError, match=what) as caught:
+            resolve_run(run_folder / stage)
+        assert caught.value.fix == "name one of base, finetune, export"
+
+
+def test_scores_are_found_by_run_and_stage(run_folder):
+    ledger = json.loads((run_folder / "ledger.json").read_text())
+    for stage, bits in (("base", 2.0), ("finetune", 1.0)):
+        folder = run_folder / f"eval-{stage}-0123456789ab"
+        folder.mkdir()
+        scores = {
+            "model": stage,
+            "bits_per_byte": {"zh": {"value": bits, "n_docs": 2, "low": bits, "high": bits}},
+            "tasks": [],
+        }
+        (folder / "scores.json").write_text(json.dumps(scores))
+        (folder / "record.json").write_text("{}")
+        ledger["stages"][f"eval-{stage}"] = {"path": folder.name}
+    with pytest.raises(InputError, match="no scores") as caught:
+        read_results(run_folder)
+    assert caught.value.found == "no eval stage"
+    (run_folder / "ledger.json").write_text(json.dumps(ledger))
+    for name in ("", "finetune", "eval-finetune"):
+        found = read_results(run_folder / name)
+        assert (found.model, found.measured["bits_per_byte/zh"].value) == ("my/finetune", 1.0)
+    assert read_results(run_folder / "base").model == "my/base"
+    with pytest.raises(InputError, match="no scores of that stage") as caught:
+        read_results(run_folder / "prefer")
+    assert caught.value.found == "finetune, base"

@@ -40,7 +40,17 @@ def write(path, texts):
     return path
 
 
-def build(folder, sources, **settings_):
+class Said(Silent):
+    """Keeps the lines that are said."""
+
+    def __init__(self):
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
+def build(folder, sources, progress=None, **settings_):
     out, work = folder / "out", folder / "work"
     for path in (out, work):
         shutil.rmtree(path, ignore_errors=True)
@@ -48,7 +58,7 @@ def build(folder, sources, **settings_):
     rows = [{"licence": "CC0", **source, "path": str(source["path"])} for source in sources]
     config = CorpusConfig.model_validate({"sources": rows, **settings_})
     context = Context(config=config, inputs={}, out=out, work=work, seed=1, machine=Machine(),
-                      progress=Silent())  # fmt: skip
+                      progress=progress or Silent())  # fmt: skip
     result = STAGE.run(context)
     return out, json.loads((out / "ledger.json").read_text(encoding="utf-8")), result
 
@@ -261,6 +271,22 @@ def test_nothing_left_is_an_error_with_the_counts(tmp_path, raw):
         build(tmp_path, [{"path": raw / "empty.jsonl", "language": "zh"}])
     with pytest.raises(InputError, match="No such file"):
         build(tmp_path, [{"path": raw / "nowhere*", "language": "zh"}])
+
+
+def test_a_source_that_gives_little_is_told_though_others_give_enough(tmp_path, raw):
+    (raw / "none.jsonl").touch()
+    (raw / "nothing").mkdir()
+    sources = [{"path": raw / "zh_*.jsonl", "language": "zh"},
+               {"path": raw / "en.jsonl", "language": "zh"},
+               {"path": raw / "none.jsonl", "language": "zh"}]  # fmt: skip
+    lines = Said()
+    build(tmp_path, sources, progress=lines)
+    assert lines.said == [
+        "  en: 0 of 40 documents kept; dropped: language 40",
+        "  none: no document was found in it",
+    ]
+    with pytest.raises(InputError, match="This folder holds no file"):
+        build(tmp_path, [{"path": raw / "nothing", "language": "zh"}])
 
 
 def test_limits_count_records_of_the_whole_source(tmp_path, raw):

@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import signal
+from inspect import stack
 from pathlib import Path
 
 import pytest
@@ -201,3 +202,26 @@ def test_a_checkpoint_of_a_run_is_not_another_run_s_for_a_key_that_was_added(row
     found = [run_identity(config, rows, 3) for config in (section, told, set_)]
     assert found[0] == found[1] != found[2]
     assert run_identity(section.model_copy(update={"clip": 2.0}), rows, 3) != found[0]
+
+
+def test_ctrl_c_while_a_checkpoint_is_written_is_ctrl_c(tmp_path, monkeypatch):
+    """PyTorch takes it for a failure of the write, which was then told as one of the disk."""
+    keeper = Keeper(tmp_path, Masters(make_llama(), TrainConfig(precision="fp32")), "a run", False)
+    written(keeper, 1)
+    synced, caught = os.fsync, []
+
+    def interrupted(file: int) -> None:
+        if not caught and any("distributed/checkpoint" in at.filename for at in stack()):
+            caught.append(file)
+            signal.raise_signal(signal.SIGINT)
+        synced(file)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        monkeypatch.setattr(os, "fsync", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            written(keeper, 2)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert caught
+    assert [path.name for path in checkpoints(tmp_path)] == ["checkpoint-000000001"]

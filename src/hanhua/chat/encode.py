@@ -119,7 +119,7 @@ def template_of(tokenizer: Any) -> Template | None:
         raise ModelError(
             "This model has no chat template, so it cannot be talked to.",
             where=tokenizer.name_or_path,
-            fix="finetune it, or name the template that it was trained with",
+            fix="finetune it; as it is it continues text, at /v1/completions of `hanhua serve`",
         )
     return template_by_jinja(str(tokenizer.chat_template))
 

@@ -232,17 +232,15 @@ def _measured(out: Path) -> set[str]:
 def find_target(ref: str, adapter_on: str | None = None) -> Target:
     """A local model by folder, run, stage of a run (``runs/NAME/pretrain``), or hub id."""
     from hanhua.core.config import is_hub_id
+    from hanhua.core.run_stage import stages_beside
     from hanhua.eval.adapter import is_adapter
     from hanhua.eval.target import Target
     from hanhua.serve.run import resolve_run
 
     path = Path(ref)
-    stages = sorted(path.parent.glob(f"{path.name}-" + "?" * 12)) if not path.exists() else []
-    if stages:
-        path = max(stages, key=lambda found: found.stat().st_mtime)
     if path.is_dir() and is_adapter(path):
         return Target(path, adapter_on)
-    if not path.exists() and is_hub_id(ref):
+    if not path.exists() and is_hub_id(ref) and not stages_beside(path):
         return Target(ref)
     return Target(resolve_run(path))
 

@@ -166,11 +166,13 @@ class Run:
             UsageError: when the base, or where new rows began, must be named.
             ModelError: when a folder holds no model.
         """
+        from hanhua.core.run_stage import stages_beside
         from hanhua.model.load import resolve
         from hanhua.serve.run import resolve_run
 
         def local(name: str) -> Path:
-            return resolve_run(Path(name)) if Path(name).exists() else resolve(name)
+            here = Path(name).exists() or stages_beside(Path(name))
+            return resolve_run(Path(name)) if here else resolve(name)
 
         found_base = base or self.stage("base")
         found_start = start or self.stage("expand")

@@ -10,7 +10,10 @@ import typer
 from hanhua.cli import app, emit
 
 ModelArgument = Annotated[
-    Path, typer.Argument(help="a run folder (runs/NAME), an artifact or a Hugging Face folder")
+    Path,
+    typer.Argument(
+        help="a run folder (runs/NAME), a stage of it, an artifact or a Hugging Face folder"
+    ),
 ]
 EngineName = Literal["auto", "hanhua", "vllm", "llama-cpp"]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object last")]

@@ -20,6 +20,8 @@ from hanhua.train.cost.accelerators import MFU
 
 TRAINING = ("pretrain", "finetune", "prefer")
 """Stages that train the model."""
+BYTES_PER_TOKEN = 3.5
+"""Of conversations, assumed."""
 LARGE_HOST_BYTES = 16 * 10**9
 """Main memory from which on a plan on GPUs speaks of it."""
 
@@ -86,6 +88,9 @@ def _made(step: Step) -> dict[str, Any]:
     if step.name == "tokens":
         counts = read_json(step.path / "record.json").get("counts", {})
         return {"tokens": counts["tokens"]} if counts.get("tokens") else {}
+    if step.name == "chatdata":  # what was kept, by whole bytes; files hold much that was not
+        size = read_json(step.path / "ledger.json").get("totals", {}).get("bytes")
+        return {"chat_tokens": int(size / BYTES_PER_TOKEN)} if size else {}
     return {}
 
 
@@ -123,10 +128,11 @@ def plan_notes(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _chat_tokens(source: ChatSourceConfig) -> int:
-    """A guess from the files' sizes: 3.5 bytes a token, packed files three times as large."""
+    """A guess from the files' sizes, packed files being three times as large as they look."""
     files = outside_files(source.path, "chatdata.sources")
     packed = (".gz", ".zst", ".xz", ".parquet")
-    return int(sum(f.stat().st_size * (3 if f.suffix in packed else 1) for f in files) / 3.5)
+    size = sum(f.stat().st_size * (3 if f.suffix in packed else 1) for f in files)
+    return int(size / BYTES_PER_TOKEN)
 
 
 def _row(step: Step, facts: Mapping[str, Any]) -> dict[str, Any]:

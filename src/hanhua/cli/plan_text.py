@@ -107,7 +107,8 @@ def _total(rows: Sequence[Mapping[str, Any]]) -> str:
     free = shutil.disk_usage(Path.cwd()).free
     text = f"{len(to_run)} of {len(rows)} stages to run"
     if seconds:
-        text += f", training about {duration(seconds)} (a first estimate)"
+        counted = ", ".join(row["stage"] for row in to_run if row["estimate"].get("seconds"))
+        text += f", about {duration(seconds)} for {counted} (a first estimate)"
     prices = [row["estimate"]["money"] for row in to_run if "money" in row["estimate"]]
     if prices:
         text += f", {prices[0]['currency']} {_money(sum(price['amount'] for price in prices))}"

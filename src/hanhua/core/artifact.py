@@ -104,8 +104,11 @@ def outside_files(pattern: str, where: str) -> list[Path]:
         found = [path] if path.is_file() else []
     if not found:
         raise InputError(
-            "No such file.", where=where, found=pattern,
-            fix="mend the path (relative paths start at the recipe's folder)",
+            "This folder holds no file." if path.is_dir() else "No such file.",
+            where=where, found=pattern,
+            fix="put the files there, or mend the path (relative paths start at the recipe's "
+            "folder)" if path.is_dir()
+            else "mend the path (relative paths start at the recipe's folder)",
         )  # fmt: skip
     return sorted(found)
 

@@ -1,6 +1,7 @@
 """Results that were measured before: hanhua's folders, and those of two other tools.
 
-Read are: a folder of ``hanhua eval`` or of an eval stage (scores.json, items/); a results file of
+Read are: a folder of ``hanhua eval`` or of an eval stage (scores.json, items/), the latter by
+``RUN`` or ``RUN/STAGE`` too; a results file of
 lm-evaluation-harness (``results_*.json``, with ``samples_*.jsonl`` beside it where logged), or its
 folder; an OpenCompass summary (csv), result (json) or model folder. They become one form, with
 what decides whether two of them may be compared.
@@ -19,6 +20,7 @@ from typing import Any, Literal
 from hanhua.core.errors import InputError
 from hanhua.core.files import read_json
 from hanhua.eval.items import read_lines
+from hanhua.eval.of_run import named, scores_of
 
 Row = Mapping[str, Any]
 
@@ -83,6 +85,7 @@ def read_results(path: Path) -> Results:
     from hanhua.eval.published_lm_eval import read_lm_eval
     from hanhua.eval.published_opencompass import read_opencompass, read_opencompass_folder
 
+    path = scores_of(path)
     if path.is_dir():
         if (path / "scores.json").is_file():
             return _hanhua(path)
@@ -101,9 +104,10 @@ def read_results(path: Path) -> Results:
         return read_opencompass(path) if path.suffix == ".csv" else _json(path)
     raise InputError(
         "There are no scores here.", where=path,
-        found="no scores.json, results_*.json or summary_*.csv" if path.is_dir() else "no such file",  # noqa: E501
-        fix="name a folder of `hanhua eval`, an eval stage of a run, or results of "
-        "lm-evaluation-harness or OpenCompass",
+        found="no scores.json, results_*.json or summary_*.csv" if path.is_dir()
+        else "no such file or folder",
+        fix="name a folder of `hanhua eval`, a run (runs/NAME) or a model of it "
+        "(runs/NAME/pretrain), or results of lm-evaluation-harness or OpenCompass",
     )  # fmt: skip
 
 
@@ -157,7 +161,7 @@ def _hanhua(folder: Path) -> Results:
     method = scores.get("method") or {}
     facts = {key: method.get(key) for key in ("precision", "context_tokens", "endpoint")}
     return Results(
-        tool="hanhua", model=str(scores.get("model", folder.name)), path=folder,
+        tool="hanhua", model=named(folder, str(scores.get("model", folder.name))), path=folder,
         measured={one.name: one for one in found},
         facts={key: value for key, value in facts.items() if value is not None},
     )  # fmt: skip

@@ -49,7 +49,8 @@ def as_result(
     found = {
         "target": study.target, "source": study.source, "wish": wish, "tokens": tokens,
         "shares": dict(shares), "interval": [answer.low, answer.high], "level": level,
-        "flat": list(answer.flat), "flat_within": FLAT, "sure": answer.sure, "why": answer.why,
+        "flat": list(answer.flat), "flat_within": FLAT, "sure": answer.sure, "why": answer.why.en,
+        "why_zh": answer.why.zh,
         "predicted": {name: _predicted(study, answer, name) for name in languages},
         "measured": {"base": dict(study.base), "points": [_point(p) for p in study.points]},
         "law": {

@@ -17,6 +17,7 @@ from hanhua.mix.fitted import Fitted
 from hanhua.mix.foretell import flat_range, of_a_run
 from hanhua.mix.laws import Floats
 from hanhua.mix.points import Study
+from hanhua.mix.said import Said, together
 from hanhua.mix.trust import doubts
 
 GRID = 401
@@ -36,7 +37,7 @@ class Answer:
         sure: whether the runs can tell.
         flat: least and greatest share about it that are as good, but for
             :data:`hanhua.mix.foretell.FLAT` of the losses.
-        why: what stands against it, or what it rests on; one sentence or more.
+        why: what stands against it, or what it rests on; one sentence or more, and in Chinese.
         predicted: language -> loss at the share.
         predicted_low: language -> lower end of the interval of one run's loss.
         predicted_high: language -> upper end.
@@ -50,7 +51,7 @@ class Answer:
     high: float
     sure: bool
     flat: tuple[float, float]
-    why: str
+    why: Said
     predicted: dict[str, float]
     predicted_low: dict[str, float]
     predicted_high: dict[str, float]
@@ -88,12 +89,16 @@ def recommend(
     ends = {name: np.quantile(of_a_run(fits[name], share, tokens), edges) for name in names}
     slope = np.gradient(losses[study.source], grid) if grid[-1] > grid[0] else np.zeros(GRID)
     shown = np.linspace(0, GRID - 1, SHOWN).astype(int)
-    laws = ", ".join(
+    rests = ", ".join(
         f"{name} by {fits[name].law} (error {fits[name].held_out_error:.1%})" for name in names
     )
+    rests_zh = "；".join(
+        f"{name} 用 {fits[name].law}（误差 {fits[name].held_out_error:.1%}）" for name in names
+    )
+    laws = Said(f"Rests on {rests}.", f"依据：{rests_zh}。")
     flat = flat_range(study, wish, grid, int(np.abs(grid - share).argmin()), losses)
     return Answer(
-        share, low, high, not against, flat, " ".join(against) or f"Rests on {laws}.",
+        share, low, high, not against, flat, together(against) if against else laws,
         predicted={name: float(fits[name].predict(share, tokens)) for name in names},
         predicted_low={name: max(float(ends[name][0]), 0.0) for name in names},
         predicted_high={name: float(ends[name][1]) for name in names},

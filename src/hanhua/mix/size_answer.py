@@ -13,6 +13,7 @@ from hanhua.mix.fit_size import JointFit
 from hanhua.mix.plain import short
 from hanhua.mix.points import Study
 from hanhua.mix.recommend import Answer, recommend
+from hanhua.mix.said import Said, together
 
 FARTHEST = 10.0
 """Times the largest size measured beyond which no answer is sure, however wide the sizes span."""
@@ -88,7 +89,7 @@ def recommend_at(
     study = study_at(studies, fits, size)
     against = doubts_of_size(study, fits, wish, tokens, size)
     if against:
-        why = " ".join(([] if own.sure else [own.why]) + against)
+        why = together(([] if own.sure else [own.why]) + against)
         own = replace(own, sure=False, why=why)
     rows = [
         OfSize(one, _is_measured(fits, one), found.share, found.low, found.high,
@@ -133,7 +134,7 @@ def _price(
 
 def doubts_of_size(
     study: Study, fits: Mapping[str, JointFit], wish: Wish, tokens: float, size: float
-) -> list[str]:
+) -> list[Said]:
     """What stands against an answer because its size was not measured; a sentence each.
 
     Args:
@@ -148,19 +149,22 @@ def doubts_of_size(
     one = fits[study.source]
     sizes, found = one.sizes, []
     if len(sizes) < 3:
-        found.append(
-            "Only two sizes were measured: nothing checks the law over size; a third would."
-        )
+        found.append(Said(
+            "Only two sizes were measured: nothing checks the law over size; a third would.",
+            "只测了两种大小：没有什么能检验随大小变化的规律，第三种才行。",
+        ))  # fmt: skip
     span = min(sizes[-1] / sizes[0], FARTHEST)
     larger, smaller = size / sizes[-1], sizes[0] / size
     if max(larger, smaller) > span:
-        far = (
-            f"{larger:.3g} times the largest" if larger > 1 else f"1/{smaller:.3g} of the smallest"
-        )
-        found.append(
+        far, zh = f"1/{smaller:.3g} of the smallest", f"所测最小者的 1/{smaller:.3g}"
+        if larger > 1:
+            far, zh = f"{larger:.3g} times the largest", f"所测最大者的 {larger:.3g} 倍"
+        found.append(Said(
             f"The model, {short(size)}, has {far} size measured; from sizes that span "
-            f"{sizes[-1] / sizes[0]:.3g} times, the law is trusted up to {span:.3g} times."
-        )
+            f"{sizes[-1] / sizes[0]:.3g} times, the law is trusted up to {span:.3g} times.",
+            f"模型（{short(size)}）是{zh}；所测大小的跨度为 {sizes[-1] / sizes[0]:.3g} 倍，"
+            f"规律只在 {span:.3g} 倍以内可信。",
+        ))  # fmt: skip
     for language in (wish.language,) if wish.language else (study.target, study.source):
         found += _of_language(study, fits[language], language, tokens, size)
     return found
@@ -168,7 +172,7 @@ def doubts_of_size(
 
 def _of_language(
     study: Study, fit: JointFit, language: str, tokens: float, size: float
-) -> list[str]:
+) -> list[Said]:
     """Held against how far mixtures differ: a miss that is as large leaves no share better."""
     if fit.size_error is None:
         return []
@@ -177,8 +181,10 @@ def _of_language(
     moved = abs(losses[1] - losses[0]) / losses.mean()
     if moved >= 2 * error:
         return []
-    return [
+    return [Said(
         f"Between the mixtures {language}'s loss changes by {moved:.1%}, and the law missed the "
         f"largest size, left out, by {fit.size_error:.1%}, which is {error:.1%} as far as "
-        f"{short(size)}."
-    ]
+        f"{short(size)}.",
+        f"各配比之间 {language} 的损失只变化 {moved:.1%}，而规律对留出的最大模型误差为 "
+        f"{fit.size_error:.1%}，到 {short(size)} 时相当于 {error:.1%}。",
+    )]  # fmt: skip

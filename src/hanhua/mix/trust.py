@@ -9,6 +9,7 @@ import numpy as np
 from hanhua.core.wish import Wish
 from hanhua.mix.fitted import Fitted
 from hanhua.mix.points import Study
+from hanhua.mix.said import Said
 
 FEWEST_SHARES = 3
 FARTHEST = 4.0
@@ -23,7 +24,7 @@ SAME = 0.002
 def doubts(
     study: Study, fits: Mapping[str, Fitted], wish: Wish, *, tokens: float,
     answer: tuple[float, float, float], met: bool,
-) -> list[str]:  # fmt: skip
+) -> list[Said]:  # fmt: skip
     """All that stands against an answer, a sentence each; empty if the runs can tell.
 
     Args:
@@ -38,48 +39,74 @@ def doubts(
     wanted = (wish.language,) if wish.language else (study.target, study.source)
     found = []
     if not met:
-        found.append(f"No mixture that was run meets {wish.text}; this one comes nearest.")
+        found.append(Said(
+            f"No mixture that was run meets {wish.text}; this one comes nearest.",
+            f"做过的配比都达不到 {wish.text}，这一个最接近。",
+        ))  # fmt: skip
     if len(shares) < FEWEST_SHARES:
-        found.append(f"Only {len(shares)} mixtures were run; at least {FEWEST_SHARES} are needed.")
+        found.append(Said(
+            f"Only {len(shares)} mixtures were run; at least {FEWEST_SHARES} are needed.",
+            f"只做了 {len(shares)} 种配比，至少需要 {FEWEST_SHARES} 种。",
+        ))  # fmt: skip
     for language in wanted:
         found += _of_language(study, fits[language], language, tokens)
     if high - low > WIDEST * (shares[-1] - shares[0]):
-        found.append(
-            f"The interval, {low:.2f} to {high:.2f}, is wider than half the range that was run."
-        )
+        found.append(Said(
+            f"The interval, {low:.2f} to {high:.2f}, is wider than half the range that was run.",
+            f"区间（{low:.2f} 至 {high:.2f}）宽于实验范围的一半。",
+        ))  # fmt: skip
     if min(share - shares[0], shares[-1] - share) < SAME:
-        end = "least" if share - shares[0] < SAME else "greatest"
-        found.append(f"The answer is the {end} share that was run; the best may lie beyond.")
+        end, zh = ("least", "最小") if share - shares[0] < SAME else ("greatest", "最大")
+        found.append(Said(
+            f"The answer is the {end} share that was run; the best may lie beyond.",
+            f"答案是实验过的{zh}占比，最佳占比可能在范围之外。",
+        ))  # fmt: skip
     longest = max(point.tokens for point in study.points)
     found += [
-        f"The law of {language}, {fits[language].law}, leaves no loss at {tokens:,.0f} tokens: it "
-        "does not reach so far."
+        Said(
+            f"The law of {language}, {fits[language].law}, leaves no loss at {tokens:,.0f} tokens: "
+            "it does not reach so far.",
+            f"{language} 的拟合律（{fits[language].law}）在 {tokens:,.0f} 个词元处已没有损失："
+            "它够不到那么远。",
+        )
         for language in (study.target, study.source)
         if fits[language].ended(np.array(shares), tokens)
     ]  # fmt: skip
     if tokens > FARTHEST * longest:
-        found.append(f"The run is {tokens / longest:.0f} times as long as the longest measured.")
+        found.append(Said(
+            f"The run is {tokens / longest:.0f} times as long as the longest measured.",
+            f"正式训练的长度是最长小实验的 {tokens / longest:.0f} 倍。",
+        ))  # fmt: skip
     return found
 
 
-def _of_language(study: Study, fitted: Fitted, language: str, tokens: float) -> list[str]:
+def _of_language(study: Study, fitted: Fitted, language: str, tokens: float) -> list[Said]:
     found = []
     if fitted.held_out_error > WORST_ERROR:
-        found.append(
+        found.append(Said(
             f"The best law misses runs left out by {fitted.held_out_error:.1%} of "
-            f"{language}'s loss."
-        )
+            f"{language}'s loss.",
+            f"最好的拟合律对留出的实验误差为 {language} 损失的 {fitted.held_out_error:.1%}。",
+        ))  # fmt: skip
     losses = fitted.predict(np.array([study.shares[0], study.shares[-1]]), tokens)
     moved = abs(losses[1] - losses[0])
     if moved < 2 * fitted.spread:
-        found.append(f"Between the mixtures {language}'s loss changes less than runs scatter.")
+        found.append(Said(
+            f"Between the mixtures {language}'s loss changes less than runs scatter.",
+            f"各配比之间 {language} 损失的变化小于实验的离散。",
+        ))  # fmt: skip
     elif moved < 2 * fitted.held_out_error * losses.mean():
-        found.append(
+        found.append(Said(
             f"Between the mixtures {language}'s loss changes by {moved / losses.mean():.1%}, and "
-            f"the law misses runs left out by {fitted.held_out_error:.1%}."
-        )
+            f"the law misses runs left out by {fitted.held_out_error:.1%}.",
+            f"各配比之间 {language} 的损失只变化 {moved / losses.mean():.1%}，而拟合律对留出的实验"
+            f"误差为 {fitted.held_out_error:.1%}。",
+        ))  # fmt: skip
     elif len(study.shares) >= FEWEST_SHARES and _order(study, language) > -0.5:
-        found.append(f"{language}'s loss does not fall steadily as its share grows.")
+        found.append(Said(
+            f"{language}'s loss does not fall steadily as its share grows.",
+            f"{language} 的损失没有随其占比的增加而稳定下降。",
+        ))  # fmt: skip
     return found
 
 

@@ -16,6 +16,7 @@ from hanhua.report.html import (
     points,
     table,
     tag,
+    tight,
 )
 from hanhua.report.page import Section, more, note, sources
 from hanhua.report.run import Run, dig, language, listing, mapping, model, models, real
@@ -77,7 +78,7 @@ def _table(found: Mapping[str, Sequence[Score]], names: list[str], set_name: str
         *map(model, names), Words("Points from base", "与原模型之差（百分点）"),
         Words("Verdict", "结论"),
     )  # fmt: skip
-    return table(head, [_line(found, names, *key) for key in keys], numbers=2)
+    return tight(table(head, [_line(found, names, *key) for key in keys], numbers=2))
 
 
 def _line(

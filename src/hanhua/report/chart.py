@@ -203,10 +203,12 @@ def legend(names: Sequence[tuple[Words | str, str]], axis: Words | str = "") -> 
 
 
 def short(value: float) -> str:
-    """A number for an axis: 0, 0.25, 12, 300k, 8M."""
+    """A number for an axis: 0, 0.25, 12, 1,024, 300k, 8M."""
     for limit, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= limit:
-            return f"{value / limit:g}{suffix}"
+            few = f"{value / limit:.3g}"
+            exact = math.isclose(float(few) * limit, value, rel_tol=1e-9)
+            return f"{few}{suffix}" if exact or abs(value) >= 1e6 else f"{value:,.0f}"
     if value and abs(value) < 5e-3:
         digits, _, exponent = f"{value:.1e}".partition("e")
         return f"{float(digits):g}e{int(exponent)}"

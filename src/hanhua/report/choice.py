@@ -33,7 +33,7 @@ def tasks(run: Run) -> Section:
                 "all that is claimed of the model (McNemar's exact test; subjects drawn whole). "
                 "Scores of other tools use other prompts and cannot be compared with these.",
                 "± 为一个标准误；须线为 95 % 区间；虚线为随机猜测。差值：与原模型在同一批题目上的"
-                "准确率之差，附 95 % 成对区间以及新答对与新答错的题数。无证据：区间含零，或 "
+                "准确率之差，附 95 % 成对区间以及新答对与新答错的题数。无证据：区间含零，或"
                 "对该模型的全部结论作 Holm 校正后 p > 0.05（McNemar 精确检验；按科目整体重抽）。"
                 "其他工具的提示词不同，分数不可与此直接比较。",
             ),

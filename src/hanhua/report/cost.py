@@ -13,6 +13,25 @@ from hanhua.report.run import Run, dig, mapping, real
 
 TRAINED = ("pretrain", "finetune", "prefer")
 HEADING = Words("Cost", "成本")
+DOES: Mapping[str, str] = {
+    "base": "取得原模型",
+    "corpus": "清洗、去重并划分文本",
+    "vocab": "学习新词元",
+    "expand": "给新词元配上行",
+    "tokens": "打包语料",
+    "pretrain": "继续预训练",
+    "chatdata": "汇集对话",
+    "finetune": "教它回答",
+    "prefer": "教它哪个答案更好",
+    "eval-base": "测量原模型",
+    "eval-expand": "测量扩词表后的模型",
+    "eval-pretrain": "测量继续预训练后的模型",
+    "eval-finetune": "测量对话模型",
+    "eval-prefer": "测量偏好微调后的模型",
+    "quantise": "用更少的比特存储模型",
+    "export": "写出供他人使用的目录",
+}
+"""What each stage does, in Chinese; in English the ledger has it from the stage itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +107,8 @@ def cost(run: Run) -> Section:
 def _row(one: Spent, priced: bool) -> list[object]:
     rate = one.tokens / one.seconds if one.tokens and one.seconds else None
     cells: list[object] = [
-        one.name, one.title, duration(one.seconds), duration(one.cpu_seconds), count(one.tokens),
+        one.name, Words(one.title, DOES.get(one.name, one.title)), duration(one.seconds),
+        duration(one.cpu_seconds), count(one.tokens),
         count(rate), number(one.device_hours), _memory(one.memory_bytes),
     ]  # fmt: skip
     return [*cells, _money([one])] if priced else cells

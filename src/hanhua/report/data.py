@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from hanhua.report.chart import Stack, stacks
+from hanhua.report.fitted import fitted
 from hanhua.report.html import Html, Words, count, join, number, percent, table, tag
 from hanhua.report.page import Section, more, note, sources
+from hanhua.report.reasons import reason
 from hanhua.report.run import Run, dig, language, listing, mapping, real
-from hanhua.report.waterfall import falls, reason, waterfalls
+from hanhua.report.waterfall import falls, waterfalls
 
 
 def corpus(run: Run) -> Section:
@@ -88,10 +90,42 @@ def mixture(run: Run) -> Section:
         body = [
             _shares_chart(run, asked, counted, languages),
             table(head, rows),
+            *_domains(run),
             _counted_note(shares),
             more("All counts of this stage", "本阶段全部计数", facts(run.stage("tokens"))),
         ]
     return Section("mixture", Words("Mixture", "语言配比"), body)
+
+
+def _domains(run: Run) -> list[Html]:
+    """Shares of domains, asked and counted, where the recipe asked for them."""
+    asked, counted = (
+        mapping(dig(run.metrics("tokens"), "domains", key)) for key in ("asked", "counted")
+    )
+    if not asked:
+        return []
+    documents = dig(run.stage("tokens"), "counts", "documents")
+    head = (
+        Words("Of which", "其中"), Words("Asked", "要求"), Words("Counted", "实际"),
+        Words("Difference", "差"), Words("Tokens", "词元"), Words("Epochs", "轮数"),
+    )  # fmt: skip
+    rows = [
+        (
+            _of_language(key, asked), percent(asked[key], 2), percent(counted.get(key), 2),
+            percent(_minus(counted.get(key), asked[key]), 2, signed=True),
+            count(dig(documents, key, "document_tokens")), number(dig(documents, key, "epochs"), 2),
+        )
+        for key in sorted(asked)
+    ]  # fmt: skip
+    return [table(head, rows)]
+
+
+def _of_language(key: str, asked: Mapping[str, Any]) -> Html:
+    """A domain's name; a language beside its own domains is what stands outside of them."""
+    code, _, domain = key.partition("/")
+    beside_own = not domain and any(other.startswith(f"{code}/") for other in asked)
+    rest = Words(", the rest", "，其余") if beside_own else ""
+    return join((language(code), f" / {domain}" if domain else rest))
 
 
 def _kept(shares: Mapping[str, Any]) -> Words:
@@ -159,6 +193,7 @@ def chatdata(run: Run) -> Section:
         ]  # fmt: skip
         body = [
             table(head, lines, numbers=4),
+            *fitted(run, "finetune", "conversations"),
             more("Drops by reason", "按原因统计的丢弃", _drops(rows)),
             *_chat_measures(run),
             sources(run.link("chatdata", "ledger.json"), run.link("chatdata", "dropped.jsonl")),

@@ -109,9 +109,9 @@ def _group(code: str) -> Html:
 
 
 def _row(one: Measure, axis: Axis) -> Html:
-    unit = Words(" points", " 点") if one.unit == POINTS else " %"
+    unit = Words(" points", " 个百分点") if one.unit == POINTS else " %"
     between = interval(one.low, one.high, 1)
-    items = tag("span", f"n = {count(one.n)}", class_="range") if one.n else ""
+    items = tag("span", f"n\u00a0=\u00a0{count(one.n)}", class_="range") if one.n else ""
     return tag(
         "tr",
         tag("th", one.name, " ", items, scope="row"),

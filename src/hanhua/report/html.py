@@ -100,6 +100,11 @@ def table(head: Iterable[object], rows: Iterable[Iterable[object]], numbers: int
     return tag("div", inside, class_="scroll", tabindex="0")
 
 
+def tight(drawn: Html) -> Html:
+    """A table of many columns: intervals stand under their values, so that it fits the page."""
+    return tag("div", drawn, class_="tight")
+
+
 def _side(column: int, numbers: int) -> str | None:
     return "n" if column >= numbers else None
 
@@ -114,7 +119,7 @@ def number(value: object, digits: int = 3, signed: bool = False) -> str:
     """A measured number with fixed digits, or a dash where there is none."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return "–"
-    return f"{value:{'+' if signed else ''},.{digits}f}".replace("-", "−")
+    return f"{value + 0.0:{'+' if signed else ''},.{digits}f}".replace("-", "−")
 
 
 def count(value: object) -> str:
@@ -127,7 +132,7 @@ def percent(value: object, digits: int = 1, signed: bool = False) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return "–"
     sign = "+" if signed else ""
-    return f"{value * 100:{sign}.{digits}f} %".replace("-", "−")
+    return f"{value * 100 + 0.0:{sign}.{digits}f} %".replace("-", "−")
 
 
 def points(value: object) -> str:

@@ -31,7 +31,7 @@ def draw_mixture(result: Result, folder: Path, name: str) -> Path:
     Raises:
         StorageError: when it can't be written.
     """
-    said = Words(f"Which mixture? {result['wish']}", f"该用什么配比？{result['wish']}")
+    said = Words(f"Which mixture? Wish: {result['wish']}", f"该用什么配比？要求：{result['wish']}")
     under = tag("p", tag("span", said), class_="soft-text")
     sections = [pareto(result), laws(result), budgets(result)]
     sections += [sizes(result)] if "sizes" in result else []
@@ -42,7 +42,7 @@ def draw_mixture(result: Result, folder: Path, name: str) -> Path:
         "network.",
         "由 hanhua mix 根据同目录的 answer.json 生成；本文件不访问网络。",
     )
-    page = document(f"{name}: mixture", under, _top(result), sections, foot)
+    page = document(Words(f"{name}: mixture", f"{name}：配比"), under, _top(result), sections, foot)
     write_text(folder / PAGE, page)
     return folder / PAGE
 
@@ -64,10 +64,17 @@ def _top(result: Result) -> list[Html]:
             f"{count(result['tokens'])} 词元的训练。",
         ),
         _flat(result),
-        tag("p", tag("strong", sure), " ", tag("span", result["why"], lang="en")),
+        tag("p", tag("strong", sure), " ", _why(result)),
         *(tag("p", text, class_="note", lang="en") for text in result.get("notes", ())),
         _losses(result),
     ]
+
+
+def _why(result: Result) -> Html:
+    """What stands against the answer; in English alone where an older version found it."""
+    if "why_zh" not in result:
+        return tag("span", result["why"], lang="en")
+    return tag("span", Words(result["why"], result["why_zh"]))
 
 
 def _flat(result: Result) -> Html:

@@ -10,6 +10,18 @@ from hanhua.report.html import Html, Words, join, table, tag
 from hanhua.report.page import Section, more, note, sources
 from hanhua.report.run import Run, dig, language, listing, mapping
 
+MACHINE: Mapping[str, str] = {
+    "cores": "核数",
+    "cpu": "处理器",
+    "currency": "货币",
+    "device": "设备",
+    "devices": "设备数",
+    "price_per_device_hour": "每设备小时价格",
+    "system": "操作系统",
+    "threads": "线程数",
+}
+"""What the ledger says of the machine, in Chinese."""
+
 
 def origin(run: Run) -> Section:
     """What a second person needs to make the same files again."""
@@ -72,7 +84,8 @@ def _environment(run: Run) -> Html:
     rows: list[tuple[object, object]] = [("hanhua", run.ledger.get("hanhua") or "–")]
     rows.append((Words("seed", "随机种子"), run.ledger.get("seed")))
     rows += sorted(mapping(run.ledger.get("versions")).items())
-    rows += sorted(mapping(run.ledger.get("machine")).items())
+    machine = mapping(run.ledger.get("machine"))
+    rows += [(Words(key, MACHINE.get(key, key)), machine[key]) for key in sorted(machine)]
     return table((Words("Environment", "环境"), Words("Value", "值")), rows, numbers=9)
 
 

@@ -53,13 +53,14 @@ def _address(link: str) -> str:
 
 
 def document(
-    title: str, under: Html, top: Sequence[Html], sections: Sequence[Section],
+    title: str | Words, under: Html, top: Sequence[Html], sections: Sequence[Section],
     foot: Html | None = None,
 ) -> str:  # fmt: skip
     """The whole page as text; ``foot`` says what it was made from, where that is no ledger."""
+    plain = title.en if isinstance(title, Words) else title
     head = (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{text(title)}</title><style>{_asset('page.css')}</style>"
+        f"<title>{text(plain)}</title><style>{_asset('page.css')}</style>"
     )
     buttons = tag(
         "div",

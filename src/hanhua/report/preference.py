@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hanhua.report.html import Html, Words, count, number, percent, table
+from hanhua.report.fitted import fitted
+from hanhua.report.html import Html, Words, count, join, number, percent, table, tag, tight
 from hanhua.report.page import Section, note, sources
 from hanhua.report.run import Run, dig, language, mapping, real
 
@@ -28,10 +29,14 @@ def preference(run: Run) -> Section:
                 "差距为较好答案与较差答案的每词元对数概率之差（nat），大于零即判断正确。"
                 "± 为一个标准误，变化按对计算。“提升”指较好答案的概率比较差答案提升更多。",
             ),
+            *fitted(run, "prefer", "pairs"),
             sources(run.link("prefer", "ledger.json"), run.link("prefer", "dropped.jsonl")),
         ]
     elif run.stage("prefer"):
-        body = [note("No pairs were held out.", "没有留出偏好对。")]
+        body = [
+            note("No pairs were held out.", "没有留出偏好对。"),
+            *fitted(run, "prefer", "pairs"),
+        ]
     return Section("preference", Words("Preferences", "偏好"), body)
 
 
@@ -53,16 +58,19 @@ def _table(found: Mapping[str, Any], codes: list[str]) -> Html:
             _nats(dig(score, "before", "margin")), _nats(dig(score, "after", "margin")),
             _nats(dig(score, "change", "margin"), signed=True), _share(score.get("gained")),
         ))  # fmt: skip
-    return table(head, rows)
+    return tight(table(head, rows))
 
 
-def _share(value: Any, signed: bool = False) -> str:
+def _share(value: Any, signed: bool = False) -> Html:
     found, se = mapping(value), real(mapping(value).get("se"))
-    told = percent(found.get("value"), signed=signed)
-    return told if se is None else f"{told} ± {se * 100:.1f}"
+    return _with(percent(found.get("value"), signed=signed), se, 100, 1)
 
 
-def _nats(value: Any, signed: bool = False) -> str:
+def _nats(value: Any, signed: bool = False) -> Html:
     found, se = mapping(value), real(mapping(value).get("se"))
-    told = number(found.get("value"), signed=signed)
-    return told if se is None else f"{told} ± {se:.3f}"
+    return _with(number(found.get("value"), signed=signed), se, 1, 3)
+
+
+def _with(told: str, se: float | None, scale: float, digits: int) -> Html:
+    error = "" if se is None else tag("span", f"± {se * scale:.{digits}f}", class_="range")
+    return join((told, error))

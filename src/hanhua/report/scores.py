@@ -82,14 +82,19 @@ def _by_source(run: Run, code: str) -> Html:
     }
     sources_ = sorted({source for scores in found.values() for source in scores})
     rows = [
-        (source, *(ranged(mapping(found[name].get(source)), 2) for name in names))
+        (
+            source, count(dig(found[names[-1]], source, "n_docs")),
+            *(ranged(mapping(found[name].get(source)), 2) for name in names),
+        )
         for source in sources_
-    ]
-    return table((language(code), *map(model, names)), rows) if rows else Html("")
+    ]  # fmt: skip
+    head = (language(code), Words("n documents", "n 文档"), *map(model, names))
+    return table(head, rows) if rows else Html("")
 
 
 def ranged(score: Mapping[str, Any], digits: int = 3, signed: bool = False) -> Html:
-    """A value with its interval behind it in small print."""
-    between = interval(score.get("low"), score.get("high"), digits)
+    """A value with its interval behind it in small print; one document has none."""
+    alone = score.get("n_docs") == 1
+    between = "" if alone else interval(score.get("low"), score.get("high"), digits)
     shown = number(score.get("value"), digits, signed)
     return join((shown, tag("span", between, class_="range") if between else ""))

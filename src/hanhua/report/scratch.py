@@ -35,7 +35,13 @@ def draw_scratch(result: Result, folder: Path, name: str) -> Path:
         "nothing of the network.",
         "由 hanhua study scratch 根据同目录的 scratch.json 生成；本文件不访问网络。",
     )
-    page = document(f"{name}: scratch or continue", under, verdict(result), sections, foot)
+    page = document(
+        Words(f"{name}: scratch or continue", f"{name}：从零还是继续"),
+        under,
+        verdict(result),
+        sections,
+        foot,
+    )
     write_text(folder / PAGE, page)
     return folder / PAGE
 

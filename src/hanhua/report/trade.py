@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from hanhua.report.chart import WIDTH, canvas, n_, short, text_at, ticks
-from hanhua.report.html import Html, Words, join, table, tag
+from hanhua.report.html import Html, Words, join, table, tag, tight
 from hanhua.report.page import Section, note, sources
 from hanhua.report.quantised import quantised_files
 from hanhua.report.run import Run, dig, language, mapping, model, models, real
@@ -85,7 +85,7 @@ def _table(found: Sequence[Point], target: Words, source: Words) -> Html:
         (join((f"{i} ", model(p.name), " ◎" if p.best else "")), ranged(p.y), ranged(p.x))
         for i, p in enumerate(found, 1)
     ]
-    return table(head, rows)
+    return tight(table(head, rows))
 
 
 def _reading() -> Html:

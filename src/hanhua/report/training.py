@@ -17,6 +17,7 @@ STAGES = {
 }
 TOTAL = Words("all", "全部")
 LOSS = Words("Loss, nats per token", "损失，nat/词元")
+PAIR_LOSS = Words("Loss of a pair", "每对的损失")
 ANSWERS = Words("Loss on held-out answers, nats per token", "留出回答的损失，nat/词元")
 BITS = Words("Bits per byte of held-out text", "留出文本的比特/字节")
 RATE = Words("Learning rate", "学习率")
@@ -40,10 +41,10 @@ def training(run: Run) -> Section:
         body.append(
             note(
                 "Loss is nats per token on the rows as they come, so it depends on the tokenizer; "
-                "compare models by bits per byte above. Each point is the mean of neighbouring "
-                "steps.",
-                "损失为训练行上每词元的 nat 数，与分词器有关；比较模型请看上面的比特/字节。"
-                "每个点是相邻若干步的均值。",
+                "of preference tuning it is the loss of a pair, as its method defines it. Compare "
+                "models by bits per byte above. Each point is the mean of neighbouring steps.",
+                "损失为训练行上每词元的 nat 数，与分词器有关；偏好微调的损失则按其方法以每对计。"
+                "比较模型请看上面的比特/字节。每个点是相邻若干步的均值。",
             )
         )
     return Section("training", Words("Training", "训练过程"), body)
@@ -59,7 +60,8 @@ def _curves(rows: Rows, run: Run) -> Html:
     ]
     rate = [Series(Words("learning rate", "学习率"), _points(rows, "lr"), "c4")]
     shown = (
-        (LOSS, losses), (ANSWERS, _answers(rows, run, "languages")),
+        (PAIR_LOSS if _has_pairs(rows) else LOSS, losses),
+        (ANSWERS, _answers(rows, run, "languages")),
         (ANSWERS, _answers(rows, run, "domains")), (BITS, bits), (RATE, rate),
         (SHARES, _steered(rows, run)), (RIGHT, _pairs(rows, run, "accuracies")),
         (MARGIN, _pairs(rows, run, "margins")),
@@ -70,6 +72,11 @@ def _curves(rows: Rows, run: Run) -> Html:
         if any(line.points for line in lines)
     ]
     return beside(*drawn)
+
+
+def _has_pairs(rows: Rows) -> bool:
+    """Whether the stage learnt from pairs, whose loss is not one of tokens."""
+    return any("accuracies" in row for row in rows)
 
 
 def _answers(rows: Rows, run: Run, kind: str) -> list[Series]:
@@ -144,7 +151,7 @@ def _points(rows: Rows, name: str) -> list[tuple[float, float]]:
 
 
 def _bits_of(name: Words) -> Words:
-    return Words(f"{name.en}, held-out bits per byte", f"{name.zh}，保留文本比特/字节")
+    return Words(f"{name.en}, held-out bits per byte", f"{name.zh}，留出文本比特/字节")
 
 
 def _held_out(rows: Rows, code: str) -> list[tuple[float, float]]:
@@ -175,7 +182,7 @@ def _events(rows: Rows) -> list[Html]:
             note(
                 f"Stopped early at step {at}: held-out text in {name.en} had risen by {rise} bits "
                 f"per byte. The model of step {kept} went on.",
-                f"在第 {at} 步提前停止：{name.zh}保留文本上升 {rise} 比特/字节。"
+                f"在第 {at} 步提前停止：{name.zh}留出文本上升 {rise} 比特/字节。"
                 f"采用第 {kept} 步的模型。",
             )
         )

@@ -10,34 +10,12 @@ from typing import Any
 from hanhua.report.chart import WIDTH, canvas, n_, text_at
 from hanhua.report.html import Html, Words, count, join, percent, tag
 from hanhua.report.page import beside
+from hanhua.report.reasons import reason
 from hanhua.report.run import Run, language, mapping, real
 
 LABEL, VALUE, PITCH = 96.0, 88.0, 22
 MOST_REASONS = 10
 """Reasons drawn by name, the largest first; the others are one step."""
-
-REASONS: Mapping[str, Words] = {
-    "duplicate": Words("duplicate", "重复"),
-    "near_duplicate": Words("near duplicate", "近似重复"),
-    "held_out_copy": Words("held-out copy", "与留出重复"),
-    "stretches": Words("repeated parts", "片段重复"),
-    "too_short": Words("too short", "太短"),
-    "empty": Words("empty", "空"),
-    "language": Words("other language", "语言不符"),
-    "mojibake": Words("mojibake", "乱码"),
-    "duplicate_lines": Words("repeated lines", "重复行"),
-    "symbols": Words("symbols", "符号过多"),
-    "digits": Words("figures", "数字过多"),
-    "function_words": Words("no sentences", "不成句"),
-    "low_score": Words("low score", "评分过低"),
-    "contamination": Words("test questions", "含评测题"),
-    "no_text_field": Words("no text", "无文本"),
-}
-
-
-def reason(name: str) -> Words:
-    """A reason to drop, in both languages."""
-    return REASONS.get(name, Words(name.replace("_", " "), name.replace("_", " ")))
 
 
 @dataclass(frozen=True, slots=True)

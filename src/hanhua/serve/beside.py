@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hanhua.core.errors import ModelError, UsageError
+from hanhua.core.run_stage import stages_of
 from hanhua.serve.llama_cpp import find_gguf
-from hanhua.serve.run import RUNS, model_in, model_name, resolve_run, stages_of
+from hanhua.serve.run import RUNS, model_in, model_name, resolve_run
 
 if TYPE_CHECKING:
     from hanhua.serve.models import BaseTokenizer

@@ -7,12 +7,13 @@ import ipaddress
 import socket
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hanhua.core.artifact import RECORD, lost_files
 from hanhua.core.errors import ArtifactError, DependencyError, ModelError, ServeError
 from hanhua.core.files import read_json
 from hanhua.core.progress import Progress, default_progress
+from hanhua.core.run_stage import stages_beside, stages_of
 
 if TYPE_CHECKING:
     from hanhua.serve.moderation import Moderation
@@ -27,22 +28,44 @@ def resolve_run(path: Path) -> Path:
 
     Args:
         path: a Hugging Face folder, an artifact, a run folder (its export, else its newest
-            model), or the name of a run under ``runs/``.
+            model), a stage of a run (``runs/NAME/pretrain``), or either without ``runs/``.
 
     Raises:
         ModelError: when nothing there is a model.
         ArtifactError: when a run's ledger does not read, or its last model is damaged.
     """
     for root in (path, RUNS / path):
-        found = model_in(root)
+        found = model_in(root) or _model_of_stage(root)
         if found:
             return found
     raise ModelError(
         "There is no model here.", where=path,
         found="a folder without config.json, model/, hf/ or ledger.json" if path.is_dir()
         else "no such folder",
-        fix="give a run folder (runs/NAME), an artifact or a Hugging Face folder",
+        fix="give a run folder (runs/NAME), a stage of it (runs/NAME/pretrain), an artifact or a "
+        "Hugging Face folder",
     )  # fmt: skip
+
+
+def _model_of_stage(path: Path) -> Path | None:
+    """The model of ``RUN/STAGE``; None where the path names no stage of a run.
+
+    Raises:
+        ModelError: when it names a run, but no stage of it that has a model.
+        ArtifactError: when that model is damaged.
+    """
+    stages = stages_beside(path)
+    if not stages:
+        return None
+    models = [name for name in reversed(_PREFERRED) if name in stages]
+    if path.name not in models:
+        made = path.name in stages
+        raise ModelError(
+            "This stage has no model of its own." if made else "The run has no such stage.",
+            where=path, found=path.name,
+            fix=f"name one of {', '.join(models)}" if models else "run the recipe further",
+        )  # fmt: skip
+    return _model_of(path.name, stages[path.name])
 
 
 def model_name(path: Path) -> str:
@@ -52,25 +75,6 @@ def model_name(path: Path) -> str:
         if (inner.parent / "ledger.json").is_file():
             return str(read_json(inner.parent / "ledger.json").get("name") or inner.parent.name)
     return folder.parent.name if folder.name in ("model", "hf") else folder.name
-
-
-def stages_of(run: Path) -> dict[str, Any]:
-    """The stages of a run, by name, as its ledger has them.
-
-    Raises:
-        ArtifactError: when the ledger does not read.
-    """
-    path = run / "ledger.json"
-    try:
-        found = dict(read_json(path)["stages"])
-        if not all(isinstance(entry["path"], str) for entry in found.values()):
-            raise ValueError("a stage's path is no text")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(
-            "The run's ledger does not read.", where=path, found=error,
-            fix="run the recipe again; finished stages are kept",
-        ) from error  # fmt: skip
-    return found
 
 
 def model_in(root: Path) -> Path | None:

@@ -54,7 +54,7 @@ def walk(sections: Mapping[str, Section | None]) -> list[Node]:
         wired = {role.replace("_", "-"): name for role, name in inputs.items() if name in present}
         nodes.append(Node(stage=stage, config=sections[section], inputs=wired))  # type: ignore[arg-type]
 
-    add(base.STAGE, "base")
+    add(base.stage(*_spoken(sections)), "base")
     if "corpus" in has:
         add(corpus.STAGE, "corpus")
     # training reads held-out text only where it is watched, and else doesn't depend on it
@@ -94,6 +94,14 @@ def walk(sections: Mapping[str, Section | None]) -> list[Node]:
         add(export.STAGE, "export", model=model, base="base", corpus="corpus", vocab="vocab",
             tokens="tokens", chatdata="chatdata", prefer="prefer", **evals)  # fmt: skip
     return _gated(nodes) if getattr(sections.get("eval"), "gates", None) else nodes
+
+
+def _spoken(sections: Mapping[str, Section | None]) -> tuple[tuple[str, ...], bool]:
+    """The chat templates that stages name, and whether one needs the base's own."""
+    chatdata, prefer = sections.get("chatdata"), sections.get("prefer")
+    named = [getattr(section, "template", None) for section in (chatdata, prefer)]
+    own = prefer is not None and named[1] is None and chatdata is None
+    return tuple(name for name in named if name), own
 
 
 def _gated(nodes: list[Node]) -> list[Node]:

@@ -62,16 +62,20 @@ def _make_rows(
 ) -> None:
     """Encode the conversations, and mix pretraining text in where that is asked for."""
     from hanhua.tokens.conversations import build_chat_rows
+    from hanhua.tokens.fates import told
     from hanhua.tokens.rehearsal import add_rehearsal
     from hanhua.tokens.rows import PackedRows
 
     longest, found = context.config.seq_len_tokens, _text(context)
     text = PackedRows.open(found.path / "rows") if found else None
-    build_chat_rows(
+    meta = build_chat_rows(
         tokenizer, vocab_size, context.inputs["chatdata"].path / "train.parquet", template,
         context.work / "rows", seq_len_tokens=longest, seed=context.seed,
         progress=context.progress, row_tokens=max(longest, text.seq_len_tokens if text else 0),
     )  # fmt: skip
+    said = told(meta["conversations"], "conversations", "finetune.seq_len_tokens", longest)
+    if said:
+        context.progress.say(f"  {said}")
     if text is not None:
         add_rehearsal(
             PackedRows.open(context.work / "rows"), text, context.work / "mixed",

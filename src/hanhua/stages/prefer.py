@@ -97,6 +97,7 @@ def _make_rows(
     from hanhua.chat.pair_build import gather_pairs
     from hanhua.core.errors import InputError
     from hanhua.core.files import write_json, write_text
+    from hanhua.tokens.fates import told
     from hanhua.tokens.pairs import build_pair_rows
     from hanhua.train import parallel
 
@@ -107,7 +108,10 @@ def _make_rows(
         build_pair_rows, tokenizer, vocab_size, template=template,
         seq_len_tokens=context.config.seq_len_tokens, progress=context.progress,
     )  # fmt: skip
-    build(pairs=found.train, out=context.work / "pairs")
+    meta = build(pairs=found.train, out=context.work / "pairs")
+    room = context.config.seq_len_tokens
+    if said := told(meta["pairs"], "pairs", "prefer.seq_len_tokens", room):
+        context.progress.say(f"  {said}")
     if found.held_out:
         with suppress(InputError):  # none of them fits: nothing is measured
             build(pairs=found.held_out, out=context.work / "held_out")

@@ -45,7 +45,7 @@ from hanhua.text.pool import Kernel, run_batches
 from hanhua.text.quality.score_tally import ScoreTally
 from hanhua.text.readers.intake import Intake, check_licences, source_domains, source_files
 from hanhua.text.score import FILE, score_account, score_rule
-from hanhua.text.summary import write_account
+from hanhua.text.summary import much_lost, write_account
 from hanhua.text.writing import CorpusWriter, rows_as_they_are, rows_of
 
 _DOCUMENT = ["id", "text", "language", "source", "licence"]
@@ -78,6 +78,8 @@ def build_corpus(context: Context[CorpusConfig]) -> Result:
         score.scorer.save(context.out / FILE)
         scores = score_account(score, config.score, build.scores)
     touched = questions.account(ledger.touched)
+    for line in much_lost(ledger):
+        context.progress.say(f"  {line}")
     return write_account(context.out, ledger, touched, scores, build.domains)
 
 

@@ -13,6 +13,9 @@ from hanhua.core.files import write_json, write_text
 from hanhua.core.stage import Result
 from hanhua.text.ledger import Account, Ledger
 
+MOST_REASONS = 3
+"""Reasons named of a source that lost most of its documents."""
+
 
 def report(
     ledger: Ledger, contamination: Mapping[str, Any], domains: Mapping[str, str] | None = None
@@ -26,6 +29,23 @@ def report(
         **_by_domain(ledger, domains or {}),
         "contamination": contamination,
     }
+
+
+def much_lost(ledger: Ledger) -> list[str]:
+    """A line for each source that gave nothing, or lost most of its documents.
+
+    A language declared wrongly or an empty file shows here, while other sources hide it elsewhere.
+    """
+    found = []
+    for source, sums in _sums(ledger, lambda account: account.source).items():
+        read, kept = sums["documents_in"], sums["documents_kept"]
+        if not read:
+            found.append(f"{source}: no document was found in it")
+        elif 2 * kept < read:
+            reasons = sorted(sums["dropped"].items(), key=lambda item: -item[1])[:MOST_REASONS]
+            told = ", ".join(f"{name} {n:,}" for name, n in reasons)
+            found.append(f"{source}: {kept:,} of {read:,} documents kept; dropped: {told}")
+    return found
 
 
 def _by_domain(ledger: Ledger, domains: Mapping[str, str]) -> dict[str, Any]:

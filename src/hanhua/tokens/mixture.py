@@ -129,8 +129,9 @@ def check_epochs(language: str, target: int, total: int, max_epochs: float) -> N
             where=f"tokens.shares.{language}",
             found=f"{target:,} tokens asked, {total:,} in the corpus: {needed:.2f} epochs, "
             f"tokens.max_epochs is {max_epochs:g}",
-            fix=f"lower tokens.budget_tokens to at most {int(total * max_epochs * 0.999):,} tokens "
-            f"of {language}, lower its share, add {language} text, or raise tokens.max_epochs",
+            fix=f"lower tokens.budget_tokens to {99.9 * max_epochs / needed:.3g} % of it, so that "
+            f"{int(total * max_epochs * 0.999):,} tokens of {language} are wanted, lower its "
+            f"share, add {language} text, or raise tokens.max_epochs",
         )
 
 

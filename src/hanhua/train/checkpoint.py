@@ -163,6 +163,7 @@ def load_checkpoint(work: Path, masters: Masters, identity: str) -> dict[str, An
         with torch.no_grad(), _quietly():
             load(tensors, checkpoint_id=path / TENSORS, no_dist=parallel.size() == 1)
     except CheckpointException as error:
+        _let_go(error)
         raise _damaged(path, _why(error)) from error
     masters.copy_down()
     return state
@@ -212,6 +213,7 @@ def _written(folder: Path) -> Iterator[None]:
         try:
             yield
         except CheckpointException as error:  # no Exception, so nobody else would catch it
+            _let_go(error)
             if refused := _refusal(error):
                 raise refused from error
             raise StorageError(
@@ -219,6 +221,17 @@ def _written(folder: Path) -> Iterator[None]:
                 fix="see that this disk has room and is well, and run the same command again; it "
                 "goes on from the checkpoint before",
             ) from error  # fmt: skip
+
+
+def _let_go(error: CheckpointException) -> None:
+    """Ctrl-C while PyTorch writes or reads is still Ctrl-C, though PyTorch calls it a failure.
+
+    Raises:
+        KeyboardInterrupt: if that, in any process, is what ended it.
+    """
+    reasons = [reason for reason, _ in error.failures.values()]
+    if any(isinstance(reason, KeyboardInterrupt | SystemExit) for reason in reasons):
+        raise KeyboardInterrupt from error
 
 
 def _refusal(error: CheckpointException) -> OSError | None:
