@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
-from hanhua.model import head_tiles
-from hanhua.model.head_tiles import can_tile, parts_of, tiled_gradients, tiled_losses
+from hanhua.model import head_room
+from hanhua.model.head_room import parts_of
+from hanhua.model.head_tiles import can_tile, tiled_gradients, tiled_losses
 from hanhua.model.native import NATIVE
 
 pytestmark = pytest.mark.skipif(
@@ -97,7 +98,7 @@ def test_a_frozen_head_and_less_room_give_the_same(monkeypatch):
     assert frozen[2] is None
     assert torch.equal(losses, frozen[0])
     assert torch.equal(d_hidden, frozen[1])
-    monkeypatch.setattr(head_tiles, "MOST_SUMS_BYTES", 1)
+    monkeypatch.setattr(head_room, "MOST_SUMS_BYTES", 1)
     assert parts_of(300, 64, 3) == 1
     fewer = tiled_gradients(hidden, weight, labels, None, 1.0, need_weight=True)
     assert torch.equal(fewer[2], d_weight)

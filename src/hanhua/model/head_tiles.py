@@ -11,12 +11,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from hanhua.model.head_room import SIDE, parts_of, room_bytes
 from hanhua.model.kernels import can_run, check_labels
 from hanhua.model.native import NATIVE
-
-SIDE = 32
-MOST_SUMS_BYTES = 1024**3
-"""Room for the sums that each thread has of its own; fewer threads work where it would be more."""
 
 
 def can_tile(hidden: Tensor, weight: Tensor) -> bool:
@@ -73,16 +70,6 @@ def tiled_gradients(
         IndexError: for a label that is none of the weight's.
     """
     return _run(hidden, weight, labels, weights, scale, gradients=True, need_weight=need_weight)
-
-
-def parts_of(tokens: int, width: int, threads: int) -> int:
-    """How many parts, each with a sum of its own, make the gradients."""
-    return max(min(threads, MOST_SUMS_BYTES // (4 * tokens * width)), 1)
-
-
-def room_bytes(tokens: int, width: int, parts: int, *, need_weight: bool) -> int:
-    """Bytes of room while losses (0 parts) or gradients are made, without the gradients."""
-    return int(NATIVE.head_room(tokens, width, parts, need_weight))
 
 
 def _run(

@@ -27,9 +27,10 @@ from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save, save
 
-from hanhua.core.errors import StorageError, TrainingError
-from hanhua.core.files import read_json, storage_errors, write_json
+from hanhua.core.errors import TrainingError
+from hanhua.core.files import read_json, write_json
 from hanhua.train import parallel
+from hanhua.train.checkpoint_errors import damaged, let_go, why, written
 from hanhua.train.optim import Masters
 from hanhua.train.precision import Precision
 from hanhua.train.shard import like
@@ -39,8 +40,6 @@ TENSORS = "tensors"
 _NAME = "checkpoint-{:09d}"
 BACKGROUND = "alone, in the background"
 ALONE = "torch.distributed is disabled"
-_CUT_OFF = "inline_container"
-"""In what PyTorch's writer says of a file that the system did not take whole."""
 AVERAGES = ("exp_avg", "exp_avg_sq")
 
 
@@ -61,7 +60,7 @@ class Writing:
     ) -> None:
         self.path = work / _NAME.format(step)
         self.aside = work / f".{self.path.name}.tmp"
-        with _written(work):
+        with written(work):
             if parallel.first():
                 shutil.rmtree(self.aside, ignore_errors=True)
                 self.aside.mkdir(parents=True)
@@ -79,7 +78,7 @@ class Writing:
 
         The first knows when all processes have written: it writes the list of their files last.
         """
-        with _written(self.path.parent):
+        with written(self.path.parent):
             if self.copied is not None:
                 self.copied.result()
             if parallel.first():
@@ -163,8 +162,8 @@ def load_checkpoint(work: Path, masters: Masters, identity: str) -> dict[str, An
         with torch.no_grad(), _quietly():
             load(tensors, checkpoint_id=path / TENSORS, no_dist=parallel.size() == 1)
     except CheckpointException as error:
-        _let_go(error)
-        raise _damaged(path, _why(error)) from error
+        let_go(error)
+        raise damaged(path, why(error)) from error
     masters.copy_down()
     return state
 
@@ -178,15 +177,7 @@ def _state(path: Path) -> dict[str, Any]:
     try:
         return dict(read_json(path / "state.json"))
     except (OSError, ValueError) as error:
-        raise _damaged(path, f"state.json: {error}") from error
-
-
-def _damaged(path: Path, found: str) -> TrainingError:
-    """The error of a checkpoint that a failing disk, or a hand, has spoilt."""
-    return TrainingError(
-        "This checkpoint can't be read.", where=path, found=found,
-        fix="delete the folder to start this training anew",
-    )  # fmt: skip
+        raise damaged(path, f"state.json: {error}") from error
 
 
 def _write(tensors: dict[str, Any], folder: Path, group: Any) -> Future[Any] | None:
@@ -200,64 +191,6 @@ def _write(tensors: dict[str, Any], folder: Path, group: Any) -> Future[Any] | N
     found = async_save(tensors, checkpoint_id=folder, process_group=others, no_dist=alone)
     assert isinstance(found, Future)
     return found
-
-
-@contextmanager
-def _written(folder: Path) -> Iterator[None]:
-    """Say in one message why a checkpoint could not be written.
-
-    Raises:
-        StorageError: most often of a full disk, which PyTorch's writer tells in words of its own.
-    """
-    with storage_errors(folder):
-        try:
-            yield
-        except CheckpointException as error:  # no Exception, so nobody else would catch it
-            _let_go(error)
-            if refused := _refusal(error):
-                raise refused from error
-            raise StorageError(
-                "A checkpoint could not be written.", where=folder, found=_said(error, folder),
-                fix="see that this disk has room and is well, and run the same command again; it "
-                "goes on from the checkpoint before",
-            ) from error  # fmt: skip
-
-
-def _let_go(error: CheckpointException) -> None:
-    """Ctrl-C while PyTorch writes or reads is still Ctrl-C, though PyTorch calls it a failure.
-
-    Raises:
-        KeyboardInterrupt: if that, in any process, is what ended it.
-    """
-    reasons = [reason for reason, _ in error.failures.values()]
-    if any(isinstance(reason, KeyboardInterrupt | SystemExit) for reason in reasons):
-        raise KeyboardInterrupt from error
-
-
-def _refusal(error: CheckpointException) -> OSError | None:
-    """What the system said, behind the first process's reason.
-
-    PyTorch's writer stumbles over its own count of bytes while it handles that, and tells only
-    the stumbling. (From another process the reason comes alone.)
-    """
-    reason: BaseException | None = next(iter(error.failures.values()))[0]
-    while reason is not None and not isinstance(reason, OSError):
-        reason = reason.__cause__ or reason.__context__
-    return reason
-
-
-def _said(error: CheckpointException, folder: Path) -> str:
-    """The first process's reason; of a file that was cut off, the room that is left."""
-    if _CUT_OFF not in _why(error):
-        return _why(error)
-    free = shutil.disk_usage(folder).free / 2**20
-    return f"only a part of a file could be written; {free:,.0f} MiB are free here"
-
-
-def _why(error: CheckpointException) -> str:
-    """The first process's reason."""
-    reason = next(iter(error.failures.values()))[0]
-    return str(reason).splitlines()[0] if str(reason) else type(reason).__name__
 
 
 @contextmanager
@@ -303,7 +236,7 @@ def _shapes(path: Path) -> dict[str, torch.Size] | None:
     try:
         found = FileSystemReader(path / TENSORS).read_metadata().state_dict_metadata
     except Exception as error:  # whatever unpickling a spoilt list of tensors raises
-        raise _damaged(path, f"{TENSORS}/.metadata: {error}") from error
+        raise damaged(path, f"{TENSORS}/.metadata: {error}") from error
     return {n: entry.size for n, entry in found.items() if isinstance(entry, TensorStorageMetadata)}
 
 

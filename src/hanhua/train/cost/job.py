@@ -8,6 +8,7 @@ from math import ceil
 from typing import Literal
 
 from hanhua.model.experts import expert_rank
+from hanhua.model.head_room import SIDE
 from hanhua.model.native import NATIVE
 from hanhua.model.shapes import Shapes
 from hanhua.train.config import OptimConfig
@@ -73,7 +74,7 @@ class Job:
     def tiled_head(self) -> bool:
         """Whether this processor makes the loss by tiles of bf16 (``model/head_tiles.py``)."""
         known = NATIVE is not None and not self.cuda and self.width == 2
-        return known and self.shapes.hidden_size % 32 == 0 and bool(NATIVE.tiles())
+        return known and self.shapes.hidden_size % SIDE == 0 and bool(NATIVE.tiles())
 
     @property
     def fused(self) -> bool:

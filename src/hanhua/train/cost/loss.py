@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from hanhua.model.native import NATIVE
+from hanhua.model.head_room import parts_of, room_bytes
 from hanhua.train.chunks import chunk_and_tile
 from hanhua.train.cost.job import Job
 
@@ -16,8 +16,8 @@ def loss_bytes(job: Job) -> tuple[int, int]:
     """
     shapes, width = job.shapes, job.width
     if job.tiled_head:
-        learns = job.ends_learn
-        room = NATIVE.head_room(job.targets, shapes.hidden_size, os.cpu_count() or 1, learns)
+        learns, size = job.ends_learn, (job.targets, shapes.hidden_size)
+        room = room_bytes(*size, parts_of(*size, os.cpu_count() or 1), need_weight=learns)
         copies = 2 * job.targets * shapes.hidden_size * width
         return room + copies, width * shapes.head_parameters if learns else 0
     chunk = chunk_tokens(job)
@@ -37,7 +37,7 @@ def answers_bytes(job: Job) -> int:
     shapes, width = job.shapes, job.width
     if job.tiled_head:
         copied = width * job.targets * shapes.hidden_size
-        return copied + int(NATIVE.head_room(job.targets, shapes.hidden_size, 0, False))
+        return copied + room_bytes(job.targets, shapes.hidden_size, 0, need_weight=False)
     tile = chunk_and_tile(job.targets, shapes.vocab_size, 4, cuda=job.cuda)[1]
     each = 4 + width + (0 if width == 4 else 4)
     buffers = min(tile, job.targets) * shapes.vocab_size * each
